@@ -1,0 +1,123 @@
+/* Symbolic sizes: T, pos + T, 3*d, (H + 2*p - k) floordiv s + 1.
+ *
+ * A dim is a polynomial with 64-bit integer coefficients over atoms: symbols, and the functions
+ * floordiv, mod, min and max of two dims. Dims are canonical and interned: equal polynomials are
+ * one pointer. They are immutable and live as long as their ir_ctx. Arithmetic that would overflow
+ * yields the one "overflow" dim, which stays what it is through every operation; types refuse it.
+ */
+#ifndef AIGC_IR_DIM_H
+#define AIGC_IR_DIM_H
+
+#include "support/arena.h"
+#include "support/intern.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Everything that lives as long as one compilation: dims, types, symbols, names, attributes. */
+typedef struct ir_ctx ir_ctx;
+ir_ctx *ir_ctx_create(arena *a, intern_table *names);
+arena *ir_ctx_arena(const ir_ctx *c);
+intern_table *ir_ctx_names(const ir_ctx *c);
+
+/* A size that is known at run time: a dim argument, a size bound by an argument's shape, or the
+ * index of a loop. Interned by (name, lo, hi): within one graph names are unique. lo and hi are
+ * inclusive; INT64_MAX means that no bound is known. */
+typedef struct ir_sym {
+    const char *name; /* interned */
+    int64_t lo, hi;
+    uint32_t id;
+} ir_sym;
+const ir_sym *ir_sym_get(ir_ctx *c, const char *name, int64_t lo, int64_t hi);
+
+typedef struct ir_dim ir_dim;
+
+typedef enum ir_atom_kind {
+    IR_ATOM_SYM,
+    IR_ATOM_FLOORDIV, /* rounds towards minus infinity; b > 0 */
+    IR_ATOM_MOD,      /* of the sign of b, as in Python; b > 0 */
+    IR_ATOM_MIN,
+    IR_ATOM_MAX
+} ir_atom_kind;
+
+typedef struct ir_atom {
+    ir_atom_kind kind;
+    uint32_t id;
+    const ir_sym *sym;   /* IR_ATOM_SYM */
+    const ir_dim *a, *b; /* the others */
+} ir_atom;
+
+typedef struct ir_factor {
+    const ir_atom *atom;
+    uint32_t power; /* >= 1 */
+} ir_factor;
+
+typedef struct ir_term {
+    int64_t coef;             /* never 0 */
+    uint32_t n_factors;       /* 0: the constant term */
+    const ir_factor *factors; /* by ascending atom id */
+} ir_term;
+
+/* Sum of terms, in canonical order (the constant last). No terms: zero. */
+struct ir_dim {
+    uint32_t id;
+    uint32_t n_terms;
+    const ir_term *terms;
+    int64_t lo, hi; /* bounds that follow from the symbols' bounds; INT64_MIN / INT64_MAX: none */
+    bool overflow;
+};
+
+const ir_dim *ir_dim_const(ir_ctx *c, int64_t value);
+const ir_dim *ir_dim_sym(ir_ctx *c, const ir_sym *s);
+const ir_dim *ir_dim_add(ir_ctx *c, const ir_dim *a, const ir_dim *b);
+const ir_dim *ir_dim_sub(ir_ctx *c, const ir_dim *a, const ir_dim *b);
+const ir_dim *ir_dim_mul(ir_ctx *c, const ir_dim *a, const ir_dim *b);
+const ir_dim *ir_dim_scale(ir_ctx *c, const ir_dim *a, int64_t k);
+const ir_dim *ir_dim_offset(ir_ctx *c, const ir_dim *a, int64_t k);
+/* a / b when that is exact for all values of the symbols (constants divide, or b is a monomial that
+ * divides every term, or polynomial long division leaves nothing); NULL when not known to divide.
+ */
+const ir_dim *ir_dim_div_exact(ir_ctx *c, const ir_dim *a, const ir_dim *b);
+/* Simplified where bounds allow: min(T, 512) with T <= 512 is T; (4*T) floordiv 2 is 2*T. */
+const ir_dim *ir_dim_floordiv(ir_ctx *c, const ir_dim *a, const ir_dim *b);
+const ir_dim *ir_dim_ceildiv(ir_ctx *c, const ir_dim *a, const ir_dim *b);
+const ir_dim *ir_dim_mod(ir_ctx *c, const ir_dim *a, const ir_dim *b);
+const ir_dim *ir_dim_min(ir_ctx *c, const ir_dim *a, const ir_dim *b);
+const ir_dim *ir_dim_max(ir_ctx *c, const ir_dim *a, const ir_dim *b);
+const ir_dim *ir_dim_product(ir_ctx *c, const ir_dim *const *dims, uint32_t n);
+
+bool ir_dim_is_const(const ir_dim *d);
+int64_t ir_dim_value(const ir_dim *d); /* of a constant */
+bool ir_dim_is_value(const ir_dim *d, int64_t value);
+static inline bool ir_dim_is_one(const ir_dim *d)
+{
+    return ir_dim_is_value(d, 1);
+}
+/* A dim that is one symbol: that symbol, else NULL. */
+const ir_sym *ir_dim_as_sym(const ir_dim *d);
+bool ir_dim_uses(const ir_dim *d, const ir_sym *s);
+
+/* What can be proved about two dims for all values within bounds. */
+typedef enum ir_proof { IR_NEVER, IR_MAYBE, IR_ALWAYS } ir_proof;
+ir_proof ir_dim_equal(ir_ctx *c, const ir_dim *a, const ir_dim *b);
+ir_proof ir_dim_le(ir_ctx *c, const ir_dim *a, const ir_dim *b);
+
+/* Replaces a symbol everywhere (also inside floordiv and the like). */
+const ir_dim *ir_dim_subst(ir_ctx *c, const ir_dim *d, const ir_sym *s, const ir_dim *by);
+/* d = coef * s + rest with rest free of s; false when d is not of that form (s inside an atom or a
+ * product with another symbol, or squared). coef may come out as 0. */
+bool ir_dim_split(ir_ctx *c, const ir_dim *d, const ir_sym *s, int64_t *coef, const ir_dim **rest);
+
+/* The value for given values of the symbols; false when one has none or on overflow. */
+typedef bool (*ir_dim_lookup)(void *data, const ir_sym *s, int64_t *value);
+bool ir_dim_eval(const ir_dim *d, ir_dim_lookup lookup, void *data, int64_t *value);
+/* The most d can be under the symbols' bounds: d->hi. INT64_MAX: unbounded. */
+
+/* All symbols of d, each once; returns their number, writes at most cap. */
+uint32_t ir_dim_symbols(const ir_dim *d, const ir_sym **out, uint32_t cap);
+
+/* Text, as in "pos + T", "3*d", "min(T, 8)", "(H + 2) floordiv 2 + 1"; interned. Re-read by read.h.
+ */
+const char *ir_dim_text(ir_ctx *c, const ir_dim *d);
+
+#endif
