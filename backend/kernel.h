@@ -1,0 +1,246 @@
+/* The kernel IR: what a compiled entry does, as loop nests over buffers. It knows no LLVM.
+ *
+ *     program   the items of one entry in order: kernels, loops, calls of extern functions
+ *     kernel    one function: buffers in, buffers out, loop nests; emitted once for its structure
+ *     expr      a scalar expression over axis variables; also used for offsets (dtype i64)
+ *
+ * A nest's outer axes run over all points of the domain; at every point its steps are run in order:
+ *
+ *     REDUCE   fold an expression over the step's own axes into a scalar, named by later steps
+ *     STORE    for all points of the step's own axes (maybe none): buffer[offset] = value
+ *     SCAN     a running fold along the step's one axis, stored at every point
+ *
+ * softmax over rows of a [n, m]:   outer i < n
+ *     r0 = reduce max  j < m : a[i*m + j]
+ *     r1 = reduce sum  j < m : exp(a[i*m + j] - r0)
+ *     store            j < m : out[i*m + j] = exp(a[i*m + j] - r0) / r1
+ *
+ * A matrix product is a nest too: outer m, n; r0 = reduce sum k: a[...] * b[...]; store. The
+ * contract emitter recognises it and makes tiles of it; the plain nest emitter can always run it.
+ */
+#ifndef AIGC_BACKEND_KERNEL_H
+#define AIGC_BACKEND_KERNEL_H
+
+#include "ir/module.h"
+
+typedef struct k_axis {
+    const char *name; /* "i0", for people */
+    const ir_dim *extent;
+    uint32_t id; /* unique in its kernel */
+} k_axis;
+
+typedef enum k_buf_access { K_READ = 1, K_WRITE = 2, K_READ_WRITE = 3 } k_buf_access;
+
+/* A buffer as the kernel sees it: a pointer argument. */
+typedef struct k_buf {
+    uint32_t id; /* position among the kernel's pointer arguments */
+    const char *name;
+    ir_dtype dtype;      /* of the elements as computed with */
+    ir_storage storage;  /* of the elements in memory (block storages: params only) */
+    const ir_type *type; /* logical type of the value kept there */
+    k_buf_access access;
+    const char *layout; /* params: "rows" or "panels" */
+    uint32_t panel;
+    bool pack_transposed;
+    bool disjoint; /* overlaps no other buffer of the kernel (may be marked noalias) */
+} k_buf;
+
+typedef enum k_expr_kind {
+    K_CONST_F, /* f */
+    K_CONST_I, /* i: integers and bool */
+    K_AXIS,    /* the axis variable as i64 */
+    K_DIM,     /* a run-time size as i64 */
+    K_LOAD,    /* buf[a], a an i64 expr in elements; where `guard` (bool, or NULL) is false, not
+                * touched: the value is then `fallback` */
+    K_OP,      /* an elementwise op of the op table on args[0..n) */
+    K_SELECT,  /* args: bool, then, else; both sides may be computed */
+    K_CAST,    /* args[0] to dtype */
+    K_REDUCED, /* the value of an earlier REDUCE step of the same nest (or SCAN's running value) */
+    K_HOLE,    /* attention: the raw score within the score expression */
+    K_RANDOM   /* draw number args[0] (i64, the element's linear index) of a stream; args[1...]:
+                * turns of the loops around it */
+} k_expr_kind;
+
+typedef struct k_expr k_expr;
+struct k_expr {
+    k_expr_kind kind;
+    ir_dtype dtype;
+    uint32_t id; /* dense in the kernel: side tables */
+    uint32_t n;
+    const k_expr *const *args;
+    ir_op op; /* K_OP */
+    double f;
+    int64_t i; /* K_CONST_I; K_RANDOM: the stream */
+    const k_axis *axis;
+    const ir_dim *dim;
+    const k_buf *buf;
+    const k_expr *guard, *fallback;
+    uint32_t reduced; /* K_REDUCED: the step's number */
+    const char *mode; /* K_RANDOM: uniform normal int */
+    int64_t lo, hi;   /* K_RANDOM int: [lo, hi) */
+};
+
+typedef enum k_step_kind { K_STEP_REDUCE, K_STEP_STORE, K_STEP_SCAN } k_step_kind;
+
+typedef struct k_step {
+    k_step_kind kind;
+    uint32_t n_axes;
+    const k_axis *const *axes; /* outermost first; the last is the fastest */
+    /* REDUCE: op is one of reduce_sum, reduce_max, reduce_min, reduce_prod, reduce_any, reduce_all,
+     * argmax, argmin (value: what is compared; the result is the i64 index along the one axis).
+     * SCAN: reduce_sum. */
+    ir_op op;
+    const k_expr *value;
+    ir_dtype acc;            /* REDUCE, SCAN: type accumulated in (f32 for f16, bf16, f32) */
+    const k_buf *buf;        /* STORE, SCAN */
+    const k_expr *offset;    /* STORE, SCAN: in elements */
+    bool add;                /* STORE: buffer[offset] += value (scatter; never split) */
+    bool reverse, exclusive; /* SCAN */
+} k_step;
+
+typedef struct k_nest {
+    uint32_t n_outer;
+    const k_axis *const *outer;
+    int split; /* index into outer, or -1: thread 0 runs the whole nest */
+    int64_t grain;
+    uint32_t n_steps;
+    const k_step *steps;
+} k_nest;
+
+/* softmax over j of score(i, j) with score = hole rewritten, hole = scale * sum_d q[i,d] k[j,d];
+ * out[i, :] = sum_j p[i, j] v[j, :]. All under the batch axes. */
+typedef struct k_attention {
+    uint32_t n_batch;
+    const k_axis *const *batch;
+    const k_axis *i, *j, *d, *dv;
+    const k_expr *q; /* over batch, i, d */
+    const k_expr *k; /* over batch, j, d */
+    const k_expr *v; /* over batch, j, dv */
+    double scale;
+    const k_expr *score;  /* over batch, i, j; uses K_HOLE; the hole itself when unchanged */
+    const ir_dim *causal; /* hint: j <= i + causal, or NULL */
+    const ir_dim *reach;  /* hint: j > i + causal - reach, or NULL */
+    const k_expr *out;    /* over batch, i, dv: K_HOLE is the attention's value (epilogue) */
+    const k_buf *buf;
+    const k_expr *offset;
+    int split; /* index into batch; n_batch: axis i; -1 */
+    int64_t grain;
+} k_attention;
+
+/* Orders rows along one axis: values and/or indices of the first n_out of them. */
+typedef struct k_sort {
+    uint32_t n_outer;
+    const k_axis *const *outer;
+    const k_axis *axis; /* the ordered axis */
+    const k_expr *key;  /* over outer, axis */
+    bool descending;
+    const k_axis *out_axis;                       /* extent: how many are kept */
+    const k_buf *values, *indices;                /* either may be NULL */
+    const k_expr *values_offset, *indices_offset; /* over outer, out_axis */
+    int split;
+} k_sort;
+
+typedef enum k_family {
+    K_FAMILY_NEST, /* map, reduce, contract, conv, pool, scan, scatter: nests */
+    K_FAMILY_ATTENTION,
+    K_FAMILY_SORT
+} k_family;
+
+typedef struct k_kernel {
+    const char *name; /* of its first use: "contract_3" */
+    const char *kind; /* the graph's family attribute: "map", "contract" ... */
+    k_family family;
+    uint32_t id; /* distinct kernels of a module are numbered */
+    uint32_t n_bufs;
+    const k_buf *const *bufs;
+    uint32_t n_syms; /* symbols its dims use: i64 arguments, in this order */
+    const ir_sym *const *syms;
+    uint32_t n_nests;
+    const k_nest *nests; /* run one after the other without a barrier: each thread its share */
+    const k_attention *attention;
+    const k_sort *sort;
+    uint32_t n_exprs; /* ids of exprs are below this */
+    const char *text; /* canonical text: equal kernels have equal texts */
+} k_kernel;
+
+/* Where a buffer is when a kernel is called. */
+typedef enum k_space {
+    K_SPACE_ARENA,
+    K_SPACE_ARG,    /* index: argument of the entry */
+    K_SPACE_RESULT, /* index: result of the entry */
+    K_SPACE_STATE,  /* index: state of the module */
+    K_SPACE_PARAM,  /* index: parameter of the module; indices: which of the like ones */
+    K_SPACE_CONST   /* data */
+} k_space;
+
+typedef struct k_place {
+    k_space space;
+    uint32_t index;
+    const ir_dim *at;   /* bytes from the space's beginning; may use loop indices */
+    uint32_t n_indices; /* PARAM */
+    const ir_dim *const *indices;
+    const ir_data *data; /* CONST */
+} k_place;
+
+typedef enum k_item_kind { K_ITEM_KERNEL, K_ITEM_LOOP, K_ITEM_EXTERN } k_item_kind;
+
+typedef struct k_item k_item;
+struct k_item {
+    k_item_kind kind;
+    bool barrier; /* all threads meet before it */
+    ir_loc loc;
+    /* KERNEL */
+    const k_kernel *kernel;
+    uint32_t number; /* of this use within its entry: profile */
+    const char *name;
+    const k_place *places;     /* [kernel->n_bufs] */
+    const ir_dim *const *dims; /* [kernel->n_syms]: what the kernel's symbols stand for here */
+    /* LOOP */
+    const ir_sym *sym;
+    const ir_dim *lo, *hi;
+    int64_t step;
+    uint32_t n_items;
+    const k_item *items;
+    const k_place *cond; /* bool read by all threads after a turn (and a barrier); NULL: none */
+    /* EXTERN: called by thread 0; pointers to dense arguments, then results */
+    uint32_t extern_index;
+    uint32_t n_args, n_results;
+    const k_place *extern_places; /* [n_args + n_results] */
+    const ir_type *const *extern_types;
+};
+
+typedef struct k_program {
+    const ir_entry *entry;
+    uint32_t n_items;
+    const k_item *items;
+    uint32_t n_kernel_uses; /* numbers of K_ITEM_KERNEL items are below this */
+    const char **use_names; /* [n_kernel_uses] */
+    ir_loc *use_locs;
+    uint32_t n_barriers; /* in the text of the program */
+} k_program;
+
+typedef struct k_module {
+    const ir_module *module;
+    arena *a;
+    uint32_t n_programs;
+    const k_program *programs; /* one an entry of kind IR_ENTRY, in order */
+    uint32_t n_kernels;
+    const k_kernel *const *kernels; /* distinct ones */
+} k_module;
+
+/* Lowers a planned module. Everything lives in a. Never fails on a verified module. */
+const k_module *k_lower_module(const ir_module *m, arena *a);
+/* One kernel node alone (tests, dumps). */
+const char *k_print_kernel(const k_kernel *k, arena *a);
+const char *k_print_program(const k_program *p, arena *a);
+
+/* Questions about expressions
+ * --------------------------------------------------------------------*/
+
+/* e = stride * axis + rest with rest free of the axis; stride as a dim. False when e is not affine
+ * in it with a stride that is constant over the nest. rest is built in a. */
+bool k_affine(ir_ctx *c, arena *a, const k_expr *e, const k_axis *axis, const ir_dim **stride);
+bool k_uses_axis(const k_expr *e, const k_axis *axis);
+bool k_uses_reduced(const k_expr *e, uint32_t step);
+
+#endif
