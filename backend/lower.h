@@ -1,10 +1,10 @@
 /* Inside the lowering of kernels: a kernel's body, evaluated lazily.
  *
  * lower_value gives the expression of one element of a node, at an index. Indices are dims: axis
- * variables are symbols among others, so that the arithmetic of dims simplifies them (a reshape of a
- * reshape, a slice of a slice). An index that depends on data (take, gather) is a symbol that stands
- * for an expression. Reductions become steps of the nest when they are met, so that steps come in the
- * order in which they need each other. */
+ * variables are symbols among others, so that the arithmetic of dims simplifies them (a reshape of
+ * a reshape, a slice of a slice). An index that depends on data (take, gather) is a symbol that
+ * stands for an expression. Reductions become steps of the nest when they are met, so that steps
+ * come in the order in which they need each other. */
 #ifndef AIGC_BACKEND_LOWER_H
 #define AIGC_BACKEND_LOWER_H
 
@@ -17,19 +17,19 @@ typedef struct lower_scope lower_scope;
 /* A body graph and what its inputs stand for. */
 struct lower_scope {
     const ir_graph *body;
-    const k_buf *const *bufs;    /* [inputs] of the kernel's own body; NULL for nested bodies */
-    const lower_scope *outside;  /* nested: where the operands are evaluated */
-    const ir_node *owner;        /* nested: the attention node; input i > 0 is its operand 2 + i */
-    const ir_node *hole;         /* a node whose value is K_HOLE, or NULL */
+    const k_buf *const *bufs;   /* [inputs] of the kernel's own body; NULL for nested bodies */
+    const lower_scope *outside; /* nested: where the operands are evaluated */
+    const ir_node *owner;       /* nested: the attention node; input i > 0 is its operand 2 + i */
+    const ir_node *hole;        /* a node whose value is K_HOLE, or NULL */
 };
 
 typedef struct lower {
     arena *a;
     ir_ctx *c;
     const char *name;
-    map *exprs;                  /* by content */
-    map *values;                 /* (node, index, guard) -> expr */
-    map *variables;              /* symbol -> expr it stands for (axes, data-dependent indices) */
+    map *exprs;     /* by content */
+    map *values;    /* (node, index, guard) -> expr */
+    map *variables; /* symbol -> expr it stands for (axes, data-dependent indices) */
     uint32_t n_exprs, n_axes;
     VEC(const k_buf *) bufs;
     VEC(k_step) steps;           /* of the nest being built */
@@ -62,7 +62,8 @@ const k_axis *lower_axis(lower *l, const ir_dim *extent, const ir_dim **index);
 /* Row-major position of an index in a type. */
 const ir_dim *lower_linear(lower *l, const ir_type *t, const ir_dim *const *index);
 
-/* Values (lower_value.c, lower_reduce.c, lower_window.c) ---------------------------------------- */
+/* Values (lower_value.c, lower_reduce.c, lower_window.c) ----------------------------------------
+ */
 const k_expr *lower_value(lower *l, const lower_scope *s, const ir_node *n,
                           const ir_dim *const *index, const k_expr *guard);
 const k_expr *lower_value_reduce(lower *l, const lower_scope *s, const ir_node *n,
@@ -83,19 +84,21 @@ const k_expr *lower_add_reduce(lower *l, ir_op op, uint32_t n_axes, const k_axis
 /* The type sums of this element type are accumulated in. */
 ir_dtype lower_acc(ir_dtype t);
 
-/* Kernels (lower_kernel.c) ---------------------------------------------------------------------- */
+/* Kernels (lower_kernel.c) ----------------------------------------------------------------------
+ */
 
 typedef struct lowered_kernel {
     const k_kernel *kernel;
     /* Where each buffer of the kernel comes from: operand i of the node, its result i, or a
      * constant of the body. */
-    enum lower_source { LOWER_OPERAND, LOWER_RESULT, LOWER_CONST } *sources; /* [n_bufs] */
+    enum lower_source { LOWER_OPERAND, LOWER_RESULT, LOWER_CONST } * sources; /* [n_bufs] */
     uint32_t *indices;
     const ir_data **consts;
     const ir_dim **dims; /* [kernel->n_syms] */
 } lowered_kernel;
 
-/* places: where operands, then results are, to know which buffers overlap. kernel->id is not set. */
+/* places: where operands, then results are, to know which buffers overlap. kernel->id is not set.
+ */
 lowered_kernel lower_kernel(ir_ctx *c, arena *a, const ir_module *m, const ir_node *n,
                             const k_place *places, const ir_param *const *params);
 

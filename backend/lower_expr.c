@@ -81,8 +81,8 @@ static bool is_int(const k_expr *e, int64_t value)
 static const k_expr *simplified(lower *l, ir_op op, const k_expr *x, const k_expr *y)
 {
     bool integers = x->dtype == IR_i64 && y->dtype == IR_i64;
-    if (integers && x->kind == K_CONST_I && y->kind == K_CONST_I &&
-        !ir_op_has(op, IR_TO_BOOL) && ir_op_has(op, IR_NUMERIC)) {
+    if (integers && x->kind == K_CONST_I && y->kind == K_CONST_I && !ir_op_has(op, IR_TO_BOOL) &&
+        ir_op_has(op, IR_NUMERIC)) {
         return lower_const_i(l, IR_i64, ir_op_eval_i64(op, x->i, y->i));
     }
     if (op == IR_OP_add && integers) {
@@ -103,7 +103,8 @@ static const k_expr *simplified(lower *l, ir_op op, const k_expr *x, const k_exp
 const k_expr *lower_op(lower *l, ir_op op, ir_dtype t, uint32_t n, const k_expr *const *args)
 {
     const k_expr *simple = n == 2 ? simplified(l, op, args[0], args[1]) : NULL;
-    return simple ? simple : add_expr(l, (k_expr){.kind = K_OP, .dtype = t, .op = op, .n = n}, args);
+    return simple ? simple
+                  : add_expr(l, (k_expr){.kind = K_OP, .dtype = t, .op = op, .n = n}, args);
 }
 
 const k_expr *lower_unary(lower *l, ir_op op, const k_expr *x)
@@ -334,7 +335,8 @@ const k_axis *lower_axis(lower *l, const ir_dim *extent, const ir_dim **index)
     return axis;
 }
 
-/* An axis is less than its extent, also where the extent is a symbol; bounds alone do not say so. */
+/* An axis is less than its extent, also where the extent is a symbol; bounds alone do not say so.
+ */
 static bool axis_below(const lower *l, const ir_dim *d, const ir_dim *hi)
 {
     const ir_sym *s = ir_dim_as_sym(d);

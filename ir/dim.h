@@ -1,4 +1,4 @@
-/* Symbolic sizes: T, pos + T, 3*d, (H + 2*p - k) floordiv s + 1.
+/* Symbolic sizes: T, pos + T, 3*d, floordiv(H + 2*p - k, s) + 1.
  *
  * A dim is a polynomial with 64-bit integer coefficients over atoms: symbols, and the functions
  * floordiv, mod, min and max of two dims. Dims are canonical and interned: equal polynomials are
@@ -78,7 +78,7 @@ const ir_dim *ir_dim_offset(ir_ctx *c, const ir_dim *a, int64_t k);
  * divides every term, or polynomial long division leaves nothing); NULL when not known to divide.
  */
 const ir_dim *ir_dim_div_exact(ir_ctx *c, const ir_dim *a, const ir_dim *b);
-/* Simplified where bounds allow: min(T, 512) with T <= 512 is T; (4*T) floordiv 2 is 2*T. */
+/* Simplified where bounds allow: min(T, 512) with T <= 512 is T; floordiv(4*T, 2) is 2*T. */
 const ir_dim *ir_dim_floordiv(ir_ctx *c, const ir_dim *a, const ir_dim *b);
 const ir_dim *ir_dim_ceildiv(ir_ctx *c, const ir_dim *a, const ir_dim *b);
 const ir_dim *ir_dim_mod(ir_ctx *c, const ir_dim *a, const ir_dim *b);

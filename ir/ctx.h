@@ -1,0 +1,22 @@
+/* Inside ir/: the tables that make equal things one. */
+#ifndef AIGC_IR_CTX_H
+#define AIGC_IR_CTX_H
+
+#include "ir/graph.h"
+#include "support/map.h"
+
+struct ir_ctx {
+    arena *a;
+    intern_table *names;
+    map *dims, *atoms, *syms, *types; /* hash -> chain */
+    uint32_t n_dims, n_atoms, n_syms, n_types;
+};
+
+/* A chain of things with one hash. */
+typedef struct ir_chain {
+    const void *item;
+    struct ir_chain *next;
+} ir_chain;
+void ir_chain_add(arena *a, map *m, uint64_t hash, const void *item);
+
+#endif

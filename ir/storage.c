@@ -1,0 +1,95 @@
+#include "ir/storage.h"
+
+#include <string.h>
+
+static const struct {
+    const char *name;
+    ir_storage number;
+    bool dense;
+    uint32_t block, bytes;
+} storages[] = {
+#define STORAGE(name, number, dense, block, bytes) {#name, IR_STORAGE_##name, dense, block, bytes},
+#include "ir/storage.def"
+};
+
+enum { N_STORAGES = sizeof storages / sizeof *storages };
+
+static uint32_t row_of(ir_storage s)
+{
+    for (uint32_t i = 0; i < N_STORAGES; i++) {
+        if (storages[i].number == s) {
+            return i;
+        }
+    }
+    return N_STORAGES;
+}
+
+const char *ir_storage_name(ir_storage s)
+{
+    uint32_t i = row_of(s);
+    return i < N_STORAGES ? storages[i].name : NULL;
+}
+
+bool ir_storage_from_name(const char *name, ir_storage *s)
+{
+    for (uint32_t i = 0; i < N_STORAGES; i++) {
+        if (strcmp(storages[i].name, name) == 0) {
+            *s = storages[i].number;
+            return true;
+        }
+    }
+    return false;
+}
+
+bool ir_storage_is_dense(ir_storage s)
+{
+    return storages[row_of(s)].dense;
+}
+
+uint32_t ir_storage_block(ir_storage s)
+{
+    return storages[row_of(s)].block;
+}
+
+uint32_t ir_storage_block_bytes(ir_storage s)
+{
+    return storages[row_of(s)].bytes;
+}
+
+ir_storage ir_storage_of_dtype(ir_dtype t)
+{
+    ir_storage s = IR_STORAGE_f32;
+    (void)ir_storage_from_name(ir_dtype_name(t), &s);
+    return s;
+}
+
+ir_dtype ir_storage_dtype(ir_storage s)
+{
+    ir_dtype t = IR_f32;
+    return ir_dtype_from_name(ir_storage_name(s), &t) ? t : IR_f32;
+}
+
+/* ggml-common.h: block_q8_0 { f16 d; i8 qs[32]; }, block_q4_0 { f16 d; u8 qs[16]; } where byte i
+ * holds weight i in its low and weight i + 16 in its high half, both offset by 8. */
+static void decode_block(ir_storage s, const unsigned char *block, float *out)
+{
+    float scale = (float)ir_dtype_load(IR_f16, block, 0);
+    for (uint32_t i = 0; i < 32; i++) {
+        int q = s == IR_STORAGE_q8_0 ? (int8_t)block[2 + i]
+                                     : (int)((block[2 + i % 16] >> (i < 16 ? 0 : 4)) & 15) - 8;
+        out[i] = scale * (float)q;
+    }
+}
+
+void ir_storage_decode(ir_storage s, const void *bytes, size_t n, float *out)
+{
+    if (ir_storage_is_dense(s)) {
+        for (size_t i = 0; i < n; i++) {
+            out[i] = (float)ir_dtype_load(ir_storage_dtype(s), bytes, i);
+        }
+        return;
+    }
+    for (size_t b = 0; b < n / 32; b++) {
+        decode_block(s, (const unsigned char *)bytes + b * ir_storage_block_bytes(s), out + b * 32);
+    }
+}
