@@ -1,0 +1,11 @@
+# Writes OUT, a C file with the text of every file of FILES as bytes.
+set(text "#include \"frontend/std.h\"\n\n")
+set(table "")
+foreach(file ${FILES})
+  get_filename_component(name ${file} NAME_WE)
+  file(READ ${file} hex HEX)
+  string(REGEX REPLACE "([0-9a-f][0-9a-f])" "0x\\1," bytes "${hex}")
+  string(APPEND text "static const unsigned char ${name}_text[] = {${bytes}0};\n")
+  string(APPEND table "    {\"${name}\", (const char *)${name}_text, sizeof ${name}_text - 1},\n")
+endforeach()
+file(WRITE ${OUT} "${text}\nconst frontend_std_file frontend_std_files[] = {\n${table}    {0, 0, 0},\n};\n")
