@@ -228,6 +228,10 @@ const ir_dim *ir_graph_arena_bytes(const ir_graph *g);
 
 /* A new graph of the same name, stage, symbols, conditions and inputs, without outputs. */
 ir_graph *ir_graph_begin_rewrite(const ir_graph *old);
+/* A new graph like the above but without inputs; add_input_like adds them, with attributes set. */
+ir_graph *ir_graph_begin_rewrite_bare(const ir_graph *old);
+const ir_node *ir_graph_add_input_like(ir_graph *g, const ir_node *n, uint32_t n_attrs,
+                                       const ir_attr *attrs);
 /* Copies a node into g with the given inputs (of g), all else as it is. */
 const ir_node *ir_graph_copy_node(ir_graph *g, const ir_node *n, const ir_node *const *in);
 /* Copies n with other bodies. */

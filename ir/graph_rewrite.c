@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-ir_graph *ir_graph_begin_rewrite(const ir_graph *old)
+ir_graph *ir_graph_begin_rewrite_bare(const ir_graph *old)
 {
     ir_graph *g = ir_graph_create(old->ctx, old->name);
     g->stage = old->stage;
@@ -14,12 +14,24 @@ ir_graph *ir_graph_begin_rewrite(const ir_graph *old)
     for (uint32_t i = 0; i < old->conditions.len; i++) {
         ir_graph_add_condition(g, old->conditions.at[i]);
     }
+    return g;
+}
+
+ir_graph *ir_graph_begin_rewrite(const ir_graph *old)
+{
+    ir_graph *g = ir_graph_begin_rewrite_bare(old);
     for (uint32_t i = 0; i < old->inputs.len; i++) {
-        const ir_node *n = old->inputs.at[i];
-        const ir_node *copy = ir_graph_copy_node(g, n, NULL);
-        vec_push(g->a, &g->inputs, copy);
+        ir_graph_add_input_like(g, old->inputs.at[i], 0, NULL);
     }
     return g;
+}
+
+const ir_node *ir_graph_add_input_like(ir_graph *g, const ir_node *n, uint32_t n_attrs,
+                                       const ir_attr *attrs)
+{
+    const ir_node *copy = ir_graph_copy_node_attrs(g, n, NULL, n_attrs, attrs);
+    vec_push(g->a, &g->inputs, copy);
+    return copy;
 }
 
 const ir_node *ir_graph_copy_node_bodies(ir_graph *g, const ir_node *n, const ir_node *const *in,
