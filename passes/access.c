@@ -6,11 +6,8 @@ enum { MOST_VISITS = 4096 };
 
 void access_init(access *w, arena *a, ir_ctx *c)
 {
-    *w = (access){.a = a,
-                  .c = c,
-                  .limit = MOST_VISITS,
-                  .memo = map_create(a),
-                  .stage_of = map_create(a)};
+    *w = (access){
+        .a = a, .c = c, .limit = MOST_VISITS, .memo = map_create(a), .stage_of = map_create(a)};
 }
 
 static const ir_dim *bounded_sym(ir_ctx *c, const char *name, const ir_dim *extent)
@@ -47,14 +44,15 @@ static bool affine_atom(const ir_atom *t)
     return t->kind == IR_ATOM_SYM && !(t->sym->name[0] == '@' && t->sym->name[1] == 'v');
 }
 
-/* Atoms of sizes only (a symbol divided by a constant) do no harm: they are constant in a kernel. */
+/* Atoms of sizes only (a symbol divided by a constant) do no harm: they are constant in a kernel.
+ */
 static bool of_sizes(const ir_dim *d)
 {
     for (uint32_t i = 0; i < d->n_terms; i++) {
         for (uint32_t j = 0; j < d->terms[i].n_factors; j++) {
             const ir_atom *t = d->terms[i].factors[j].atom;
-            bool fits = t->kind == IR_ATOM_SYM ? t->sym->name[0] != '@'
-                                               : of_sizes(t->a) && of_sizes(t->b);
+            bool fits =
+                t->kind == IR_ATOM_SYM ? t->sym->name[0] != '@' : of_sizes(t->a) && of_sizes(t->b);
             if (!fits) {
                 return false;
             }
@@ -68,8 +66,7 @@ bool access_affine(const ir_dim *d)
     for (uint32_t i = 0; i < d->n_terms; i++) {
         for (uint32_t j = 0; j < d->terms[i].n_factors; j++) {
             const ir_atom *t = d->terms[i].factors[j].atom;
-            if (!affine_atom(t) &&
-                (t->kind == IR_ATOM_SYM || !of_sizes(t->a) || !of_sizes(t->b))) {
+            if (!affine_atom(t) && (t->kind == IR_ATOM_SYM || !of_sizes(t->a) || !of_sizes(t->b))) {
                 return false;
             }
         }
@@ -85,9 +82,8 @@ bool access_same_index(const ir_dim *const *x, const ir_dim *const *y, uint32_t 
 /* Reshapes ------------------------------------------------------------------------------------- */
 
 /* The index within the group from[f0..f1) for the index within to[t0..t1); products are equal. */
-static void split_group(ir_ctx *c, const ir_type *to, uint32_t t0, uint32_t t1,
-                        const ir_type *from, uint32_t f0, uint32_t f1, const ir_dim *const *at,
-                        const ir_dim **out)
+static void split_group(ir_ctx *c, const ir_type *to, uint32_t t0, uint32_t t1, const ir_type *from,
+                        uint32_t f0, uint32_t f1, const ir_dim *const *at, const ir_dim **out)
 {
     const ir_dim *linear = ir_dim_const(c, 0);
     for (uint32_t i = t0; i < t1; i++) {
@@ -124,11 +120,11 @@ void access_reshape(ir_ctx *c, const ir_type *to, const ir_type *from, const ir_
                 met = true;
             } else if (!more_p && !more_q) {
                 met = true;
-            } else if (more_p && (!more_q || i == i0 ||
-                                  (j > j0 && p != q && ir_dim_div_exact(c, q, p)))) {
+            } else if (more_p &&
+                       (!more_q || i == i0 || (j > j0 && p != q && ir_dim_div_exact(c, q, p)))) {
                 p = ir_dim_mul(c, p, to->dims[i++]);
-            } else if (more_q && (!more_p || j == j0 ||
-                                  (i > i0 && p != q && ir_dim_div_exact(c, p, q)))) {
+            } else if (more_q &&
+                       (!more_p || j == j0 || (i > i0 && p != q && ir_dim_div_exact(c, p, q)))) {
                 q = ir_dim_mul(c, q, from->dims[j++]);
             } else {
                 i = to->rank;
@@ -255,8 +251,8 @@ static void broadcast_index(access *w, const ir_type *from, uint32_t rank,
                             const ir_dim *const *index, const ir_dim **out)
 {
     for (uint32_t i = 0; i < from->rank; i++) {
-        out[i] = ir_dim_is_one(from->dims[i]) ? ir_dim_const(w->c, 0)
-                                              : index[rank - from->rank + i];
+        out[i] =
+            ir_dim_is_one(from->dims[i]) ? ir_dim_const(w->c, 0) : index[rank - from->rank + i];
     }
 }
 
@@ -349,8 +345,7 @@ static void visit_move(access *w, const ir_node *n, const ir_dim *const *index)
     case IR_OP_gather:
         visit(w, n->in[1], index);
         memcpy(at, index, x->rank * sizeof *at);
-        at[ir_node_int(n, IR_ATTR_axis, 0)] =
-            opaque(w, x->dims[ir_node_int(n, IR_ATTR_axis, 0)]);
+        at[ir_node_int(n, IR_ATTR_axis, 0)] = opaque(w, x->dims[ir_node_int(n, IR_ATTR_axis, 0)]);
         break;
     default:
         for (uint32_t i = 0; i < x->rank; i++) {
@@ -524,8 +519,7 @@ static void visit(access *w, const ir_node *n, const ir_dim *const *index)
     seen *s = arena_new(w->a, seen);
     *s = (seen){w->visits.len, map_get(w->memo, h)};
     map_set(w->memo, h, s);
-    access_visit v = {
-        .node = n, .stage = w->stage, .leaf = leaf(w, n), .guarded = w->guarded};
+    access_visit v = {.node = n, .stage = w->stage, .leaf = leaf(w, n), .guarded = w->guarded};
     memcpy(v.index, index, rank * sizeof *index);
     vec_push(w->a, &w->visits, v);
     if (!v.leaf) {

@@ -1,11 +1,11 @@
-/* Which elements does a value read? Walks an expression of tensor ops from its result down to what is
- * kept in memory, carrying the index along:
+/* Which elements does a value read? Walks an expression of tensor ops from its result down to what
+ * is kept in memory, carrying the index along:
  *
  *     y[i, j] = x.T[i, j] + b[j]     reads x[j, i] and b[j]
  *
  * Indices are dims over symbols: one symbol an axis of the result (access_axis), further ones for
- * axes that are summed over, and opaque ones for places that depend on data. Fusion asks how often a
- * value would be computed, partition whether a thread reads its own share, the planner whether a
+ * axes that are summed over, and opaque ones for places that depend on data. Fusion asks how often
+ * a value would be computed, partition whether a thread reads its own share, the planner whether a
  * kernel may write over what it reads. */
 #ifndef AIGC_PASSES_ACCESS_H
 #define AIGC_PASSES_ACCESS_H

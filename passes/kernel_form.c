@@ -78,8 +78,8 @@ typedef struct emission {
 typedef struct body {
     emission *e;
     ir_graph *g;
-    const ir_node **new_of;            /* [size] within the body */
-    VEC(const ir_node *) operands;     /* of the kernel, in the new graph */
+    const ir_node **new_of;        /* [size] within the body */
+    VEC(const ir_node *) operands; /* of the kernel, in the new graph */
 } body;
 
 static const ir_node *value(emission *e, const ir_node *n);
@@ -118,8 +118,7 @@ static const ir_node *body_copy(body *b, const ir_node *n)
 static const ir_node *body_value(body *b, const ir_node *n)
 {
     if (!b->new_of[n->id]) {
-        bool inside = b->e->p->inlined[n->id] &&
-                      !(n->op == IR_OP_reshape && is_view(b->e->p, n));
+        bool inside = b->e->p->inlined[n->id] && !(n->op == IR_OP_reshape && is_view(b->e->p, n));
         b->new_of[n->id] = inside ? body_copy(b, n) : body_operand(b, n);
     }
     return b->new_of[n->id];
@@ -197,9 +196,9 @@ static const ir_node *copy_outside(emission *e, const ir_node *n)
     for (uint32_t i = 0; i < n->n_in; i++) {
         in[i] = value(e, n->in[i]);
     }
-    ir_graph *body = e->p->bodies[n->id];
+    ir_graph *turn = e->p->bodies[n->id];
     if (n->op != IR_OP_kernel) {
-        return body ? ir_graph_copy_node_bodies(e->out, n, in, &body)
+        return turn ? ir_graph_copy_node_bodies(e->out, n, in, &turn)
                     : ir_graph_copy_node(e->out, n, in);
     }
     /* Numbered anew, so that numbers tell the order. */

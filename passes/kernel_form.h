@@ -1,5 +1,5 @@
-/* From a partition of a graph's nodes into groups to a graph of kernel nodes. Used by the passes that
- * decide the groups (fuse_epilogue, fuse_elementwise); docs/kernels.md says what comes out. */
+/* From a partition of a graph's nodes into groups to a graph of kernel nodes. Used by the passes
+ * that decide the groups (fuse_epilogue, fuse_elementwise); docs/kernels.md says what comes out. */
 #ifndef AIGC_PASSES_KERNEL_FORM_H
 #define AIGC_PASSES_KERNEL_FORM_H
 

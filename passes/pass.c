@@ -113,8 +113,8 @@ static bool run_pass(ir_module *m, pass_ctx *c, pass_id id, const pass_options *
     }
     clock_gettime(CLOCK_MONOTONIC, &end);
     if (c->explain) {
-        double ms = (double)(end.tv_sec - begin.tv_sec) * 1e3 +
-                    (double)(end.tv_nsec - begin.tv_nsec) / 1e6;
+        double ms =
+            (double)(end.tv_sec - begin.tv_sec) * 1e3 + (double)(end.tv_nsec - begin.tv_nsec) / 1e6;
         fprintf(c->explain, "pass %s: %.2f ms\n", infos[id].name, ms);
     }
     return ok;

@@ -1,0 +1,292 @@
+/* What all of elaboration shares: messages, scopes, types. */
+#include "frontend/elab.h"
+
+#include <string.h>
+
+/* Messages ---------------------------------------------------------------------------------------- */
+
+enum { MOST_FRAMES = 6 };
+
+value elab_error(elab *e, span where, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    const char *text = arena_vprintf(e->a, format, args);
+    va_end(args);
+    diag_error(e->d, where, "%s", text);
+    for (uint32_t i = 0; i < e->calls.len && i < MOST_FRAMES; i++) {
+        span from = e->calls.at[e->calls.len - 1 - i];
+        if (from.file && (from.file != where.file || from.begin != where.begin)) {
+            diag_note(e->d, from, i ? "which is called from here" : "called from here");
+        }
+    }
+    return value_poison();
+}
+
+value elab_build_error(elab *e, const ir_builder *b, uint32_t n, const value *operands)
+{
+    const char *text = b->error.text;
+    const char *types = "";
+    for (uint32_t i = 0; i < n; i++) {
+        types = intern_printf(e->names, "%s%s%s", types, i ? " and " : "", value_text(e, &operands[i]));
+    }
+    elab_error(e, b->loc.where, "%s (%s)", text, types);
+    for (uint32_t i = 0; i < n; i++) {
+        if (operands[i].name && operands[i].where.file) {
+            diag_note(e->d, operands[i].where, "%s is %s", operands[i].name, value_text(e, &operands[i]));
+        }
+    }
+    const ir_type *t[2] = {NULL, NULL};
+    for (uint32_t i = 0; i < n && i < 2; i++) {
+        t[i] = operands[i].kind == V_TENSOR ? ir_node_type(operands[i].tensor.node)
+               : operands[i].kind == V_PARAM ? e->params.at[operands[i].slot.number].type
+                                             : NULL;
+    }
+    if (t[0] && t[1] && strstr(text, "inner sizes") && t[0]->rank && t[1]->rank >= 2 &&
+        t[0]->dims[t[0]->rank - 1] == t[1]->dims[t[1]->rank - 1]) {
+        diag_help(e->d, "the last axes agree: did you mean to write .T after the second operand?");
+    }
+    return value_poison();
+}
+
+ir_builder elab_builder(elab *e, span where)
+{
+    return (ir_builder){.ctx = e->c,
+                        .graph = e->level->graph,
+                        .conditions = e->conditions,
+                        .loc = {where, *e->path ? e->path : NULL}};
+}
+
+/* Scopes ------------------------------------------------------------------------------------------ */
+
+scope *scope_create(elab *e, scope *outer)
+{
+    scope *s = arena_new(e->a, scope);
+    s->outer = outer;
+    s->names = map_create(e->a);
+    return s;
+}
+
+void scope_set(elab *e, scope *s, const char *name, value v)
+{
+    value *old = map_get(s->names, map_key(name));
+    if (old) {
+        *old = v;
+        return;
+    }
+    map_set(s->names, map_key(name), arena_copy(e->a, &v, sizeof v));
+}
+
+value *scope_find(const scope *s, const char *name)
+{
+    return map_get(s->names, map_key(name));
+}
+
+/* Types ------------------------------------------------------------------------------------------- */
+
+static const struct {
+    const char *name;
+    ir_meaning meaning;
+    ir_dtype dtype;
+} meanings[] = {
+    {"text",  IR_MEANING_TEXT,  IR_i32},
+    {"image", IR_MEANING_IMAGE, IR_f32},
+    {"audio", IR_MEANING_AUDIO, IR_f32},
+};
+
+/* The element type a type expression begins with, and what it means. */
+static bool type_head(elab *e, const ast *t, ir_dtype *dtype, ir_arg_info *info)
+{
+    if (info) {
+        *info = (ir_arg_info){.meaning = IR_MEANING_TENSOR};
+    }
+    if (t->kind == AST_NAME && ir_dtype_from_name(t->text, dtype)) {
+        return true;
+    }
+    for (uint32_t i = 0; t->kind == AST_NAME && i < sizeof meanings / sizeof *meanings; i++) {
+        if (strcmp(meanings[i].name, t->text) == 0) {
+            *dtype = meanings[i].dtype;
+            if (info) {
+                info->meaning = meanings[i].meaning;
+            }
+            return true;
+        }
+    }
+    static const char *const known[] = {"f64", "f32", "f16", "bf16", "i64", "i32", "i16", "i8", "u8", "bool",
+                                        "text", "image", "audio", "class", "dim"};
+    static const char *const others[][2] = {
+        {"float", "f32"}, {"float32", "f32"}, {"float16", "f16"}, {"half", "f16"}, {"bfloat16", "bf16"},
+        {"double", "f64"}, {"float64", "f64"}, {"int", "i32"}, {"int32", "i32"}, {"int64", "i64"}, {"long", "i64"},
+    };
+    elab_error(e, t->where, "'%s' is no element type", t->kind == AST_NAME ? t->text : "this");
+    const char *guess = NULL;
+    for (uint32_t i = 0; t->kind == AST_NAME && i < sizeof others / sizeof *others; i++) {
+        if (strcmp(others[i][0], t->text) == 0) {
+            guess = others[i][1];
+        }
+    }
+    if (!guess && t->kind == AST_NAME) {
+        guess = diag_nearest(t->text, known, sizeof known / sizeof *known);
+    }
+    if (guess) {
+        diag_help(e->d, "did you mean '%s'?", guess);
+    }
+    return false;
+}
+
+static bool class_type(elab *e, scope *s, const ast *t, ir_arg_info *info)
+{
+    const char **names = arena_array(e->a, const char *, t->n);
+    for (uint32_t i = 1; i < t->n; i++) {
+        if (!want_str(e, t->kids[i]->where, eval_expr(e, s, t->kids[i]), "the name of a class", &names[i - 1])) {
+            return false;
+        }
+    }
+    if (info) {
+        *info = (ir_arg_info){.meaning = IR_MEANING_CLASS, .n_classes = t->n - 1, .classes = names};
+    }
+    return true;
+}
+
+/* f32[...]: the shape's items, without a wrapping "at". NULL when there is none. */
+static const ast *type_core(elab *e, scope *s, const ast *t, uint32_t *rate)
+{
+    if (t->kind == AST_TYPE_AT) {
+        int64_t r = 0;
+        if (want_int(e, t->kids[1]->where, eval_expr(e, s, t->kids[1]), "the sample rate", &r)) {
+            *rate = (uint32_t)r;
+        }
+        return t->kids[0];
+    }
+    return t;
+}
+
+bool eval_type(elab *e, scope *s, const ast *t, ir_dtype *dtype, uint32_t *rank, const ir_dim **dims, ir_arg_info *info)
+{
+    uint32_t rate = 0;
+    t = type_core(e, s, t, &rate);
+    *rank = 0;
+    const ast *head = t->kind == AST_INDEX ? t->kids[0] : t;
+    if (head->kind == AST_NAME && strcmp(head->text, "class") == 0) {
+        *dtype = IR_i32;
+        return class_type(e, s, t, info);
+    }
+    if (!type_head(e, head, dtype, info)) {
+        return false;
+    }
+    if (info) {
+        info->sample_rate = rate;
+    }
+    if (t->kind != AST_INDEX) {
+        return true;
+    }
+    for (uint32_t i = 1; i < t->n; i++) {
+        if (*rank == IR_MAX_RANK) {
+            elab_error(e, t->where, "at most %d axes are possible", IR_MAX_RANK);
+            return false;
+        }
+        if (!want_dim(e, t->kids[i]->where, eval_expr(e, s, t->kids[i]), "a size", &dims[*rank])) {
+            return false;
+        }
+        if (dims[*rank]->hi < 0) {
+            elab_error(e, t->kids[i]->where, "size %s is negative", ir_dim_text(e->c, dims[*rank]));
+            return false;
+        }
+        (*rank)++;
+    }
+    return true;
+}
+
+/* Is there a name in a size that has no value yet? That one is bound. */
+static const char *unbound_name(elab *e, scope *s, const ast *t)
+{
+    value v;
+    if (t->kind == AST_NAME) {
+        return elab_lookup(e, s, t->text, &v) ? NULL : t->text;
+    }
+    for (uint32_t i = 0; i < t->n; i++) {
+        const char *name = t->kids[i] ? unbound_name(e, s, t->kids[i]) : NULL;
+        if (name) {
+            return name;
+        }
+    }
+    return NULL;
+}
+
+/* Binds the unknown of `t` so that it comes out as `size`: T, T + 1, 2*T. */
+static bool solve(elab *e, scope *s, const ast *t, const ir_dim *size, const char *unknown)
+{
+    const ir_sym *x = ir_sym_get(e->c, intern_printf(e->names, "?%s", unknown), 0, INT64_MAX);
+    scope *trial = scope_create(e, s);
+    scope_set(e, trial, unknown, value_dim(e, ir_dim_sym(e->c, x)));
+    const ir_dim *d, *rest;
+    int64_t coef;
+    if (!want_dim(e, t->where, eval_expr(e, trial, t), "a size", &d)) {
+        return false;
+    }
+    const ir_dim *answer = NULL;
+    if (ir_dim_split(e->c, d, x, &coef, &rest) && coef > 0) {
+        answer = ir_dim_div_exact(e->c, ir_dim_sub(e->c, size, rest), ir_dim_const(e->c, coef));
+    }
+    if (!answer) {
+        elab_error(e, t->where, "the size %s cannot be found from %s", unknown, ir_dim_text(e->c, size));
+        return false;
+    }
+    scope_set(e, s, unknown, value_dim(e, answer));
+    return true;
+}
+
+bool bind_type(elab *e, scope *s, const ast *t, span where, const char *name, const ir_type *actual)
+{
+    uint32_t rate = 0;
+    ir_dtype dtype = IR_f32;
+    t = type_core(e, s, t, &rate);
+    const ast *head = t->kind == AST_INDEX ? t->kids[0] : t;
+    bool is_class = head->kind == AST_NAME && strcmp(head->text, "class") == 0;
+    if (is_class) {
+        dtype = IR_i32;
+    } else if (!type_head(e, head, &dtype, NULL)) {
+        return false;
+    }
+    if (dtype != actual->dtype) {
+        elab_error(e, where, "%s must be of type %s, found %s", name, ir_dtype_name(dtype), ir_type_text(e->c, actual));
+        diag_help(e->d, "convert with cast(x, %s)", ir_dtype_name(dtype));
+        return false;
+    }
+    uint32_t n = t->kind == AST_INDEX && !is_class ? t->n - 1 : 0, lead = 0;
+    bool dots = n && t->kids[1]->kind == AST_ELLIPSIS;
+    if (dots) {
+        n--;
+        lead = actual->rank >= n ? actual->rank - n : 0;
+    }
+    if (dots ? actual->rank < n : actual->rank != n) {
+        elab_error(e, where, "%s must have %u axes, found %s", name, n, ir_type_text(e->c, actual));
+        return false;
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        const ast *k = t->kids[i + 1 + dots];
+        const ir_dim *found = actual->dims[lead + i], *wanted;
+        const char *unknown = unbound_name(e, s, k);
+        if (unknown) {
+            if (!solve(e, s, k, found, unknown)) {
+                return false;
+            }
+            continue;
+        }
+        if (!want_dim(e, k->where, eval_expr(e, s, k), "a size", &wanted)) {
+            return false;
+        }
+        ir_proof p = ir_dim_equal(e->c, wanted, found);
+        if (p == IR_MAYBE && e->conditions) {
+            const char *text = intern_printf(e->names, "%s == %s", ir_dim_text(e->c, found), ir_dim_text(e->c, wanted));
+            ir_graph_add_condition(e->conditions, (ir_condition){IR_REL_EQ, found, wanted, text, where});
+        } else if (p != IR_ALWAYS) {
+            const source_file *f = source_get(diag_sources(e->d), k->where.file);
+            const char *written = intern_n(e->names, f->text + k->where.begin, k->where.end - k->where.begin);
+            elab_error(e, where, "axis %u of %s must have size %s (%s), found %s in %s", i, name, ir_dim_text(e->c, wanted),
+                       written, ir_dim_text(e->c, found), ir_type_text(e->c, actual));
+            return false;
+        }
+    }
+    return true;
+}

@@ -1,0 +1,343 @@
+/* x[...]: NumPy's indexing with numbers, sizes, slices and tensors; and assignment to parts of states. */
+#include "frontend/elab.h"
+
+typedef struct axis_range {
+    const ir_dim *offset, *size;
+    int64_t step;
+    bool drop;      /* a single index: the axis goes */
+    bool reversed;  /* step -1 */
+} axis_range;
+
+typedef struct indexing {
+    uint32_t rank;                       /* of x */
+    axis_range ranges[IR_MAX_RANK];      /* one an axis of x */
+    bool new_axis[2 * IR_MAX_RANK];      /* in order of the result */
+    uint32_t n_result;
+    int tensor_axis;                     /* the axis indexed by a tensor, or -1 */
+    value tensor;
+    span tensor_where;
+} indexing;
+
+/* A negative number counts from the end. */
+static const ir_dim *from_end(elab *e, const ir_dim *i, const ir_dim *size)
+{
+    return i->hi < 0 ? ir_dim_add(e->c, size, i) : i;
+}
+
+static bool slice_range(elab *e, scope *s, const ast *t, const ir_dim *size, axis_range *r)
+{
+    const ir_dim *lo = ir_dim_const(e->c, 0), *hi = size;
+    int64_t step = 1;
+    if (t->kids[2] && !want_int(e, t->kids[2]->where, eval_expr(e, s, t->kids[2]), "the step of a slice", &step)) {
+        return false;
+    }
+    if (step == -1 && !t->kids[0] && !t->kids[1]) {
+        *r = (axis_range){lo, size, 1, false, true};
+        return true;
+    }
+    if (step < 1) {
+        elab_error(e, t->where, "the step of a slice must be positive, found %lld", (long long)step);
+        diag_help(e->d, "to turn a whole axis around write [::-1] or flip(x, axis)");
+        return false;
+    }
+    if (t->kids[0]) {
+        if (!want_dim(e, t->kids[0]->where, eval_expr(e, s, t->kids[0]), "the beginning of a slice", &lo)) {
+            return false;
+        }
+        lo = from_end(e, lo, size);
+    }
+    if (t->kids[1]) {
+        if (!want_dim(e, t->kids[1]->where, eval_expr(e, s, t->kids[1]), "the end of a slice", &hi)) {
+            return false;
+        }
+        hi = from_end(e, hi, size);
+    }
+    /* Constant ends beyond a constant axis are cut, as NumPy does. */
+    if (ir_dim_is_const(hi) && ir_dim_is_const(size)) {
+        hi = ir_dim_min(e->c, hi, size);
+        lo = ir_dim_is_const(lo) ? ir_dim_min(e->c, lo, hi) : lo;
+    }
+    const ir_dim *n = ir_dim_sub(e->c, hi, lo);
+    *r = (axis_range){lo, step == 1 ? n : ir_dim_ceildiv(e->c, n, ir_dim_const(e->c, step)), step, false, false};
+    return true;
+}
+
+static bool read_items(elab *e, scope *s, const ast *t, const ir_type *x, indexing *ix)
+{
+    uint32_t given = 0, ellipses = 0;
+    *ix = (indexing){.rank = x->rank, .tensor_axis = -1};
+    for (uint32_t i = 1; i < t->n; i++) {
+        given += t->kids[i]->kind != AST_ELLIPSIS && t->kids[i]->kind != AST_NONE;
+        ellipses += t->kids[i]->kind == AST_ELLIPSIS;
+    }
+    if (given > x->rank || ellipses > 1) {
+        elab_error(e, t->where, ellipses > 1 ? "'...' can stand once only" : "%u indices for %u axes (%s)", given,
+                   x->rank, ir_type_text(e->c, x));
+        return false;
+    }
+    uint32_t axis = 0;
+    for (uint32_t i = 1; i <= t->n; i++) {
+        bool rest = i == t->n || t->kids[i]->kind == AST_ELLIPSIS;
+        if (rest) {
+            uint32_t upto = i == t->n ? x->rank : axis + x->rank - given;
+            for (; axis < upto; axis++) {
+                ix->ranges[axis] = (axis_range){ir_dim_const(e->c, 0), x->dims[axis], 1, false, false};
+                ix->new_axis[ix->n_result++] = false;
+            }
+            continue;
+        }
+        const ast *k = t->kids[i];
+        if (k->kind == AST_NONE) {
+            ix->new_axis[ix->n_result++] = true;
+            continue;
+        }
+        const ir_dim *size = x->dims[axis];
+        if (k->kind == AST_SLICE) {
+            if (!slice_range(e, s, k, size, &ix->ranges[axis++])) {
+                return false;
+            }
+            ix->new_axis[ix->n_result++] = false;
+            continue;
+        }
+        value v = eval_expr(e, s, k);
+        if (is_tensor(&v)) {
+            if (ix->tensor_axis >= 0) {
+                elab_error(e, k->where, "one axis at most can be indexed by a tensor: use gather for more");
+                return false;
+            }
+            ix->tensor_axis = (int)axis;
+            ix->tensor = v;
+            ix->tensor_where = k->where;
+            ix->ranges[axis++] = (axis_range){ir_dim_const(e->c, 0), size, 1, false, false};
+            ix->new_axis[ix->n_result++] = false;
+            continue;
+        }
+        const ir_dim *at;
+        if (!want_dim(e, k->where, v, "an index", &at)) {
+            return false;
+        }
+        at = from_end(e, at, size);
+        if (ir_dim_le(e->c, size, at) == IR_ALWAYS || at->hi < 0) {
+            elab_error(e, k->where, "index %s is out of range: axis %u of %s has size %s", value_text(e, &v), axis,
+                       ir_type_text(e->c, x), ir_dim_text(e->c, size));
+            return false;
+        }
+        ix->ranges[axis++] = (axis_range){at, ir_dim_const(e->c, 1), 1, true, false};
+    }
+    return true;
+}
+
+static const ir_node *sliced(elab *e, ir_builder *b, const ir_node *x, const indexing *ix)
+{
+    const ir_dim *offsets[IR_MAX_RANK], *sizes[IR_MAX_RANK];
+    int64_t steps[IR_MAX_RANK], turned[IR_MAX_RANK];
+    uint32_t n_turned = 0;
+    bool whole = true;
+    for (uint32_t i = 0; i < ix->rank; i++) {
+        const axis_range *r = &ix->ranges[i];
+        offsets[i] = r->offset;
+        sizes[i] = r->size;
+        steps[i] = r->step;
+        whole &= r->step == 1 && r->size == ir_node_type(x)->dims[i] && ir_dim_is_value(r->offset, 0);
+        if (r->reversed) {
+            turned[n_turned++] = i;
+        }
+    }
+    (void)e;
+    if (!whole) {
+        x = ir_slice(b, x, offsets, sizes, steps);
+    }
+    if (n_turned) {
+        ir_attr a = ir_attr_is(IR_ATTR_axes, n_turned, turned);
+        x = ir_build(b, IR_OP_reverse, 1, &x, 1, &a, 0, NULL);
+    }
+    return x;
+}
+
+/* The shape after single indices are dropped and new axes put in. */
+static uint32_t result_shape(elab *e, const indexing *ix, const ir_dim **out)
+{
+    uint32_t n = 0, axis = 0;
+    for (uint32_t i = 0; i < ix->n_result || axis < ix->rank;) {
+        if (axis < ix->rank && ix->ranges[axis].drop) {
+            axis++;
+            continue;
+        }
+        if (i >= ix->n_result) {
+            break;
+        }
+        if (n < IR_MAX_RANK) {
+            out[n++] = ix->new_axis[i] ? ir_dim_const(e->c, 1) : ix->ranges[axis].size;
+        }
+        axis += !ix->new_axis[i];
+        i++;
+    }
+    return n;
+}
+
+static value index_tensor(elab *e, scope *s, const ast *t, value base)
+{
+    const ir_node *x = want_tensor(e, t->kids[0]->where, base, "this");
+    indexing ix;
+    if (!x || !read_items(e, s, t, ir_node_type(x), &ix)) {
+        return value_poison();
+    }
+    ir_builder b = elab_builder(e, t->where);
+    const ir_node *r = sliced(e, &b, x, &ix);
+    const ir_dim *shape[IR_MAX_RANK];
+    uint32_t n = result_shape(e, &ix, shape);
+    if (r && n != ix.rank) {
+        r = ir_reshape(&b, r, n, shape);
+    } else if (r && ix.n_result != ix.rank) {
+        r = ir_reshape(&b, r, n, shape);
+    }
+    if (r && ix.tensor_axis >= 0) {
+        uint32_t axis = 0, seen = 0;
+        for (uint32_t i = 0; i < ix.n_result; i++) { /* where the axis stands in the result */
+            uint32_t k = seen;
+            while (!ix.new_axis[i] && ix.ranges[k].drop) {
+                k++;
+            }
+            if (!ix.new_axis[i] && (int)k == ix.tensor_axis) {
+                axis = i;
+            }
+            seen = ix.new_axis[i] ? seen : k + 1;
+        }
+        const ir_node *ids = want_tensor(e, ix.tensor_where, ix.tensor, "the index");
+        r = ids ? ir_take(&b, r, ids, axis) : NULL;
+        if (!ids) {
+            return value_poison();
+        }
+    }
+    return r ? value_tensor(e, r) : elab_build_error(e, &b, 1, &base);
+}
+
+static value index_list(elab *e, scope *s, const ast *t, value base)
+{
+    const ast *k = t->kids[1];
+    int64_t n = base.list.n, i;
+    if (t->n == 2 && k->kind == AST_SLICE) {
+        int64_t lo = 0, hi = n;
+        if ((k->kids[0] && !want_int(e, k->where, eval_expr(e, s, k->kids[0]), "the beginning", &lo)) ||
+            (k->kids[1] && !want_int(e, k->where, eval_expr(e, s, k->kids[1]), "the end", &hi))) {
+            return value_poison();
+        }
+        lo = lo < 0 ? lo + n : lo;
+        hi = hi < 0 ? hi + n : hi > n ? n : hi;
+        lo = lo < 0 ? 0 : lo > hi ? hi : lo;
+        return value_list(e, base.kind, (uint32_t)(hi - lo), base.list.at + lo);
+    }
+    if (t->n != 2 || !want_int(e, t->where, eval_expr(e, s, k), "an index of a list", &i)) {
+        return value_poison();
+    }
+    i = i < 0 ? i + n : i;
+    if (i < 0 || i >= n) {
+        return elab_error(e, k->where, "index %lld is out of range: the list has %lld items", (long long)i, (long long)n);
+    }
+    return base.list.at[i];
+}
+
+value eval_index(elab *e, scope *s, const ast *t)
+{
+    value base = eval_expr(e, s, t->kids[0]);
+    if (base.kind == V_POISON) {
+        return base;
+    }
+    if (is_tensor(&base)) {
+        return index_tensor(e, s, t, base);
+    }
+    if ((base.kind == V_LIST || base.kind == V_TUPLE) && t->n >= 2) {
+        return index_list(e, s, t, base);
+    }
+    if (base.kind == V_MODULES && t->n == 2) {
+        const ir_dim *i;
+        if (!want_dim(e, t->kids[1]->where, eval_expr(e, s, t->kids[1]), "which of the modules", &i)) {
+            return value_poison();
+        }
+        i = from_end(e, i, ir_dim_const(e->c, base.module.count));
+        if (i->hi < 0 || i->lo >= base.module.count) {
+            return elab_error(e, t->kids[1]->where, "index %s is out of range: there are %lld modules",
+                              ir_dim_text(e->c, i), (long long)base.module.count);
+        }
+        reference *ref = arena_copy(e->a, base.module.ref, sizeof *ref);
+        ref->index[ref->n++] = i;
+        value v = {.kind = V_MODULE};
+        v.module.ref = ref;
+        return v;
+    }
+    return elab_error(e, t->where, "%s cannot be indexed", value_text(e, &base));
+}
+
+/* States ------------------------------------------------------------------------------------------ */
+
+/* The state's type within its module: without the axes of the loops around. */
+static uint32_t outer_axes(const value *v)
+{
+    return v->slot.ref->n;
+}
+
+value read_state(elab *e, span where, const value *v)
+{
+    const ir_node *now = level_state(e, v->slot.number);
+    const ir_type *t = ir_node_type(now);
+    uint32_t outer = outer_axes(v);
+    if (outer == 0) {
+        return value_tensor(e, now);
+    }
+    const ir_dim *offsets[IR_MAX_RANK], *sizes[IR_MAX_RANK];
+    for (uint32_t i = 0; i < t->rank; i++) {
+        offsets[i] = i < outer ? v->slot.ref->index[i] : ir_dim_const(e->c, 0);
+        sizes[i] = i < outer ? ir_dim_const(e->c, 1) : t->dims[i];
+    }
+    ir_builder b = elab_builder(e, where);
+    const ir_node *part = ir_slice(&b, now, offsets, sizes, NULL);
+    const ir_node *r = ir_reshape(&b, part, t->rank - outer, t->dims + outer);
+    return r ? value_tensor(e, r) : elab_error(e, where, "%s", b.error.text);
+}
+
+void assign_index(elab *e, scope *s, const ast *t, value v)
+{
+    value base = eval_expr(e, s, t->kids[0]);
+    if (base.kind == V_POISON || v.kind == V_POISON) {
+        return;
+    }
+    if (base.kind != V_STATE) {
+        elab_error(e, t->where, "only parts of a state can be assigned to, found %s", value_text(e, &base));
+        diag_help(e->d, "build a new tensor with where, concat or pad instead");
+        return;
+    }
+    const ir_type *whole = e->states.at[base.slot.number].type;
+    uint32_t outer = outer_axes(&base);
+    const ir_type *x = ir_type_get(e->c, whole->dtype, whole->rank - outer, whole->dims + outer);
+    indexing ix;
+    if (!read_items(e, s, t, x, &ix)) {
+        return;
+    }
+    const ir_dim *offsets[IR_MAX_RANK], *sizes[IR_MAX_RANK], *shape[IR_MAX_RANK];
+    for (uint32_t i = 0; i < whole->rank; i++) {
+        offsets[i] = i < outer ? base.slot.ref->index[i] : ix.ranges[i - outer].offset;
+        sizes[i] = i < outer ? ir_dim_const(e->c, 1) : ix.ranges[i - outer].size;
+        bool steps = i >= outer && (ix.ranges[i - outer].step != 1 || ix.ranges[i - outer].reversed);
+        if (steps || ix.tensor_axis >= 0) {
+            elab_error(e, t->where, "a part of a state that is written must be a plain range on every axis");
+            return;
+        }
+    }
+    uint32_t n = result_shape(e, &ix, shape);
+    const ir_node *src = want_operand(e, t->where, v, x);
+    if (!src) {
+        return;
+    }
+    ir_builder b = elab_builder(e, t->where);
+    if (ir_node_type(src)->rank < n || !ir_type_same_shape(ir_node_type(src), ir_type_get(e->c, x->dtype, n, shape))) {
+        src = ir_broadcast(&b, src, n, shape);
+    }
+    src = ir_reshape(&b, src, whole->rank, sizes);
+    const ir_node *now = src ? ir_update(&b, level_state(e, base.slot.number), src, offsets) : NULL;
+    if (!now) {
+        value operands[2] = {base, v};
+        elab_build_error(e, &b, 2, operands);
+        return;
+    }
+    level_set_state(e, base.slot.number, now);
+}
