@@ -77,6 +77,7 @@ typedef struct emission {
 
 typedef struct body {
     emission *e;
+    const form_group *group;
     ir_graph *g;
     const ir_node **new_of;        /* [size] within the body */
     VEC(const ir_node *) operands; /* of the kernel, in the new graph */
@@ -109,7 +110,9 @@ static const ir_node *body_copy(body *b, const ir_node *n)
 {
     const ir_node **in = arena_array(b->e->p->a, const ir_node *, n->n_in);
     for (uint32_t i = 0; i < n->n_in; i++) {
-        in[i] = body_value(b, n->in[i]);
+        /* What a root updates is an operand of its own, apart from what is read. */
+        bool written = i == 0 && n->op == IR_OP_update && b->e->p->group_of[n->id] == b->group;
+        in[i] = written ? body_operand(b, n->in[i]) : body_value(b, n->in[i]);
     }
     return ir_graph_copy_node(b->g, n, in);
 }
@@ -135,6 +138,7 @@ static void emit_group(emission *e, form_group *group)
     form_plan *p = e->p;
     ir_ctx *c = ir_graph_ctx(p->g);
     body b = {.e = e,
+              .group = group,
               .g = ir_graph_create(c, "body"),
               .new_of = arena_array(p->a, const ir_node *, ir_graph_size(p->g))};
     const ir_type *types[16];
