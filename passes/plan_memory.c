@@ -391,10 +391,42 @@ static void overwrite_operands(planner *p, region *r)
 
 /* Places --------------------------------------------------------------------------------------- */
 
+static const ir_dim *atom_value(ir_ctx *c, const ir_atom *t)
+{
+    switch (t->kind) {
+    case IR_ATOM_SYM:
+        return ir_dim_sym(c, t->sym);
+    case IR_ATOM_FLOORDIV:
+        return ir_dim_floordiv(c, t->a, t->b);
+    case IR_ATOM_MOD:
+        return ir_dim_mod(c, t->a, t->b);
+    case IR_ATOM_MIN:
+        return ir_dim_min(c, t->a, t->b);
+    default:
+        return ir_dim_max(c, t->a, t->b);
+    }
+}
+
+/* Up to a multiple of 64. Coefficients are rounded one by one where that wastes little: sums of
+ * such sizes can be compared with each other, those with divisions in them can not. */
 static const ir_dim *rounded(ir_ctx *c, const ir_dim *bytes)
 {
-    const ir_dim *line = ir_dim_const(c, 64);
-    return ir_dim_mul(c, ir_dim_ceildiv(c, bytes, line), line);
+    const ir_dim *line = ir_dim_const(c, 64), *up = ir_dim_const(c, 0);
+    bool simple = true;
+    for (uint32_t i = 0; i < bytes->n_terms && simple; i++) {
+        const ir_term *t = &bytes->terms[i];
+        int64_t coef = (t->coef + (t->coef > 0 ? 63 : 0)) / 64 * 64, waste = coef - t->coef;
+        const ir_dim *m = ir_dim_const(c, 1);
+        for (uint32_t k = 0; k < t->n_factors; k++) {
+            for (uint32_t e = 0; e < t->factors[k].power; e++) {
+                m = ir_dim_mul(c, m, atom_value(c, t->factors[k].atom));
+            }
+        }
+        simple = m->lo >= 0 && t->coef < INT64_MAX - 64 &&
+                 (t->n_factors == 0 || coef >= 16 * waste || (m->hi <= (1 << 18) / 64 && waste));
+        up = ir_dim_add(c, up, ir_dim_scale(c, m, coef));
+    }
+    return simple ? up : ir_dim_mul(c, ir_dim_ceildiv(c, bytes, line), line);
 }
 
 static const ir_dim *pack(planner *p)

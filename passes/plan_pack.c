@@ -61,9 +61,10 @@ static bool fits(ir_ctx *c, const plan_buffer *x, const ir_dim *at, plan_buffer 
     return true;
 }
 
+/* The lowest offset that is proved to be free, or NULL. */
 static const ir_dim *place(ir_ctx *c, const plan_buffer *x, plan_buffer *const *others, uint32_t n)
 {
-    const ir_dim *best = ir_dim_const(c, 0), *above = best;
+    const ir_dim *best = ir_dim_const(c, 0);
     if (fits(c, x, best, others, n)) {
         return best;
     }
@@ -72,32 +73,63 @@ static const ir_dim *place(ir_ctx *c, const plan_buffer *x, plan_buffer *const *
     for (uint32_t i = 0; i < n; i++) {
         const ir_dim *at = ir_dim_add(c, others[i]->at, others[i]->bytes);
         int64_t likely = plan_likely(at);
-        above = ir_dim_max(c, above, at);
         if (likely < lowest && fits(c, x, at, others, n)) {
             lowest = likely;
             best = at;
         }
     }
-    return best ? best : above;
+    return best;
+}
+
+/* Places what can be placed in one floor, whose size comes back; moves the rest to the front. */
+static const ir_dim *pack_floor(ir_ctx *c, arena *a, plan_buffer **buffers, uint32_t *n)
+{
+    plan_buffer **others = arena_array(a, plan_buffer *, *n);
+    plan_buffer **placed = arena_array(a, plan_buffer *, *n);
+    const ir_dim *size = ir_dim_const(c, 0);
+    uint32_t rest = 0, n_placed = 0;
+    for (uint32_t i = 0; i < *n; i++) {
+        uint32_t count = 0;
+        for (uint32_t j = 0; j < n_placed; j++) {
+            if (meet(buffers[i], placed[j])) {
+                others[count++] = placed[j];
+            }
+        }
+        buffers[i]->at = place(c, buffers[i], others, count);
+        if (buffers[i]->at) {
+            placed[n_placed++] = buffers[i];
+            size = ir_dim_max(c, size, ir_dim_add(c, buffers[i]->at, buffers[i]->bytes));
+        } else {
+            buffers[rest++] = buffers[i];
+        }
+    }
+    *n = rest;
+    return size;
 }
 
 const ir_dim *plan_pack(ir_ctx *c, arena *a, plan_buffer **buffers, uint32_t n)
 {
-    plan_buffer **others = arena_array(a, plan_buffer *, n);
-    const ir_dim *size = ir_dim_const(c, 0);
     for (uint32_t i = 0; i < n; i++) {
         buffers[i]->likely = plan_likely(buffers[i]->bytes);
     }
     qsort(buffers, n, sizeof *buffers, by_size);
-    for (uint32_t i = 0; i < n; i++) {
-        uint32_t count = 0;
-        for (uint32_t j = 0; j < i; j++) {
-            if (meet(buffers[i], buffers[j])) {
-                others[count++] = buffers[j];
+    plan_buffer **all = arena_copy(a, buffers, n * sizeof(plan_buffer *));
+    const ir_dim **base = arena_array(a, const ir_dim *, n);
+    const ir_dim *size = ir_dim_const(c, 0);
+    uint32_t total = n;
+    while (n) {
+        const ir_dim *below = size;
+        plan_buffer **before = arena_copy(a, buffers, n * sizeof(plan_buffer *));
+        uint32_t count = n;
+        size = ir_dim_add(c, below, pack_floor(c, a, buffers, &n));
+        for (uint32_t i = 0; i < count; i++) {
+            for (uint32_t k = 0; before[i]->at && k < total; k++) {
+                base[k] = all[k] == before[i] ? below : base[k];
             }
         }
-        buffers[i]->at = place(c, buffers[i], others, count);
-        size = ir_dim_max(c, size, ir_dim_add(c, buffers[i]->at, buffers[i]->bytes));
+    }
+    for (uint32_t k = 0; k < total; k++) {
+        all[k]->at = ir_dim_add(c, base[k], all[k]->at);
     }
     return size;
 }
