@@ -7,7 +7,8 @@ enum { DEEPEST_CALL = 200 };
 
 static const char *join_path(elab *e, const char *path, const char *name)
 {
-    return *path ? intern_printf(e->names, "%s.%s", path, name) : intern(e->names, name);
+    bool both = *path && *name; /* name "" leaves a step out */
+    return both ? intern_printf(e->names, "%s.%s", path, name) : intern(e->names, *path ? path : name);
 }
 
 /* Binds arguments to the parameters of a declaration by place and by name. */

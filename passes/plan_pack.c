@@ -81,12 +81,40 @@ static const ir_dim *place(ir_ctx *c, const plan_buffer *x, plan_buffer *const *
     return best;
 }
 
+/* The largest of the ends, of which those below others are left out. */
+static const ir_dim *highest(ir_ctx *c, arena *a, plan_buffer *const *placed, uint32_t n)
+{
+    const ir_dim **ends = arena_array(a, const ir_dim *, n);
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        const ir_dim *end = ir_dim_add(c, placed[i]->at, placed[i]->bytes);
+        bool below = false;
+        uint32_t kept = 0;
+        for (uint32_t k = 0; k < count && !below; k++) {
+            below = ir_dim_le(c, end, ends[k]) == IR_ALWAYS;
+        }
+        for (uint32_t k = 0; k < count && !below; k++) {
+            if (ir_dim_le(c, ends[k], end) != IR_ALWAYS) {
+                ends[kept++] = ends[k];
+            }
+        }
+        if (!below) {
+            count = kept;
+            ends[count++] = end;
+        }
+    }
+    const ir_dim *size = ir_dim_const(c, 0);
+    for (uint32_t k = 0; k < count; k++) {
+        size = ir_dim_max(c, size, ends[k]);
+    }
+    return size;
+}
+
 /* Places what can be placed in one floor, whose size comes back; moves the rest to the front. */
 static const ir_dim *pack_floor(ir_ctx *c, arena *a, plan_buffer **buffers, uint32_t *n)
 {
     plan_buffer **others = arena_array(a, plan_buffer *, *n);
     plan_buffer **placed = arena_array(a, plan_buffer *, *n);
-    const ir_dim *size = ir_dim_const(c, 0);
     uint32_t rest = 0, n_placed = 0;
     for (uint32_t i = 0; i < *n; i++) {
         uint32_t count = 0;
@@ -98,13 +126,12 @@ static const ir_dim *pack_floor(ir_ctx *c, arena *a, plan_buffer **buffers, uint
         buffers[i]->at = place(c, buffers[i], others, count);
         if (buffers[i]->at) {
             placed[n_placed++] = buffers[i];
-            size = ir_dim_max(c, size, ir_dim_add(c, buffers[i]->at, buffers[i]->bytes));
         } else {
             buffers[rest++] = buffers[i];
         }
     }
     *n = rest;
-    return size;
+    return highest(c, a, placed, n_placed);
 }
 
 const ir_dim *plan_pack(ir_ctx *c, arena *a, plan_buffer **buffers, uint32_t n)
