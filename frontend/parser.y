@@ -105,9 +105,9 @@ param: NAME opt_default { $$ = named(NODE2(PARAM, @$, $1, NULL, $2), $1, @1); }
 opt_default: %empty { $$ = NULL; } | '=' expr { $$ = $2; }
 
 members: %empty { $$ = NULL; }
+  | member { $$ = NULL; parse_push(p, &$$, $1); }
   | members END { $$ = $1; }
-  | members member END { $$ = $1; parse_push(p, &$$, $2); }
-  | members member '}' error END { $$ = $1; yyerrok; }
+  | members END member { $$ = $1; parse_push(p, &$$, $3); }
   | members error END { $$ = $1; yyerrok; }
 
 member: names '=' expr opt_rename

@@ -40,7 +40,7 @@ static void test_mlp(void **state)
                                 add(f, linear(f, x, "w1", 64, 32), param(f, "b1", SHAPE(K(f, 64)))));
     result(f, "y", add(f, linear(f, h, "w2", 10, 64), param(f, "b2", SHAPE(K(f, 10)))));
     assert_false(f->b.failed);
-    run(f, f->b.graph, PASS_plan_memory, 0);
+    run(f, f->b.graph, PASS_plan_memory, 1);
     arena_destroy(f->a);
 }
 
@@ -55,7 +55,7 @@ static void test_llama(void **state)
     if (getenv("AIGC_TEST_DUMP")) {
         printf("%s", ir_print_graph(f->b.graph, f->a));
     }
-    run(f, f->b.graph, PASS_plan_memory, 0);
+    run(f, f->b.graph, PASS_plan_memory, 1);
     arena_destroy(f->a);
 }
 
