@@ -7,39 +7,39 @@
         (void)c;                                                                                   \
         return ir_graph_clone(g);                                                                  \
     }
-#if !__has_include("passes/canonicalize.c")
+#ifndef HAS_canonicalize
 IDENTITY(canonicalize)
 #endif
-#if !__has_include("passes/fold.c")
+#ifndef HAS_fold
 IDENTITY(fold)
 #endif
-#if !__has_include("passes/cse.c")
+#ifndef HAS_cse
 IDENTITY(cse)
 #endif
-#if !__has_include("passes/dce.c")
+#ifndef HAS_dce
 IDENTITY(dce)
 #endif
-#if !__has_include("passes/fuse_attention.c")
+#ifndef HAS_fuse_attention
 IDENTITY(fuse_attention)
 #endif
-#if !__has_include("passes/fuse_softmax.c")
+#ifndef HAS_fuse_softmax
 IDENTITY(fuse_softmax)
 #endif
-#if !__has_include("passes/fuse_norm.c")
+#ifndef HAS_fuse_norm
 IDENTITY(fuse_norm)
 #endif
-#if !__has_include("passes/layout.c")
+#ifndef HAS_layout
 IDENTITY(layout)
 #endif
-#if !__has_include("passes/fuse_epilogue.c")
+#ifndef HAS_fuse_epilogue
 IDENTITY(fuse_epilogue)
 #endif
-#if !__has_include("passes/order.c")
+#ifndef HAS_order
 IDENTITY(order)
 #endif
-#if !__has_include("passes/partition.c")
+#ifndef HAS_partition
 IDENTITY(partition)
 #endif
-#if !__has_include("passes/plan_memory.c")
+#ifndef HAS_plan_memory
 IDENTITY(plan_memory)
 #endif

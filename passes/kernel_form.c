@@ -86,12 +86,12 @@ typedef struct body {
 static const ir_node *value(emission *e, const ir_node *n);
 
 /* A reshape of something in memory is a view of it, even where it is marked as inlined. */
-static bool is_view(const form_plan *p, const ir_node *n)
+static bool is_view(const bool *inlined, const ir_node *n)
 {
-    while (n->op == IR_OP_reshape && p->inlined[n->id]) {
+    while (n->op == IR_OP_reshape && inlined[n->id]) {
         n = n->in[0];
     }
-    return !p->inlined[n->id];
+    return !inlined[n->id];
 }
 
 static const ir_node *body_operand(body *b, const ir_node *n)
@@ -121,7 +121,8 @@ static const ir_node *body_copy(body *b, const ir_node *n)
 static const ir_node *body_value(body *b, const ir_node *n)
 {
     if (!b->new_of[n->id]) {
-        bool inside = b->e->p->inlined[n->id] && !(n->op == IR_OP_reshape && is_view(b->e->p, n));
+        const bool *inlined = b->group->inlined ? b->group->inlined : b->e->p->inlined;
+        bool inside = inlined[n->id] && !(n->op == IR_OP_reshape && is_view(inlined, n));
         b->new_of[n->id] = inside ? body_copy(b, n) : body_operand(b, n);
     }
     return b->new_of[n->id];

@@ -1,0 +1,331 @@
+/* fuse_epilogue: what is done to every element of a product joins the product's kernel.
+ *
+ * Before   %c = contract %x, (transpose %w)      After   %y = kernel %x, %w, %b, %r
+ * {family="contract"} %y = add (gelu (add %c, %b)), %r
+ *
+ * For contract, attention, convolutions and pooling: grows a region from the product over
+ * elementwise users of its shape (bias, activation, gate, residual, scale, cast, and a final
+ * update), as long as one value leaves it and nothing it reads depends on it. Operands are read
+ * through transposes and slices where that keeps loads affine, and parameters through casts.
+ *
+ * Leaves alone: products whose value has readers outside of the region, users of another shape, and
+ * everything behind a reduction. */
+#include "passes/access.h"
+#include "passes/fuse_cost.h"
+#include "passes/kernel_form.h"
+
+#include <string.h>
+
+enum { MOST_REGION = 32 };
+
+typedef struct finder {
+    pass_ctx *c;
+    ir_ctx *ctx;
+    arena *a;
+    const ir_graph *g;
+    form_plan *p;
+    fuse_tree tree;
+    VEC(const ir_node *) * users; /* [size] of nodes */
+    bool *output;                 /* [size] read by the graph's outputs */
+    bool *taken;                  /* [size] within some region already */
+} finder;
+
+typedef struct members {
+    uint32_t n;
+    const ir_node *at[MOST_REGION];
+} members;
+
+static bool is_member(const members *s, const ir_node *n)
+{
+    for (uint32_t i = 0; i < s->n; i++) {
+        if (s->at[i] == n) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool is_product(const ir_node *n)
+{
+    switch (ir_op_family(n->op)) {
+    case IR_FAMILY_CONTRACT:
+    case IR_FAMILY_ATTENTION:
+    case IR_FAMILY_CONV:
+    case IR_FAMILY_POOL:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static bool same_dims(const ir_type *x, const ir_type *y)
+{
+    return x->rank == y->rank && memcmp(x->dims, y->dims, x->rank * sizeof *x->dims) == 0;
+}
+
+/* Does n depend on a member? Members have ids from `least` on. */
+static bool depends(const finder *f, const members *s, uint32_t least, const ir_node *n, bool *seen)
+{
+    if (is_member(s, n)) {
+        return true;
+    }
+    if (n->id < least || seen[n->id]) {
+        return false;
+    }
+    seen[n->id] = true;
+    for (uint32_t i = 0; i < n->n_in; i++) {
+        if (depends(f, s, least, n->in[i], seen)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Members whose value is read outside, or is an output. */
+static uint32_t escapes(const finder *f, const members *s, const ir_node **last)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < s->n; i++) {
+        const ir_node *m = s->at[i];
+        bool out = f->output[m->id];
+        for (uint32_t k = 0; k < f->users[m->id].len && !out; k++) {
+            out = !is_member(s, f->users[m->id].at[k]);
+        }
+        if (out) {
+            *last = m;
+            n++;
+        }
+    }
+    return n;
+}
+
+/* Can the user of a member join? */
+static bool may_join(const finder *f, const members *s, const ir_node *u)
+{
+    const ir_node *product = s->at[0];
+    bool writes = u->op == IR_OP_update && is_member(s, u->in[1]) && !is_member(s, u->in[0]);
+    if (is_member(s, u) || f->taken[u->id]) {
+        return false;
+    }
+    if (!writes && (ir_op_family(u->op) != IR_FAMILY_ELEMENTWISE ||
+                    !same_dims(ir_node_type(u), ir_node_type(product)))) {
+        return false;
+    }
+    arena_point mark = arena_mark(f->a);
+    bool *seen = arena_array(f->a, bool, ir_graph_size(f->g));
+    bool free = true;
+    for (uint32_t i = 0; i < u->n_in && free; i++) {
+        bool inside = is_member(s, u->in[i]);
+        free = inside ? u->op == IR_OP_update ||
+                            same_dims(ir_node_type(u->in[i]), ir_node_type(product))
+                      : !depends(f, s, product->id, u->in[i], seen);
+    }
+    arena_release(f->a, mark);
+    return free;
+}
+
+/* The largest region with one value leaving it; the product alone if there is no other. */
+static members grow(const finder *f, const ir_node *product, const ir_node **root)
+{
+    members s = {1, {product}}, best = s;
+    *root = product;
+    bool grown = true;
+    while (grown && s.n < MOST_REGION) {
+        grown = false;
+        const ir_node *next = NULL;
+        for (uint32_t i = 0; i < s.n; i++) {
+            for (uint32_t k = 0; k < f->users[s.at[i]->id].len; k++) {
+                const ir_node *u = f->users[s.at[i]->id].at[k];
+                bool ends = s.at[i]->op == IR_OP_update; /* nothing follows what is written */
+                if (!ends && (!next || u->id < next->id) && may_join(f, &s, u)) {
+                    next = u;
+                }
+            }
+        }
+        if (next) {
+            s.at[s.n++] = next;
+            grown = true;
+            const ir_node *last = NULL;
+            if (escapes(f, &s, &last) == 1) {
+                best = s;
+                *root = last;
+            }
+        }
+    }
+    return best;
+}
+
+/* Operands ------------------------------------------------------------------------------------- */
+
+static bool reads_param(const ir_node *x)
+{
+    while (x->op == IR_OP_transpose || x->op == IR_OP_slice || x->op == IR_OP_reshape) {
+        x = x->in[0];
+    }
+    return x->op == IR_OP_param;
+}
+
+static bool leaf_of_group(void *data, const ir_node *n)
+{
+    return !((const bool *)data)[n->id];
+}
+
+/* Are all loads of the product affine with this choice of what is evaluated within? */
+static bool loads_affine(const finder *f, const ir_node *product, bool *inlined)
+{
+    arena_point mark = arena_mark(f->a);
+    access w;
+    const ir_dim *index[IR_MAX_RANK];
+    access_init(&w, f->a, f->ctx);
+    w.is_leaf = leaf_of_group;
+    w.data = inlined;
+    inlined[product->id] = true;
+    access_axes(f->ctx, ir_node_type(product), index);
+    access_walk(&w, product, index);
+    bool ok = !w.overrun;
+    for (uint32_t i = 0; i < w.visits.len && ok; i++) {
+        const access_visit *v = &w.visits.at[i];
+        for (uint32_t k = 0; v->leaf && k < ir_node_type(v->node)->rank; k++) {
+            ok &= !fuse_has_division(v->index[k]);
+        }
+    }
+    arena_release(f->a, mark);
+    return ok;
+}
+
+/* Reads an operand of the product through the moves that make it. A reshape alone is left outside,
+ * where it is a free view. */
+static bool read_through(const finder *f, const ir_node *product, const ir_node *x, bool *inlined)
+{
+    bool move = x->op == IR_OP_transpose || x->op == IR_OP_slice || x->op == IR_OP_broadcast ||
+                (x->op == IR_OP_cast && reads_param(x));
+    if ((!move && x->op != IR_OP_reshape) || f->taken[x->id]) {
+        return false;
+    }
+    bool before = inlined[x->id];
+    inlined[x->id] = true;
+    bool deeper = read_through(f, product, x->in[0], inlined);
+    if ((!move && !deeper) || (move && !deeper && !loads_affine(f, product, inlined))) {
+        inlined[x->id] = before;
+        return false;
+    }
+    return true;
+}
+
+/* A value that the region reads beside the product: computed within where that is as good. */
+static void read_side(const finder *f, const members *s, const ir_node *product, const ir_node *x,
+                      bool *inlined)
+{
+    if (form_is_immediate(x)) {
+        inlined[x->id] = true;
+        return;
+    }
+    if (!fuse_is_pointwise(x) || x->op == IR_OP_reshape || x->op == IR_OP_take ||
+        x->op == IR_OP_gather || f->taken[x->id] || f->output[x->id] || inlined[x->id]) {
+        return;
+    }
+    bool alone = true;
+    for (uint32_t k = 0; k < f->users[x->id].len; k++) {
+        const ir_node *u = f->users[x->id].at[k];
+        alone &= is_member(s, u) || inlined[u->id];
+    }
+    bool move = ir_op_family(x->op) == IR_FAMILY_MOVE && x->op != IR_OP_concat;
+    bool full = same_dims(ir_node_type(x), ir_node_type(product));
+    bool cheap = f->tree.ops[x->id] <= 0.5 && f->tree.loads[x->id] <= 1;
+    if ((alone && (full || cheap)) || (cheap && move)) {
+        inlined[x->id] = true;
+        for (uint32_t i = 0; i < x->n_in; i++) {
+            read_side(f, s, product, x->in[i], inlined);
+        }
+    }
+}
+
+static void explain(const finder *f, const members *s, const ir_node *root)
+{
+    if (!f->c->explain) {
+        return;
+    }
+    const ir_dim *bytes = ir_type_bytes(f->ctx, ir_node_type(s->at[0]));
+    const char *name = ir_op_name(s->at[0]->op);
+    for (uint32_t i = 1; i < s->n; i++) {
+        fprintf(f->c->explain, "%s: %%%u %s <- %s: fused as its epilogue (%s bytes)\n",
+                ir_graph_name(f->g), s->at[0]->id, name, ir_op_name(s->at[i]->op),
+                ir_dim_text(f->ctx, bytes));
+    }
+    for (uint32_t k = 0; k < f->users[root->id].len; k++) {
+        fprintf(f->c->explain, "%s: %%%u %s -> %s: kept, it reads more than single elements\n",
+                ir_graph_name(f->g), s->at[0]->id, name, ir_op_name(f->users[root->id].at[k]->op));
+    }
+}
+
+static void form(finder *f, const ir_node *product)
+{
+    const ir_node *root;
+    members s = grow(f, product, &root);
+    bool *inlined = arena_array(f->a, bool, ir_graph_size(f->g));
+    bool through = false;
+    ir_family family = ir_op_family(product->op);
+    if (family == IR_FAMILY_CONTRACT || family == IR_FAMILY_ATTENTION) {
+        for (uint32_t i = 0; i < product->n_in && i < 3; i++) {
+            through |= read_through(f, product, product->in[i], inlined);
+        }
+    }
+    explain(f, &s, root);
+    if (s.n == 1 && !through) {
+        return;
+    }
+    for (uint32_t i = 0; i < s.n; i++) {
+        inlined[s.at[i]->id] = s.at[i] != root;
+        f->taken[s.at[i]->id] = true;
+    }
+    for (uint32_t i = 1; i < s.n; i++) {
+        for (uint32_t k = 0; k < s.at[i]->n_in; k++) {
+            bool dst = s.at[i]->op == IR_OP_update && k == 0;
+            if (!is_member(&s, s.at[i]->in[k]) && !dst) {
+                read_side(f, &s, product, s.at[i]->in[k], inlined);
+            }
+        }
+    }
+    form_group *group = form_add(f->p, root);
+    group->main = product;
+    group->inlined = inlined;
+}
+
+static ir_graph *fuse(pass_ctx *c, const ir_graph *g, uint32_t *number)
+{
+    uint32_t size = ir_graph_size(g);
+    finder f = {.c = c,
+                .ctx = ir_graph_ctx(g),
+                .a = c->scratch,
+                .g = g,
+                .p = form_create(g, c->scratch, number),
+                .tree = fuse_tree_costs(g, ir_graph_use_counts(g, c->scratch), c->scratch),
+                .users = arena_alloc_array(c->scratch, size, sizeof *f.users),
+                .output = arena_array(c->scratch, bool, size),
+                .taken = arena_array(c->scratch, bool, size)};
+    for (uint32_t i = 0; i < size; i++) {
+        const ir_node *n = ir_graph_node(g, i);
+        for (uint32_t k = 0; k < n->n_in; k++) {
+            vec_push(f.a, &f.users[n->in[k]->id], n);
+        }
+        if (n->op == IR_OP_loop) {
+            f.p->bodies[i] = fuse(c, n->bodies[0], number);
+        }
+    }
+    for (uint32_t i = 0; i < ir_graph_n_outputs(g); i++) {
+        f.output[ir_graph_output(g, i)->node->id] = true;
+    }
+    for (uint32_t i = 0; i < size; i++) {
+        const ir_node *n = ir_graph_node(g, i);
+        if (is_product(n) && (f.users[i].len || f.output[i])) {
+            form(&f, n);
+        }
+    }
+    return form_emit(f.p, ir_graph_stage(g));
+}
+
+ir_graph *pass_fuse_epilogue(pass_ctx *c, const ir_graph *g)
+{
+    uint32_t number = 0;
+    return ir_graph_stage(g) == IR_STAGE_TENSOR ? fuse(c, g, &number) : ir_graph_clone(g);
+}
