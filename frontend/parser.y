@@ -108,7 +108,7 @@ members: %empty { $$ = NULL; }
   | member { $$ = NULL; parse_push(p, &$$, $1); }
   | members END { $$ = $1; }
   | members END member { $$ = $1; parse_push(p, &$$, $3); }
-  | members error END { $$ = $1; yyerrok; }
+  | members END error { $$ = $1; }
 
 member: names '=' expr opt_rename
       { if ($1->v.len > 1) diag_error(p->d, @1, "a member has one name");
@@ -163,7 +163,8 @@ statements: %empty { $$ = NULL; }
   | simple { $$ = NULL; parse_push(p, &$$, $1); }
   | statements END { $$ = $1; }
   | statements END simple { $$ = $1; parse_push(p, &$$, $3); }
-  | statements error { $$ = $1; }
+  | error { $$ = NULL; }
+  | statements END error { $$ = $1; }
 
 simple: statement
 statement: exprs '=' exprs
