@@ -1,0 +1,285 @@
+/* fuse_attention: softmax(f(q k)) v becomes attention, where f is anything elementwise.
+ *
+ * Before   %s = contract %q, %k {Bid, Bjd -> Bij}        After   %o = attention %q, %k, %v, extras...
+ *          %t = f(%s, extras...)                                   with body f
+ *          %p = exp(%t - max(%t)) / sum(exp(%t - max(%t)))
+ *          %o = contract %p, %v {Bij, Bjd -> Bid}
+ *
+ * f may scale, mask, add a bias, cap, window: any elementwise ops whose other operands do not depend
+ * on the score. Leaves alone: chains whose middle values have another user or are outputs, softmax over
+ * another axis, contractions of another form. Scores then exist a block at a time only:
+ * Milakov, Gimelshein, arXiv:1805.02867; Dao et al., arXiv:2205.14135. */
+#include "passes/rewrite.h"
+
+#include <string.h>
+
+typedef struct matched {
+    const ir_node *scores, *top; /* the contraction of q and k; what goes into softmax */
+    const ir_node *p, *out;
+    const ir_node *q, *k, *v;    /* with axes [batch..., i, d], [batch..., j, d], [batch..., j, d] */
+    bool swap_v, swap_k, swap_q; /* their last two axes are the other way round */
+} matched;
+
+static bool one_use(const uint32_t *uses, const ir_node *n, uint32_t count)
+{
+    return uses[n->id] == count;
+}
+
+static bool reduces_last(const ir_node *n, ir_op op)
+{
+    const ir_attr *axes = n->op == op ? ir_node_attr(n, IR_ATTR_axes) : NULL;
+    return axes && axes->n == 1 && axes->ints[0] == (int64_t)ir_node_type(n->in[0])->rank - 1 && ir_node_int(n, IR_ATTR_keep, 0) == 1;
+}
+
+/* p = exp(t - max t) / sum(...): what t is, or NULL. */
+static const ir_node *softmax_operand(const ir_node *p, const uint32_t *uses)
+{
+    if (p->op == IR_OP_softmax) {
+        return ir_node_int(p, IR_ATTR_axis, -1) == (int64_t)ir_node_type(p)->rank - 1 ? p->in[0] : NULL;
+    }
+    if (p->op != IR_OP_div || !reduces_last(p->in[1], IR_OP_reduce_sum) || p->in[1]->in[0] != p->in[0]) {
+        return NULL;
+    }
+    const ir_node *e = p->in[0], *d = e->op == IR_OP_exp ? e->in[0] : NULL;
+    if (!d || d->op != IR_OP_sub || !reduces_last(d->in[1], IR_OP_reduce_max) || d->in[1]->in[0] != d->in[0]) {
+        return NULL;
+    }
+    bool alone = one_use(uses, p->in[1], 1) && one_use(uses, e, 2) && one_use(uses, d, 1) && one_use(uses, d->in[1], 1) && one_use(uses, d->in[0], 2);
+    return alone ? d->in[0] : NULL;
+}
+
+/* Labels of a batched product: the same batch letters in front, right-aligned, then two of its own. */
+static bool batched(const char *x, const char *y, const char *out, char *i, char *j, char *k, bool *swap_x, bool *swap_y)
+{
+    size_t nx = strlen(x), ny = strlen(y), no = strlen(out);
+    if (nx < 2 || ny < 2 || no < 2 || nx > no || ny > no) {
+        return false;
+    }
+    size_t batch = no - 2;
+    for (size_t a = 0; a < nx - 2; a++) {
+        if (x[a] != out[batch - (nx - 2) + a]) {
+            return false;
+        }
+    }
+    for (size_t a = 0; a < ny - 2; a++) {
+        if (y[a] != out[batch - (ny - 2) + a]) {
+            return false;
+        }
+    }
+    *i = out[no - 2];
+    *j = out[no - 1];
+    *swap_x = x[nx - 1] == *i;
+    *swap_y = y[ny - 1] != *j; /* y as [k, j] is not swapped */
+    *k = *swap_x ? x[nx - 2] : x[nx - 1];
+    char yi = *swap_y ? y[ny - 2] : y[ny - 1], yk = *swap_y ? y[ny - 1] : y[ny - 2];
+    char xi = *swap_x ? x[nx - 1] : x[nx - 2];
+    return xi == *i && yi == *j && yk == *k;
+}
+
+/* The one score within t, through elementwise ops; NULL when there is none or it is used elsewhere. */
+static const ir_node *find_scores(const ir_node *t, const uint32_t *uses, const ir_type *shape, int depth)
+{
+    if (t->op == IR_OP_contract) {
+        return ir_type_same_shape(ir_node_type(t), shape) ? t : NULL;
+    }
+    if (ir_op_family(t->op) != IR_FAMILY_ELEMENTWISE || depth > 32 || !ir_type_same_shape(ir_node_type(t), shape)) {
+        return NULL;
+    }
+    const ir_node *found = NULL;
+    for (uint32_t i = 0; i < t->n_in; i++) {
+        const ir_node *s = find_scores(t->in[i], uses, shape, depth + 1);
+        if (s && !one_use(uses, t->in[i], 1)) {
+            return NULL;
+        }
+        if (s && found) {
+            return NULL;
+        }
+        found = s ? s : found;
+    }
+    return found;
+}
+
+static bool match(const ir_node *n, const uint32_t *uses, matched *m)
+{
+    if (n->op != IR_OP_contract || !ir_dtype_is_float(ir_node_type(n)->dtype)) {
+        return false;
+    }
+    const ir_attr *labels = ir_node_attr(n, IR_ATTR_labels);
+    char i, j, k;
+    bool swap_p;
+    const ir_node *p = n->in[0];
+    if (!one_use(uses, p, 1) || ir_node_type(p)->rank != ir_node_type(n)->rank ||
+        !batched(labels->strs[0], labels->strs[1], labels->strs[2], &i, &j, &k, &swap_p, &m->swap_v) || swap_p) {
+        return false;
+    }
+    m->top = softmax_operand(p, uses);
+    if (!m->top) {
+        return false;
+    }
+    uint32_t top_uses = p->op == IR_OP_softmax ? 1 : 2;
+    m->scores = find_scores(m->top, uses, ir_node_type(p), 0);
+    if (!m->scores || !one_use(uses, m->scores, m->scores == m->top ? top_uses : 1)) {
+        return false;
+    }
+    labels = ir_node_attr(m->scores, IR_ATTR_labels);
+    if (!batched(labels->strs[0], labels->strs[1], labels->strs[2], &i, &j, &k, &m->swap_q, &m->swap_k)) {
+        return false;
+    }
+    m->q = m->scores->in[0];
+    m->k = m->scores->in[1];
+    m->v = n->in[1];
+    m->p = p;
+    m->out = n;
+    return true;
+}
+
+/* Building ---------------------------------------------------------------------------------------- */
+
+static const ir_node *swapped(ir_builder *b, const ir_node *x, bool swap)
+{
+    uint32_t rank = ir_node_type(x)->rank;
+    int64_t perm[IR_MAX_RANK];
+    for (uint32_t i = 0; i < rank; i++) {
+        perm[i] = i < rank - 2 ? i : 2 * (int64_t)rank - 3 - i;
+    }
+    return swap ? ir_transpose(b, x, perm) : x;
+}
+
+typedef struct body_maker {
+    ir_graph *body;
+    const ir_node *const *new_of;   /* of the graph around */
+    const matched *m;
+    const ir_node *extras[32];      /* nodes of the old graph */
+    uint32_t n_extras;
+    map *made;                      /* old node -> body node */
+    bool failed;
+} body_maker;
+
+static bool depends(const ir_node *n, const ir_node *on, int depth)
+{
+    if (n == on) {
+        return true;
+    }
+    for (uint32_t i = 0; ir_op_family(n->op) == IR_FAMILY_ELEMENTWISE && i < n->n_in && depth < 40; i++) {
+        if (depends(n->in[i], on, depth + 1)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The score's function: nodes between score and softmax are copied, masks and scalars too, all else
+ * becomes an extra operand. */
+static const ir_node *body_value(body_maker *bm, const ir_node *n)
+{
+    const ir_node *known = map_get(bm->made, map_key(n));
+    if (known) {
+        return known;
+    }
+    const ir_node *r = NULL;
+    bool copies = n->op == IR_OP_const || n->op == IR_OP_iota || n->op == IR_OP_dim || ir_op_family(n->op) == IR_FAMILY_ELEMENTWISE ||
+                  n->op == IR_OP_broadcast;
+    bool cheap = copies && ir_op_family(n->op) != IR_FAMILY_ELEMENTWISE;
+    if (ir_op_family(n->op) == IR_FAMILY_ELEMENTWISE) {
+        /* on the way from the score, or made of counters alone */
+        cheap = depends(n, bm->m->scores, 0);
+        if (!cheap) {
+            cheap = true;
+            for (uint32_t i = 0; i < n->n_in; i++) {
+                const ir_node *x = n->in[i];
+                cheap &= x->op == IR_OP_const || x->op == IR_OP_iota || x->op == IR_OP_dim || ir_op_has(x->op, IR_BINARY) || x->op == IR_OP_cast;
+                for (uint32_t k = 0; ir_op_family(x->op) == IR_FAMILY_ELEMENTWISE && k < x->n_in; k++) {
+                    ir_op o = x->in[k]->op;
+                    cheap &= o == IR_OP_const || o == IR_OP_iota || o == IR_OP_dim || o == IR_OP_cast;
+                }
+            }
+        }
+    }
+    if (cheap) {
+        const ir_node *in[3];
+        for (uint32_t i = 0; i < n->n_in && !bm->failed; i++) {
+            in[i] = body_value(bm, n->in[i]);
+        }
+        r = bm->failed ? NULL : ir_graph_copy_node(bm->body, n, in);
+    } else if (bm->n_extras < 16) {
+        r = ir_graph_add_input(bm->body, "extra", ir_node_type(n), n->loc);
+        bm->extras[bm->n_extras++] = n;
+    } else {
+        bm->failed = true;
+    }
+    map_set(bm->made, map_key(n), (void *)(uintptr_t)(const void *)r);
+    return r;
+}
+
+/* The mask as hints: keys j <= i + c of causal masks, so that kernels can leave blocks out. */
+static const ir_dim *causal_offset(ir_ctx *c, const ir_node *t)
+{
+    if (t->op != IR_OP_where || t->in[0]->op != IR_OP_le || t->in[2]->op != IR_OP_const) {
+        return NULL;
+    }
+    const ir_attr *fill = ir_node_attr(t->in[2], IR_ATTR_data);
+    const ir_node *j = t->in[0]->in[0], *i = t->in[0]->in[1];
+    if (!fill->data->splat || ir_dtype_load(fill->data->dtype, fill->data->bytes, 0) != -__builtin_inf() || j->op != IR_OP_iota ||
+        ir_node_type(j)->rank != 1) {
+        return NULL;
+    }
+    const ir_dim *shift = ir_dim_const(c, 0);
+    if (i->op == IR_OP_add && i->in[1]->op == IR_OP_dim) {
+        shift = ir_node_attr(i->in[1], IR_ATTR_dim)->dim;
+        i = i->in[0];
+    }
+    bool rows = i->op == IR_OP_iota && ir_node_type(i)->rank == 2 && ir_node_int(i, IR_ATTR_axis, 1) == 0;
+    return rows ? shift : NULL;
+}
+
+static const ir_node *make(pass_ctx *c, ir_builder *b, const matched *m, const ir_node *const *new_of)
+{
+    const ir_node *in[32] = {swapped(b, new_of[m->q->id], m->swap_q), swapped(b, new_of[m->k->id], !m->swap_k),
+                             swapped(b, new_of[m->v->id], m->swap_v)};
+    ir_graph *body = ir_graph_create(b->ctx, "score");
+    body_maker bm = {.body = body, .new_of = new_of, .m = m, .made = map_create(c->scratch)};
+    const ir_node *hole = ir_graph_add_input(body, "score", ir_node_type(m->scores), m->scores->loc);
+    map_set(bm.made, map_key(m->scores), (void *)(uintptr_t)(const void *)hole);
+    const ir_node *top = body_value(&bm, m->top);
+    if (bm.failed) {
+        return NULL;
+    }
+    ir_graph_add_output(body, IR_OUTPUT_RESULT, "score", top);
+    for (uint32_t i = 0; i < bm.n_extras; i++) {
+        in[3 + i] = new_of[bm.extras[i]->id];
+    }
+    const ir_dim *causal = causal_offset(b->ctx, m->top);
+    ir_attr a = ir_attr_d(IR_ATTR_causal, causal);
+    return ir_build(b, IR_OP_attention, 3 + bm.n_extras, in, causal ? 1 : 0, &a, 1, &body);
+}
+
+static ir_graph *fuse(pass_ctx *c, const ir_graph *old)
+{
+    ir_graph *g = ir_graph_begin_rewrite(old);
+    const ir_node **new_of = rewrite_inputs(old, g);
+    const uint32_t *uses = ir_graph_use_counts(old, c->scratch);
+    for (uint32_t i = 0; i < ir_graph_size(old); i++) {
+        const ir_node *n = ir_graph_node(old, i);
+        matched m;
+        if (n->op == IR_OP_input) {
+            continue;
+        }
+        ir_builder b = {.ctx = ir_graph_ctx(g), .graph = g, .conditions = g, .loc = n->loc};
+        if (match(n, uses, &m)) {
+            new_of[i] = make(c, &b, &m, new_of);
+        }
+        if (!new_of[i] && n->op == IR_OP_loop) {
+            ir_graph *body = fuse(c, n->bodies[0]);
+            new_of[i] = ir_graph_copy_node_bodies(g, n, rewrite_operands(g, n, new_of), &body);
+        } else if (!new_of[i]) {
+            new_of[i] = ir_graph_copy_node(g, n, rewrite_operands(g, n, new_of));
+        }
+    }
+    ir_graph_end_rewrite(g, old, new_of);
+    return g;
+}
+
+ir_graph *pass_fuse_attention(pass_ctx *c, const ir_graph *g)
+{
+    return pass_dce(c, fuse(c, g));
+}

@@ -1,0 +1,26 @@
+/* What the passes share: walking a graph and its bodies, node by node. */
+#ifndef AIGC_PASSES_REWRITE_H
+#define AIGC_PASSES_REWRITE_H
+
+#include "ir/build.h"
+#include "passes/pass.h"
+#include "support/map.h"
+#include "support/vec.h"
+
+/* Replaces one node: in are its new inputs, b builds into the new graph with the node's location.
+ * NULL: copy it as it is (bodies rewritten). */
+typedef const ir_node *(*rewrite_node)(void *data, ir_builder *b, const ir_node *n, const ir_node *const *in);
+
+/* A new graph with every node replaced by fn's answer; bodies first, by the same fn. */
+ir_graph *rewrite_graph(const ir_graph *g, rewrite_node fn, void *data);
+
+/* new_of[old id] -> node of the new graph, in the new graph's arena. */
+const ir_node **rewrite_inputs(const ir_graph *old, ir_graph *g);
+const ir_node **rewrite_operands(ir_graph *g, const ir_node *n, const ir_node *const *new_of);
+
+static inline bool rewrite_is_zero(const ir_dim *d)
+{
+    return ir_dim_is_value(d, 0);
+}
+
+#endif

@@ -1,0 +1,44 @@
+/* Which thread touches which element? Facts about the kernels of one graph for partition: what each
+ * reads and writes, by index, and whether two of them agree on the thread for every element. */
+#ifndef AIGC_PASSES_SHARES_H
+#define AIGC_PASSES_SHARES_H
+
+#include "passes/access.h"
+#include "passes/values.h"
+#include "support/vec.h"
+
+/* A division of a kernel's domain: an axis and a grain. axis -1: thread 0 does all. */
+typedef struct share {
+    int axis;
+    int64_t grain;
+} share;
+
+typedef struct share_access {
+    uint32_t value; /* number in the value table; those updated in place are one */
+    bool write;
+    bool unknown;                     /* any element may be touched */
+    const ir_dim *index[IR_MAX_RANK]; /* in the value's own axes, over the kernel's axes */
+} share_access;
+
+typedef struct share_kernel {
+    const ir_node *node;
+    access_domain domain;
+    VEC(share_access) accesses;
+    double work; /* operations at the smallest sizes */
+    bool tiny;   /* constant and not worth dividing */
+} share_kernel;
+
+/* Fills in everything. `same` maps a value to the first of those that share its buffer. */
+void shares_describe(ir_ctx *c, arena *a, const value_table *t, const uint32_t *same,
+                     const ir_node *kernel, share_kernel *k);
+/* Is every element that x and y both touch touched by one thread? */
+bool shares_agree(ir_ctx *c, const share_kernel *kx, const share_access *x, share sx,
+                  const share_kernel *ky, const share_access *y, share sy);
+/* How the units of ky's axis b relate to those of kx's axis a through one value: x's place along
+ * the value's axis is cx * a + (0..cx), y's is cy * b + (0..cy). False when they do not. */
+bool shares_relate(ir_ctx *c, const share_kernel *kx, const share_access *x, int a,
+                   const share_kernel *ky, const share_access *y, int b, int64_t *cx, int64_t *cy);
+/* The smallest extent an axis may have. */
+int64_t shares_least(const ir_dim *d);
+
+#endif
