@@ -240,6 +240,10 @@ const ir_node *ir_graph_copy_node_bodies(ir_graph *g, const ir_node *n, const ir
 /* Copies n with attributes set (replacing those of the same key). */
 const ir_node *ir_graph_copy_node_attrs(ir_graph *g, const ir_node *n, const ir_node *const *in,
                                         uint32_t n_attrs, const ir_attr *attrs);
+/* Both at once. */
+const ir_node *ir_graph_copy_node_with(ir_graph *g, const ir_node *n, const ir_node *const *in,
+                                       ir_graph *const *bodies, uint32_t n_attrs,
+                                       const ir_attr *attrs);
 /* Adds to g outputs like old's, mapped by new_of[old id]. */
 void ir_graph_end_rewrite(ir_graph *g, const ir_graph *old, const ir_node *const *new_of);
 /* A deep copy of a graph, bodies included. With `by`, a symbol is replaced in all dims. */

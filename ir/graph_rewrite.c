@@ -46,8 +46,9 @@ const ir_node *ir_graph_copy_node(ir_graph *g, const ir_node *n, const ir_node *
     return ir_graph_copy_node_bodies(g, n, in, n->bodies);
 }
 
-const ir_node *ir_graph_copy_node_attrs(ir_graph *g, const ir_node *n, const ir_node *const *in,
-                                        uint32_t n_attrs, const ir_attr *attrs)
+const ir_node *ir_graph_copy_node_with(ir_graph *g, const ir_node *n, const ir_node *const *in,
+                                       ir_graph *const *bodies, uint32_t n_attrs,
+                                       const ir_attr *attrs)
 {
     ir_attr *all = arena_array(g->a, ir_attr, n->n_attrs + n_attrs);
     uint32_t count = 0;
@@ -64,7 +65,13 @@ const ir_node *ir_graph_copy_node_attrs(ir_graph *g, const ir_node *n, const ir_
         all[count++] = attrs[j];
     }
     return ir_graph_add(g, n->op, n->n_in, in, n->n_results, n->types, count, all, n->n_bodies,
-                        n->bodies, n->loc);
+                        bodies, n->loc);
+}
+
+const ir_node *ir_graph_copy_node_attrs(ir_graph *g, const ir_node *n, const ir_node *const *in,
+                                        uint32_t n_attrs, const ir_attr *attrs)
+{
+    return ir_graph_copy_node_with(g, n, in, n->bodies, n_attrs, attrs);
 }
 
 void ir_graph_end_rewrite(ir_graph *g, const ir_graph *old, const ir_node *const *new_of)

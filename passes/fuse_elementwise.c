@@ -119,8 +119,13 @@ static uint32_t reduced_axes(const ir_node *n)
 /* How u reads its operand x: element for element, or in some other way. */
 static bool reads_once(const ir_node *u, const ir_node *x)
 {
-    if (is_elementwise(u)) {
-        return ir_type_same_shape(ir_node_type(u), ir_node_type(x));
+    if (is_elementwise(u)) { /* a value a row is computed once a row: it leaves the inner loop */
+        const ir_type *t = ir_node_type(u), *v = ir_node_type(x);
+        bool rows = t->rank == v->rank && t->rank > 0 && ir_dim_is_one(v->dims[t->rank - 1]);
+        for (uint32_t i = 0; rows && i + 1 < t->rank; i++) {
+            rows = t->dims[i] == v->dims[i];
+        }
+        return rows || ir_type_same_shape(t, v);
     }
     if (u->op == IR_OP_reshape || u->op == IR_OP_transpose || u->op == IR_OP_slice || u->op == IR_OP_reverse || u->op == IR_OP_pad ||
         u->op == IR_OP_concat) {

@@ -160,8 +160,7 @@ static ir_graph *divide(pass_ctx *c, const ir_graph *old)
         ir_attr a[3] = {ir_attr_i(IR_ATTR_barrier, barrier)};
         if (n->op == IR_OP_loop) {
             ir_graph *body = divide(c, n->bodies[0]);
-            const ir_node *copy = ir_graph_copy_node_bodies(g, n, in, &body);
-            new_of[i] = ir_graph_copy_node_attrs(g, copy, in, 1, a);
+            new_of[i] = ir_graph_copy_node_with(g, n, in, &body, 1, a);
             continue;
         }
         uint32_t n_attrs = 1;

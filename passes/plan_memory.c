@@ -103,6 +103,12 @@ static const place *place_of(const plan *pl, const ir_node *n)
     return &pl->places[o->id][k];
 }
 
+static bool is_own_kernel(const ir_node *n)
+{
+    uint32_t k;
+    return n->op == IR_OP_kernel && owner_of(n, &k) == n;
+}
+
 static bool same_place(const place *a, const place *b)
 {
     return a->space && b->space && strcmp(a->space, b->space) == 0 && a->slot == b->slot && a->at == b->at;
@@ -228,6 +234,12 @@ static void plan_body(planner *p, plan *pl, const ir_node *loop)
         row->at = ir_dim_add(p->ctx, row->at, ir_dim_mul(p->ctx, turn, ir_type_bytes(p->ctx, ir_node_type(n))));
         wanted[n->id] = row;
     }
+    for (uint32_t i = 0; i < carries; i++) {
+        const ir_node *n = ir_graph_output(body, i)->node;
+        if (is_own_kernel(n)) {
+            wanted[n->id] = &pl->places[loop->id][i];
+        }
+    }
     plan_nodes(p, inner, wanted);
     /* Everything made inside is free when the loop is over. */
     p->barriers++;
@@ -263,10 +275,29 @@ static const ir_node *copy_kernel(ir_graph *g, const ir_node *x, const char *why
     return ir_graph_add(g, IR_OP_kernel, 1, &x, 1, &t, 5, a, 1, &body, x->loc);
 }
 
-static bool is_own_kernel(const ir_node *n)
+/* Can this kernel write its result where carry i lies? No one reads the carry any more, and all threads
+ * have met since they did. */
+static bool made_in_carry(const ir_graph *g, const ir_node *n, uint32_t i)
 {
     uint32_t k;
-    return n->op == IR_OP_kernel && owner_of(n, &k) == n;
+    const ir_node *carry = ir_graph_input(g, i);
+    if (!is_own_kernel(n) || !ir_node_int(n, IR_ATTR_barrier, 0)) {
+        return false;
+    }
+    for (uint32_t j = n->id; j < ir_graph_size(g); j++) {
+        const ir_node *later = ir_graph_node(g, j);
+        for (uint32_t x = 0; x < later->n_in; x++) {
+            if (owner_of(later->in[x], &k) == carry) {
+                return false;
+            }
+        }
+    }
+    for (uint32_t j = 0; j < ir_graph_n_outputs(g); j++) {
+        if (ir_graph_output(g, j)->node == n) {
+            return false;
+        }
+    }
+    return true;
 }
 
 /* Body outputs that are not where the carry is become copies; so do outputs that are no kernel's own. */
@@ -317,7 +348,7 @@ static ir_graph *add_copies(planner *p, const ir_graph *old, uint32_t carries, b
         const ir_node *owner = owner_of(n, &k);
         bool good;
         if (body && i < carries) {
-            good = owner->op == IR_OP_input && ir_node_int(owner, IR_ATTR_index, -1) == i;
+            good = (owner->op == IR_OP_input && ir_node_int(owner, IR_ATTR_index, -1) == i) || made_in_carry(g, n, i);
         } else if (body || o.kind == IR_OUTPUT_RESULT) {
             good = is_own_kernel(n);
             for (uint32_t j = 0; j < i; j++) {
@@ -363,17 +394,13 @@ static ir_graph *write_places(planner *p, const plan *pl)
             continue;
         }
         const ir_node **in = rewrite_operands(g, n, new_of);
-        if (pl->bodies[i]) {
-            ir_graph *body = write_places(p, pl->bodies[i]);
-            n = ir_graph_copy_node_bodies(g, n, in, &body);
-        }
+        ir_graph *body = pl->bodies[i] ? write_places(p, pl->bodies[i]) : NULL;
         const char *spaces[16];
         const ir_dim *at[16], *bytes[16];
-        const ir_node *original = ir_graph_node(pl->g, i);
         for (uint32_t r = 0; r < n->n_results; r++) {
             uint32_t k;
-            const ir_node *o = owner_of(original, &k);
-            const place *q = &pl->places[o->id][o == original ? r : k];
+            const ir_node *o = owner_of(n, &k);
+            const place *q = &pl->places[o->id][o == n ? r : k];
             spaces[r] = intern(ir_ctx_names(p->ctx), q->space);
             at[r] = absolute(p, q);
             bytes[r] = ir_type_bytes(p->ctx, n->types[r]);
@@ -381,7 +408,7 @@ static ir_graph *write_places(planner *p, const plan *pl)
         ir_attr a[3] = {ir_attr_ss(IR_ATTR_space, n->n_results, spaces), ir_attr_ds(IR_ATTR_at, n->n_results, at),
                         ir_attr_ds(IR_ATTR_bytes, n->n_results, bytes)};
         bool leaf = n->op == IR_OP_param || n->op == IR_OP_const || n->op == IR_OP_state;
-        new_of[i] = leaf ? ir_graph_copy_node(g, n, in) : ir_graph_copy_node_attrs(g, n, in, 3, a);
+        new_of[i] = leaf ? ir_graph_copy_node(g, n, in) : ir_graph_copy_node_with(g, n, in, body ? &body : n->bodies, 3, a);
     }
     ir_graph_end_rewrite(g, pl->g, new_of);
     ir_graph_set_stage(g, IR_STAGE_PLANNED);
