@@ -15,15 +15,24 @@ const ir_node *ir_build(ir_builder *b, ir_op op, uint32_t n_in, const ir_node *c
                         uint32_t n_attrs, const ir_attr *attrs, uint32_t n_bodies,
                         ir_graph *const *bodies)
 {
-    const ir_type **types = arena_array(ir_graph_arena(b->graph), const ir_type *, n_in);
+    const ir_type *few[8];
+    const ir_type **types =
+        n_in <= 8 ? few : arena_array(ir_graph_arena(b->graph), const ir_type *, n_in);
     for (uint32_t i = 0; i < n_in; i++) {
         if (!in[i]) {
             return NULL;
         }
-        if (in[i]->n_results != 1 && op != IR_OP_get) {
+        types[i] = in[i]->types[0];
+    }
+    if (op == IR_OP_get) {
+        bool fits = n_in == 1 && n_attrs == 1 && attrs[0].key == IR_ATTR_index;
+        bool in_range = fits && attrs[0].i >= 0 && attrs[0].i < in[0]->n_results;
+        return in_range ? ir_get(b, in[0], (uint32_t)attrs[0].i) : fail(b, "no such result");
+    }
+    for (uint32_t i = 0; i < n_in; i++) {
+        if (in[i]->n_results != 1) {
             return fail(b, "a node with several results is used as a value");
         }
-        types[i] = in[i]->types[0];
     }
     const ir_type *results[16];
     uint32_t n_results;
@@ -71,13 +80,8 @@ static const ir_node *leaf(ir_builder *b, ir_op op, const ir_type *t, uint32_t n
 static const ir_node *constant(ir_builder *b, const ir_type *t, bool splat, const void *bytes,
                                size_t size)
 {
-    arena *a = ir_ctx_arena(b->ctx); /* data outlive graphs */
-    unsigned char *room = arena_alloc(a, size + 64);
-    room += (64 - (uintptr_t)room % 64) % 64;
-    memcpy(room, bytes, size);
-    ir_data *d = arena_new(a, ir_data);
-    *d = (ir_data){t->dtype, splat, size, room};
-    ir_attr attr = ir_attr_data_of(d);
+    ir_data d = {t->dtype, splat, size, bytes};
+    ir_attr attr = ir_attr_data_of(&d); /* ir_graph_add keeps a copy */
     return leaf(b, IR_OP_const, t, 1, &attr);
 }
 
@@ -224,7 +228,7 @@ const ir_node *ir_matmul(ir_builder *b, const ir_node *x, const ir_node *y)
     }
     uint32_t xr = ir_node_type(x)->rank, yr = ir_node_type(y)->rank;
     if (xr == 0 || yr == 0) {
-        return fail(b, "@ needs at least one axis on both sides");
+        return fail(b, "a matrix product needs at least one axis on both sides, found a scalar");
     }
     char xl[IR_MAX_RANK + 1] = {0}, yl[IR_MAX_RANK + 1] = {0}, out[2 * IR_MAX_RANK + 1] = {0};
     uint32_t xb = xr > 2 ? xr - 2 : 0, yb = yr > 2 ? yr - 2 : 0, batch = xb > yb ? xb : yb, n = 0;

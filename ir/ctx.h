@@ -8,7 +8,10 @@
 struct ir_ctx {
     arena *a;
     intern_table *names;
-    map *dims, *atoms, *syms, *types; /* hash -> chain */
+    map *dims, *atoms, *syms, *types, *data; /* hash -> chain */
+    map *texts;                              /* dim -> its text */
+    map *signs;                              /* dim -> what ir_dim_sign found */
+    map *kept_data;                          /* every ir_data that ir_data_keep returned */
     uint32_t n_dims, n_atoms, n_syms, n_types;
 };
 

@@ -2,9 +2,10 @@
  *
  * A dim is a polynomial with 64-bit integer coefficients over atoms: symbols, and the functions
  * floordiv, mod, min and max of two dims. Dims are canonical and interned: equal polynomials are
- * one pointer. They are immutable and live as long as their ir_ctx. Arithmetic that would overflow
- * yields the one "overflow" dim, which stays what it is through every operation; types refuse it.
- */
+ * one pointer. They are immutable and live as long as their ir_ctx. Arithmetic that would overflow,
+ * or whose result would be out of all proportion (more than 256 terms, a degree over 64, a text of
+ * more than 65536 parts), yields the one "overflow" dim, which stays what it is through every
+ * operation; types refuse it. */
 #ifndef AIGC_IR_DIM_H
 #define AIGC_IR_DIM_H
 
@@ -20,17 +21,24 @@ ir_ctx *ir_ctx_create(arena *a, intern_table *names);
 arena *ir_ctx_arena(const ir_ctx *c);
 intern_table *ir_ctx_names(const ir_ctx *c);
 
+typedef struct ir_dim ir_dim;
+
 /* A size that is known at run time: a dim argument, a size bound by an argument's shape, or the
- * index of a loop. Interned by (name, lo, hi): within one graph names are unique. lo and hi are
- * inclusive; INT64_MAX means that no bound is known. */
+ * index of a loop. Interned by all of its fields: within one graph names are unique. lo and hi are
+ * inclusive; INT64_MIN and INT64_MAX mean that no bound is known. */
 typedef struct ir_sym {
     const char *name; /* interned */
     int64_t lo, hi;
+    const ir_dim *least, *most; /* of a loop's index: its values in terms of other dims; or NULL */
     uint32_t id;
 } ir_sym;
 const ir_sym *ir_sym_get(ir_ctx *c, const char *name, int64_t lo, int64_t hi);
-
-typedef struct ir_dim ir_dim;
+/* The index of a loop lo, lo + step, ... up to hi (not reached), step not 0. Its bounds follow from
+ * those of lo and hi, and are widened so that it stays a symbol if there is one turn only. What
+ * must hold of it in every turn can be proved, or checked once outside of the loop, by `least` and
+ * `most`. */
+const ir_sym *ir_sym_loop(ir_ctx *c, const char *name, const ir_dim *lo, const ir_dim *hi,
+                          int64_t step);
 
 typedef enum ir_atom_kind {
     IR_ATOM_SYM,
@@ -55,15 +63,17 @@ typedef struct ir_factor {
 typedef struct ir_term {
     int64_t coef;             /* never 0 */
     uint32_t n_factors;       /* 0: the constant term */
-    const ir_factor *factors; /* by ascending atom id */
+    const ir_factor *factors; /* in canonical order: symbols by name, then the functions */
 } ir_term;
 
-/* Sum of terms, in canonical order (the constant last). No terms: zero. */
+/* Sum of terms, in canonical order: higher degree first, the constant last. The order depends on
+ * names alone, not on what was made first. No terms: zero. */
 struct ir_dim {
     uint32_t id;
     uint32_t n_terms;
     const ir_term *terms;
     int64_t lo, hi; /* bounds that follow from the symbols' bounds; INT64_MIN / INT64_MAX: none */
+    uint32_t size;  /* atoms and numbers in its text, at most */
     bool overflow;
 };
 
@@ -78,7 +88,8 @@ const ir_dim *ir_dim_offset(ir_ctx *c, const ir_dim *a, int64_t k);
  * divides every term, or polynomial long division leaves nothing); NULL when not known to divide.
  */
 const ir_dim *ir_dim_div_exact(ir_ctx *c, const ir_dim *a, const ir_dim *b);
-/* Simplified where bounds allow: min(T, 512) with T <= 512 is T; floordiv(4*T, 2) is 2*T. */
+/* Simplified where bounds allow: min(T, 512) with T <= 512 is T; floordiv(4*T, 2) is 2*T;
+ * floordiv(T + 11, 8) is floordiv(T + 3, 8) + 1. Division by what is never positive overflows. */
 const ir_dim *ir_dim_floordiv(ir_ctx *c, const ir_dim *a, const ir_dim *b);
 const ir_dim *ir_dim_ceildiv(ir_ctx *c, const ir_dim *a, const ir_dim *b);
 const ir_dim *ir_dim_mod(ir_ctx *c, const ir_dim *a, const ir_dim *b);
@@ -97,7 +108,8 @@ static inline bool ir_dim_is_one(const ir_dim *d)
 const ir_sym *ir_dim_as_sym(const ir_dim *d);
 bool ir_dim_uses(const ir_dim *d, const ir_sym *s);
 
-/* What can be proved about two dims for all values within bounds. */
+/* What can be proved about two dims for all values within bounds: by interval arithmetic on their
+ * difference, and through min, max, floordiv and mod (min(a, b) <= a; 4*floordiv(T, 4) <= T). */
 typedef enum ir_proof { IR_NEVER, IR_MAYBE, IR_ALWAYS } ir_proof;
 ir_proof ir_dim_equal(ir_ctx *c, const ir_dim *a, const ir_dim *b);
 ir_proof ir_dim_le(ir_ctx *c, const ir_dim *a, const ir_dim *b);
@@ -113,11 +125,11 @@ typedef bool (*ir_dim_lookup)(void *data, const ir_sym *s, int64_t *value);
 bool ir_dim_eval(const ir_dim *d, ir_dim_lookup lookup, void *data, int64_t *value);
 /* The most d can be under the symbols' bounds: d->hi. INT64_MAX: unbounded. */
 
-/* All symbols of d, each once; returns their number, writes at most cap. */
+/* All symbols of d, each once: writes and counts at most cap. */
 uint32_t ir_dim_symbols(const ir_dim *d, const ir_sym **out, uint32_t cap);
 
-/* Text, as in "pos + T", "3*d", "min(T, 8)", "(H + 2) floordiv 2 + 1"; interned. Re-read by read.h.
- */
+/* Text, as in "T + pos", "3*d", "2*T*T - floordiv(H + 1, 2)", "min(T, 8)"; interned. parse_dim.h
+ * reads it back. */
 const char *ir_dim_text(ir_ctx *c, const ir_dim *d);
 
 #endif

@@ -81,9 +81,17 @@ ir_graph *ir_graph_create(ir_ctx *c, const char *name)
 
 void ir_graph_destroy(ir_graph *g)
 {
-    if (g) {
-        arena_destroy(g->a);
+    if (!g || g->held) {
+        return;
     }
+    for (uint32_t i = 0; i < g->nodes.len; i++) {
+        const ir_node *n = g->nodes.at[i];
+        for (uint32_t k = 0; k < n->n_bodies; k++) {
+            n->bodies[k]->held--;
+            ir_graph_destroy(n->bodies[k]);
+        }
+    }
+    arena_destroy(g->a);
 }
 
 ir_ctx *ir_graph_ctx(const ir_graph *g)
@@ -143,8 +151,6 @@ static uint64_t hash_attr(const ir_attr *a)
     case IR_ATTR_KIND_DIMS:
     case IR_ATTR_KIND_STRS:
         return hash_combine(h, hash_bytes(a->ints, list_bytes(a)));
-    case IR_ATTR_KIND_DATA:
-        return hash_combine(h, hash_bytes(a->data->bytes, a->data->size_bytes));
     case IR_ATTR_KIND_DTYPE:
         return hash_combine(h, (uint64_t)a->dtype);
     default:
@@ -162,10 +168,6 @@ static bool same_attr(const ir_attr *x, const ir_attr *y)
     case IR_ATTR_KIND_DIMS:
     case IR_ATTR_KIND_STRS:
         return x->n == 0 || memcmp(x->ints, y->ints, list_bytes(x)) == 0;
-    case IR_ATTR_KIND_DATA:
-        return x->data->dtype == y->data->dtype && x->data->splat == y->data->splat &&
-               x->data->size_bytes == y->data->size_bytes &&
-               memcmp(x->data->bytes, y->data->bytes, x->data->size_bytes) == 0;
     case IR_ATTR_KIND_DTYPE:
         return x->dtype == y->dtype;
     default:
@@ -220,6 +222,11 @@ const ir_node *ir_graph_add(ir_graph *g, ir_op op, uint32_t n_in, const ir_node 
     if (n_attrs > 1) {
         qsort(sorted, n_attrs, sizeof *sorted, by_key);
     }
+    for (uint32_t i = 0; i < n_attrs; i++) {
+        if (sorted[i].key == IR_ATTR_data) {
+            sorted[i].data = ir_data_keep(g->ctx, sorted[i].data);
+        }
+    }
     ir_node n = {.op = op,
                  .n_in = n_in,
                  .n_results = n_results,
@@ -247,6 +254,9 @@ const ir_node *ir_graph_add(ir_graph *g, ir_op op, uint32_t n_in, const ir_node 
     n.in = arena_copy(g->a, in, n_in * sizeof *in);
     n.types = arena_copy(g->a, types, n_results * sizeof *types);
     n.bodies = arena_copy(g->a, bodies, n_bodies * sizeof *bodies);
+    for (uint32_t i = 0; i < n_bodies; i++) {
+        bodies[i]->held++;
+    }
     n.id = g->nodes.len;
     const ir_node *kept = arena_copy(g->a, &n, sizeof n);
     vec_push(g->a, &g->nodes, kept);

@@ -62,6 +62,9 @@ typedef struct ir_data {
     size_t size_bytes;
     const void *bytes; /* aligned to 64 */
 } ir_data;
+/* The one copy of these elements; it lives as long as the ir_ctx. ir_graph_add does it for the
+ * `data` of nodes, so that a caller's own may go. */
+const ir_data *ir_data_keep(ir_ctx *c, const ir_data *data);
 
 typedef struct ir_attr {
     ir_attr_key key;
@@ -182,8 +185,9 @@ typedef struct ir_condition {
 } ir_condition;
 
 ir_graph *ir_graph_create(ir_ctx *c, const char *name);
-void ir_graph_destroy(
-    ir_graph *g); /* with its bodies' own memory; bodies shared with others stay */
+/* Frees the graph, and every body of its nodes that no other graph's node has. A graph that is a
+ * body of a node belongs to that node: destroying it does nothing. */
+void ir_graph_destroy(ir_graph *g);
 ir_ctx *ir_graph_ctx(const ir_graph *g);
 arena *ir_graph_arena(const ir_graph *g);
 const char *ir_graph_name(const ir_graph *g);

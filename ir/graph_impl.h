@@ -18,6 +18,7 @@ struct ir_graph {
     VEC(ir_condition) conditions;
     const ir_dim *arena_bytes;
     map *interned; /* hash -> chain of nodes */
+    uint32_t held; /* by how many nodes, as a body */
 };
 
 #endif

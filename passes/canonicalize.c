@@ -54,7 +54,8 @@ static const ir_node *simplify_transpose(ir_builder *b, const ir_node *n, const 
 
 static const ir_node *simplify_slice(ir_builder *b, const ir_node *n, const ir_node *x)
 {
-    const ir_attr *offsets = ir_node_attr(n, IR_ATTR_offsets), *steps = ir_node_attr(n, IR_ATTR_steps);
+    const ir_attr *offsets = ir_node_attr(n, IR_ATTR_offsets),
+                  *steps = ir_node_attr(n, IR_ATTR_steps);
     const ir_type *t = ir_node_type(n);
     if (ir_type_same_shape(t, ir_node_type(x))) {
         return x;
@@ -62,7 +63,8 @@ static const ir_node *simplify_slice(ir_builder *b, const ir_node *n, const ir_n
     if (x->op != IR_OP_slice) {
         return NULL;
     }
-    const ir_attr *inner = ir_node_attr(x, IR_ATTR_offsets), *inner_steps = ir_node_attr(x, IR_ATTR_steps);
+    const ir_attr *inner = ir_node_attr(x, IR_ATTR_offsets),
+                  *inner_steps = ir_node_attr(x, IR_ATTR_steps);
     const ir_dim *sum[IR_MAX_RANK];
     for (uint32_t i = 0; i < t->rank; i++) {
         if (steps->ints[i] != 1 || inner_steps->ints[i] != 1) {
@@ -99,20 +101,24 @@ static const ir_node *simplify_binary(ir_builder *b, const ir_node *n, const ir_
 {
     double v;
     const ir_type *t = ir_node_type(n);
-    if (!ir_dtype_is_float(t->dtype) || !splat_value(in[1], &v) || !ir_type_same_shape(t, ir_node_type(in[0]))) {
+    if (!ir_dtype_is_float(t->dtype) || !splat_value(in[1], &v) ||
+        !ir_type_same_shape(t, ir_node_type(in[0]))) {
         return NULL;
     }
-    if ((v == 1 && (n->op == IR_OP_mul || n->op == IR_OP_div)) || (v == 0 && n->op == IR_OP_sub && !signbit(v))) {
+    if ((v == 1 && (n->op == IR_OP_mul || n->op == IR_OP_div)) ||
+        (v == 0 && n->op == IR_OP_sub && !signbit(v))) {
         return in[0];
     }
     int exponent;
-    if (n->op == IR_OP_div && fabs(frexp(v, &exponent)) == 0.5 && exponent > -100 && exponent < 100) {
+    if (n->op == IR_OP_div && fabs(frexp(v, &exponent)) == 0.5 && exponent > -100 &&
+        exponent < 100) {
         return ir_binary(b, IR_OP_mul, in[0], ir_const_f(b, t->dtype, 1 / v));
     }
     return NULL;
 }
 
-static const ir_node *simplify(void *data, ir_builder *b, const ir_node *n, const ir_node *const *in)
+static const ir_node *simplify(void *data, ir_builder *b, const ir_node *n,
+                               const ir_node *const *in)
 {
     (void)data;
     switch (n->op) {

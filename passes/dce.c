@@ -4,19 +4,22 @@
 static ir_graph *eliminate(pass_ctx *c, const ir_graph *old);
 
 /* The loop with only the captures its body still uses. */
-static const ir_node *trim_loop(pass_ctx *c, ir_graph *g, const ir_node *n, const ir_node *const *in)
+static const ir_node *trim_loop(pass_ctx *c, ir_graph *g, const ir_node *n,
+                                const ir_node *const *in)
 {
     ir_graph *body = eliminate(c, n->bodies[0]);
     uint32_t carries = (uint32_t)ir_node_int(n, IR_ATTR_carries, 0);
     const uint32_t *uses = ir_graph_use_counts(body, c->scratch);
     ir_graph *trimmed = ir_graph_create(ir_graph_ctx(g), ir_graph_name(body));
-    const ir_node **new_of = arena_array(ir_graph_arena(trimmed), const ir_node *, ir_graph_size(body));
+    const ir_node **new_of =
+        arena_array(ir_graph_arena(trimmed), const ir_node *, ir_graph_size(body));
     const ir_node **kept = arena_array(ir_graph_arena(g), const ir_node *, n->n_in);
     uint32_t n_kept = 0;
     for (uint32_t i = 0; i < n->n_in; i++) {
         const ir_node *input = ir_graph_input(body, i);
         if (i < carries || uses[input->id]) {
-            new_of[input->id] = ir_graph_add_input(trimmed, ir_node_str(input, IR_ATTR_name), ir_node_type(input), input->loc);
+            new_of[input->id] = ir_graph_add_input(trimmed, ir_node_str(input, IR_ATTR_name),
+                                                   ir_node_type(input), input->loc);
             kept[n_kept++] = in[i];
         }
     }
@@ -27,7 +30,8 @@ static const ir_node *trim_loop(pass_ctx *c, ir_graph *g, const ir_node *n, cons
         }
     }
     ir_graph_end_rewrite(trimmed, body, new_of);
-    return ir_graph_add(g, n->op, n_kept, kept, n->n_results, n->types, n->n_attrs, n->attrs, 1, &trimmed, n->loc);
+    return ir_graph_add(g, n->op, n_kept, kept, n->n_results, n->types, n->n_attrs, n->attrs, 1,
+                        &trimmed, n->loc);
 }
 
 static ir_graph *eliminate(pass_ctx *c, const ir_graph *old)

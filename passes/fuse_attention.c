@@ -1,14 +1,13 @@
 /* fuse_attention: softmax(f(q k)) v becomes attention, where f is anything elementwise.
  *
- * Before   %s = contract %q, %k {Bid, Bjd -> Bij}        After   %o = attention %q, %k, %v, extras...
- *          %t = f(%s, extras...)                                   with body f
- *          %p = exp(%t - max(%t)) / sum(exp(%t - max(%t)))
- *          %o = contract %p, %v {Bij, Bjd -> Bid}
+ * Before   %s = contract %q, %k {Bid, Bjd -> Bij}        After   %o = attention %q, %k, %v,
+ * extras... %t = f(%s, extras...)                                   with body f %p = exp(%t -
+ * max(%t)) / sum(exp(%t - max(%t))) %o = contract %p, %v {Bij, Bjd -> Bid}
  *
- * f may scale, mask, add a bias, cap, window: any elementwise ops whose other operands do not depend
- * on the score. Leaves alone: chains whose middle values have another user or are outputs, softmax over
- * another axis, contractions of another form. Scores then exist a block at a time only:
- * Milakov, Gimelshein, arXiv:1805.02867; Dao et al., arXiv:2205.14135. */
+ * f may scale, mask, add a bias, cap, window: any elementwise ops whose other operands do not
+ * depend on the score. Leaves alone: chains whose middle values have another user or are outputs,
+ * softmax over another axis, contractions of another form. Scores then exist a block at a time
+ * only: Milakov, Gimelshein, arXiv:1805.02867; Dao et al., arXiv:2205.14135. */
 #include "passes/rewrite.h"
 
 #include <string.h>
@@ -16,7 +15,7 @@
 typedef struct matched {
     const ir_node *scores, *top; /* the contraction of q and k; what goes into softmax */
     const ir_node *p, *out;
-    const ir_node *q, *k, *v;    /* with axes [batch..., i, d], [batch..., j, d], [batch..., j, d] */
+    const ir_node *q, *k, *v; /* with axes [batch..., i, d], [batch..., j, d], [batch..., j, d] */
     bool swap_v, swap_k, swap_q; /* their last two axes are the other way round */
 } matched;
 
@@ -28,28 +27,35 @@ static bool one_use(const uint32_t *uses, const ir_node *n, uint32_t count)
 static bool reduces_last(const ir_node *n, ir_op op)
 {
     const ir_attr *axes = n->op == op ? ir_node_attr(n, IR_ATTR_axes) : NULL;
-    return axes && axes->n == 1 && axes->ints[0] == (int64_t)ir_node_type(n->in[0])->rank - 1 && ir_node_int(n, IR_ATTR_keep, 0) == 1;
+    return axes && axes->n == 1 && axes->ints[0] == (int64_t)ir_node_type(n->in[0])->rank - 1 &&
+           ir_node_int(n, IR_ATTR_keep, 0) == 1;
 }
 
 /* p = exp(t - max t) / sum(...): what t is, or NULL. */
 static const ir_node *softmax_operand(const ir_node *p, const uint32_t *uses)
 {
     if (p->op == IR_OP_softmax) {
-        return ir_node_int(p, IR_ATTR_axis, -1) == (int64_t)ir_node_type(p)->rank - 1 ? p->in[0] : NULL;
+        return ir_node_int(p, IR_ATTR_axis, -1) == (int64_t)ir_node_type(p)->rank - 1 ? p->in[0]
+                                                                                      : NULL;
     }
-    if (p->op != IR_OP_div || !reduces_last(p->in[1], IR_OP_reduce_sum) || p->in[1]->in[0] != p->in[0]) {
+    if (p->op != IR_OP_div || !reduces_last(p->in[1], IR_OP_reduce_sum) ||
+        p->in[1]->in[0] != p->in[0]) {
         return NULL;
     }
     const ir_node *e = p->in[0], *d = e->op == IR_OP_exp ? e->in[0] : NULL;
-    if (!d || d->op != IR_OP_sub || !reduces_last(d->in[1], IR_OP_reduce_max) || d->in[1]->in[0] != d->in[0]) {
+    if (!d || d->op != IR_OP_sub || !reduces_last(d->in[1], IR_OP_reduce_max) ||
+        d->in[1]->in[0] != d->in[0]) {
         return NULL;
     }
-    bool alone = one_use(uses, p->in[1], 1) && one_use(uses, e, 2) && one_use(uses, d, 1) && one_use(uses, d->in[1], 1) && one_use(uses, d->in[0], 2);
+    bool alone = one_use(uses, p->in[1], 1) && one_use(uses, e, 2) && one_use(uses, d, 1) &&
+                 one_use(uses, d->in[1], 1) && one_use(uses, d->in[0], 2);
     return alone ? d->in[0] : NULL;
 }
 
-/* Labels of a batched product: the same batch letters in front, right-aligned, then two of its own. */
-static bool batched(const char *x, const char *y, const char *out, char *i, char *j, char *k, bool *swap_x, bool *swap_y)
+/* Labels of a batched product: the same batch letters in front, right-aligned, then two of its own.
+ */
+static bool batched(const char *x, const char *y, const char *out, char *i, char *j, char *k,
+                    bool *swap_x, bool *swap_y)
 {
     size_t nx = strlen(x), ny = strlen(y), no = strlen(out);
     if (nx < 2 || ny < 2 || no < 2 || nx > no || ny > no) {
@@ -76,13 +82,16 @@ static bool batched(const char *x, const char *y, const char *out, char *i, char
     return xi == *i && yi == *j && yk == *k;
 }
 
-/* The one score within t, through elementwise ops; NULL when there is none or it is used elsewhere. */
-static const ir_node *find_scores(const ir_node *t, const uint32_t *uses, const ir_type *shape, int depth)
+/* The one score within t, through elementwise ops; NULL when there is none or it is used elsewhere.
+ */
+static const ir_node *find_scores(const ir_node *t, const uint32_t *uses, const ir_type *shape,
+                                  int depth)
 {
     if (t->op == IR_OP_contract) {
         return ir_type_same_shape(ir_node_type(t), shape) ? t : NULL;
     }
-    if (ir_op_family(t->op) != IR_FAMILY_ELEMENTWISE || depth > 32 || !ir_type_same_shape(ir_node_type(t), shape)) {
+    if (ir_op_family(t->op) != IR_FAMILY_ELEMENTWISE || depth > 32 ||
+        !ir_type_same_shape(ir_node_type(t), shape)) {
         return NULL;
     }
     const ir_node *found = NULL;
@@ -109,7 +118,9 @@ static bool match(const ir_node *n, const uint32_t *uses, matched *m)
     bool swap_p;
     const ir_node *p = n->in[0];
     if (!one_use(uses, p, 1) || ir_node_type(p)->rank != ir_node_type(n)->rank ||
-        !batched(labels->strs[0], labels->strs[1], labels->strs[2], &i, &j, &k, &swap_p, &m->swap_v) || swap_p) {
+        !batched(labels->strs[0], labels->strs[1], labels->strs[2], &i, &j, &k, &swap_p,
+                 &m->swap_v) ||
+        swap_p) {
         return false;
     }
     m->top = softmax_operand(p, uses);
@@ -122,7 +133,8 @@ static bool match(const ir_node *n, const uint32_t *uses, matched *m)
         return false;
     }
     labels = ir_node_attr(m->scores, IR_ATTR_labels);
-    if (!batched(labels->strs[0], labels->strs[1], labels->strs[2], &i, &j, &k, &m->swap_q, &m->swap_k)) {
+    if (!batched(labels->strs[0], labels->strs[1], labels->strs[2], &i, &j, &k, &m->swap_q,
+                 &m->swap_k)) {
         return false;
     }
     m->q = m->scores->in[0];
@@ -133,7 +145,8 @@ static bool match(const ir_node *n, const uint32_t *uses, matched *m)
     return true;
 }
 
-/* Building ---------------------------------------------------------------------------------------- */
+/* Building ----------------------------------------------------------------------------------------
+ */
 
 static const ir_node *swapped(ir_builder *b, const ir_node *x, bool swap)
 {
@@ -147,11 +160,11 @@ static const ir_node *swapped(ir_builder *b, const ir_node *x, bool swap)
 
 typedef struct body_maker {
     ir_graph *body;
-    const ir_node *const *new_of;   /* of the graph around */
+    const ir_node *const *new_of; /* of the graph around */
     const matched *m;
-    const ir_node *extras[32];      /* nodes of the old graph */
+    const ir_node *extras[32]; /* nodes of the old graph */
     uint32_t n_extras;
-    map *made;                      /* old node -> body node */
+    map *made; /* old node -> body node */
     bool failed;
 } body_maker;
 
@@ -160,7 +173,8 @@ static bool depends(const ir_node *n, const ir_node *on, int depth)
     if (n == on) {
         return true;
     }
-    for (uint32_t i = 0; ir_op_family(n->op) == IR_FAMILY_ELEMENTWISE && i < n->n_in && depth < 40; i++) {
+    for (uint32_t i = 0; ir_op_family(n->op) == IR_FAMILY_ELEMENTWISE && i < n->n_in && depth < 40;
+         i++) {
         if (depends(n->in[i], on, depth + 1)) {
             return true;
         }
@@ -177,8 +191,8 @@ static const ir_node *body_value(body_maker *bm, const ir_node *n)
         return known;
     }
     const ir_node *r = NULL;
-    bool copies = n->op == IR_OP_const || n->op == IR_OP_iota || n->op == IR_OP_dim || ir_op_family(n->op) == IR_FAMILY_ELEMENTWISE ||
-                  n->op == IR_OP_broadcast;
+    bool copies = n->op == IR_OP_const || n->op == IR_OP_iota || n->op == IR_OP_dim ||
+                  ir_op_family(n->op) == IR_FAMILY_ELEMENTWISE || n->op == IR_OP_broadcast;
     bool cheap = copies && ir_op_family(n->op) != IR_FAMILY_ELEMENTWISE;
     if (ir_op_family(n->op) == IR_FAMILY_ELEMENTWISE) {
         /* on the way from the score, or made of counters alone */
@@ -187,10 +201,13 @@ static const ir_node *body_value(body_maker *bm, const ir_node *n)
             cheap = true;
             for (uint32_t i = 0; i < n->n_in; i++) {
                 const ir_node *x = n->in[i];
-                cheap &= x->op == IR_OP_const || x->op == IR_OP_iota || x->op == IR_OP_dim || ir_op_has(x->op, IR_BINARY) || x->op == IR_OP_cast;
-                for (uint32_t k = 0; ir_op_family(x->op) == IR_FAMILY_ELEMENTWISE && k < x->n_in; k++) {
+                cheap &= x->op == IR_OP_const || x->op == IR_OP_iota || x->op == IR_OP_dim ||
+                         ir_op_has(x->op, IR_BINARY) || x->op == IR_OP_cast;
+                for (uint32_t k = 0; ir_op_family(x->op) == IR_FAMILY_ELEMENTWISE && k < x->n_in;
+                     k++) {
                     ir_op o = x->in[k]->op;
-                    cheap &= o == IR_OP_const || o == IR_OP_iota || o == IR_OP_dim || o == IR_OP_cast;
+                    cheap &=
+                        o == IR_OP_const || o == IR_OP_iota || o == IR_OP_dim || o == IR_OP_cast;
                 }
             }
         }
@@ -219,8 +236,9 @@ static const ir_dim *causal_offset(ir_ctx *c, const ir_node *t)
     }
     const ir_attr *fill = ir_node_attr(t->in[2], IR_ATTR_data);
     const ir_node *j = t->in[0]->in[0], *i = t->in[0]->in[1];
-    if (!fill->data->splat || ir_dtype_load(fill->data->dtype, fill->data->bytes, 0) != -__builtin_inf() || j->op != IR_OP_iota ||
-        ir_node_type(j)->rank != 1) {
+    if (!fill->data->splat ||
+        ir_dtype_load(fill->data->dtype, fill->data->bytes, 0) != -__builtin_inf() ||
+        j->op != IR_OP_iota || ir_node_type(j)->rank != 1) {
         return NULL;
     }
     const ir_dim *shift = ir_dim_const(c, 0);
@@ -228,17 +246,21 @@ static const ir_dim *causal_offset(ir_ctx *c, const ir_node *t)
         shift = ir_node_attr(i->in[1], IR_ATTR_dim)->dim;
         i = i->in[0];
     }
-    bool rows = i->op == IR_OP_iota && ir_node_type(i)->rank == 2 && ir_node_int(i, IR_ATTR_axis, 1) == 0;
+    bool rows =
+        i->op == IR_OP_iota && ir_node_type(i)->rank == 2 && ir_node_int(i, IR_ATTR_axis, 1) == 0;
     return rows ? shift : NULL;
 }
 
-static const ir_node *make(pass_ctx *c, ir_builder *b, const matched *m, const ir_node *const *new_of)
+static const ir_node *make(pass_ctx *c, ir_builder *b, const matched *m,
+                           const ir_node *const *new_of)
 {
-    const ir_node *in[32] = {swapped(b, new_of[m->q->id], m->swap_q), swapped(b, new_of[m->k->id], !m->swap_k),
+    const ir_node *in[32] = {swapped(b, new_of[m->q->id], m->swap_q),
+                             swapped(b, new_of[m->k->id], !m->swap_k),
                              swapped(b, new_of[m->v->id], m->swap_v)};
     ir_graph *body = ir_graph_create(b->ctx, "score");
     body_maker bm = {.body = body, .new_of = new_of, .m = m, .made = map_create(c->scratch)};
-    const ir_node *hole = ir_graph_add_input(body, "score", ir_node_type(m->scores), m->scores->loc);
+    const ir_node *hole =
+        ir_graph_add_input(body, "score", ir_node_type(m->scores), m->scores->loc);
     map_set(bm.made, map_key(m->scores), (void *)(uintptr_t)(const void *)hole);
     const ir_node *top = body_value(&bm, m->top);
     if (bm.failed) {

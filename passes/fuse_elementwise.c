@@ -1,411 +1,796 @@
-/* fuse_elementwise: every op goes into a kernel (docs/kernels.md, section 1).
+/* fuse_elementwise: every value is either kept in memory, as a result of one kernel, or computed in
+ * each kernel that reads it. What is left when the other fusion passes are done becomes kernels
+ * here.
  *
- * Works from users to producers. A value is materialised (gets a buffer, is the root of a kernel) or is
- * inlined into the kernel that uses it:
+ * Before   %e = exp %x                   After   %y = kernel %x {family="reduce"} (
+ *          %s = reduce_sum %e                      %e = exp ...; %s = reduce_sum %e ...; div %e,
+ * %s) %y = div %e, %s
  *
- *   moves, constants, counters     always inlined: they are index arithmetic
- *   elementwise                    inlined when one kernel alone uses it, element for element; or when it
- *                                  is cheap and that kernel reads it a few times
- *   row reductions                 inlined with the elementwise ops of the same rows that use them
- *   contract, attention, conv ...  take the elementwise ops that follow as their epilogue, when the
- *                                  value has no other user; at most one in a kernel
+ * Nodes are met from the last to the first, so all readers of a value are in kernels already. A
+ * value is computed in its readers when that costs less than a kernel of its own with a store and
+ * the loads (fuse_cost.h); how often it would be computed is found by following indices (access.h),
+ * as a transpose is free and a broadcast is not. A reduction joins its reader when it runs along
+ * the axes of the reader's one full shape. What must be kept may become a further result of a
+ * reader.
  *
- * Keeps: values up to the rounding of intermediate element types. */
-#include "passes/rewrite.h"
+ * Keeps: values, types, inputs, outputs. At level 0 every op is a kernel of its own. */
+#include "passes/access.h"
+#include "passes/fuse_cost.h"
+#include "passes/kernel_form.h"
 
-#include <stdio.h>
 #include <string.h>
 
-typedef struct group { /* a kernel in the making */
-    const ir_node *root;
-    const ir_node *heavy;      /* its contraction, convolution ..., or NULL */
-    const ir_type *rows;       /* full shape of its row reductions, or NULL */
-    uint32_t axes;             /* of them: a bit each */
+enum { MOST_NODES = 96, MOST_ROOTS = 8, MOST_GROUPS = 16 };
+
+typedef enum group_kind {
+    GROUP_MAP,
+    GROUP_REDUCE,
+    GROUP_PRODUCT,
+    GROUP_SCAN,
+    GROUP_SOLID
+} group_kind;
+
+typedef struct root {
+    const ir_node *node;
+    const ir_dim *index[IR_MAX_RANK]; /* where it is evaluated; of src, for an update */
+} root;
+
+typedef struct group {
+    group_kind kind;
+    form_group *form;
+    VEC(root) roots;
+    uint32_t rank; /* the domain: axes of the (first) root */
+    const ir_dim *dims[IR_MAX_RANK];
+    const ir_dim *index[IR_MAX_RANK];
+    uint32_t full_rank, mask; /* GROUP_REDUCE */
+    const ir_dim *full_dims[IR_MAX_RANK];
+    const ir_dim *full_index[IR_MAX_RANK];
+    uint32_t n_nodes;
 } group;
 
-typedef struct former {
+typedef struct group_list {
+    uint32_t n;
+    group *at[MOST_GROUPS];
+    bool more; /* too many */
+} group_list;
+
+typedef struct fuser {
     pass_ctx *c;
-    const ir_graph *old;
-    bool *root;                /* materialised? by id */
-    bool *many;                /* read several times an element, or in another order, by its kernel */
-    group **of;                /* the kernel a node is inlined into; NULL: none or several */
-    bool *several;             /* inlined into more than one kernel */
-    const uint32_t *uses;
-    uint32_t n_kernels;
-} former;
+    ir_ctx *ctx;
+    arena *a;
+    const ir_graph *g;
+    form_plan *p;
+    fuse_tree tree;
+    VEC(uint32_t) * users; /* [size] of nodes */
+    bool *must;            /* [size] needed in memory whatever is fused */
+    bool *live;
+    group **root_of;     /* [size] */
+    group_list **within; /* [size] groups that evaluate the node */
+    VEC(group *) groups;
+    const group *walking;
+} fuser;
 
-static bool is_kept(const ir_node *n)
+/* Asking --------------------------------------------------------------------------------------- */
+
+static bool is_leaf(void *data, const ir_node *n)
 {
-    return n->op == IR_OP_input || n->op == IR_OP_param || n->op == IR_OP_state || n->op == IR_OP_loop || n->op == IR_OP_get ||
-           n->op == IR_OP_extern;
+    const fuser *f = data;
+    return !f->p->inlined[n->id] && f->root_of[n->id] != f->walking;
 }
 
-static bool is_free(const ir_node *n)
+static void walk(fuser *f, const group *k, access *w)
 {
-    return n->op == IR_OP_const || n->op == IR_OP_iota || n->op == IR_OP_dim || n->op == IR_OP_reshape || n->op == IR_OP_transpose ||
-           n->op == IR_OP_broadcast || n->op == IR_OP_slice || n->op == IR_OP_reverse;
-}
-
-static bool is_heavy(const ir_node *n)
-{
-    switch (ir_op_family(n->op)) {
-    case IR_FAMILY_CONTRACT:
-    case IR_FAMILY_CONV:
-    case IR_FAMILY_POOL:
-    case IR_FAMILY_ATTENTION:
-    case IR_FAMILY_SCAN:
-    case IR_FAMILY_SORT:
-    case IR_FAMILY_SCATTER:
-        return true;
-    default:
-        return false;
+    access_init(w, f->a, f->ctx);
+    w->is_leaf = is_leaf;
+    w->data = f;
+    f->walking = k;
+    if (k->kind == GROUP_REDUCE) {
+        w->full_rank = k->full_rank;
+        w->mask = k->mask;
+        memcpy(w->full_dims, k->full_dims, sizeof k->full_dims);
+        memcpy(w->full_index, k->full_index, sizeof k->full_index);
+    }
+    for (uint32_t i = 0; i < k->roots.len; i++) {
+        access_root(w, k->roots.at[i].node, k->roots.at[i].index);
     }
 }
 
-static bool takes_epilogue(const ir_node *n)
+static void add_group(group_list *l, group *k)
 {
-    ir_family f = ir_op_family(n->op);
-    return f == IR_FAMILY_CONTRACT || f == IR_FAMILY_ATTENTION || f == IR_FAMILY_CONV || f == IR_FAMILY_POOL;
-}
-
-static bool is_rows(const ir_node *n)
-{
-    return ir_op_family(n->op) == IR_FAMILY_REDUCE || ir_op_family(n->op) == IR_FAMILY_NORM;
-}
-
-static bool is_elementwise(const ir_node *n)
-{
-    return ir_op_family(n->op) == IR_FAMILY_ELEMENTWISE;
-}
-
-/* An op that costs about as much as a load. */
-static bool is_cheap(const ir_node *n)
-{
-    switch (n->op) {
-    case IR_OP_add:
-    case IR_OP_sub:
-    case IR_OP_mul:
-    case IR_OP_neg:
-    case IR_OP_where:
-    case IR_OP_cast:
-    case IR_OP_max:
-    case IR_OP_min:
-    case IR_OP_relu:
-    case IR_OP_eq:
-    case IR_OP_ne:
-    case IR_OP_lt:
-    case IR_OP_le:
-    case IR_OP_gt:
-    case IR_OP_ge:
-    case IR_OP_and:
-    case IR_OP_or:
-    case IR_OP_not:
-        return true;
-    default:
-        return false;
-    }
-}
-
-static uint32_t reduced_axes(const ir_node *n)
-{
-    const ir_attr *axes = ir_node_attr(n, IR_ATTR_axes), *axis = ir_node_attr(n, IR_ATTR_axis);
-    uint32_t mask = axis && !axes ? 1u << axis->i : 0;
-    for (uint32_t i = 0; axes && i < axes->n; i++) {
-        mask |= 1u << axes->ints[i];
-    }
-    return mask;
-}
-
-/* How u reads its operand x: element for element, or in some other way. */
-static bool reads_once(const ir_node *u, const ir_node *x)
-{
-    if (is_elementwise(u)) { /* a value a row is computed once a row: it leaves the inner loop */
-        const ir_type *t = ir_node_type(u), *v = ir_node_type(x);
-        bool rows = t->rank == v->rank && t->rank > 0 && ir_dim_is_one(v->dims[t->rank - 1]);
-        for (uint32_t i = 0; rows && i + 1 < t->rank; i++) {
-            rows = t->dims[i] == v->dims[i];
+    for (uint32_t i = 0; i < l->n; i++) {
+        if (l->at[i] == k) {
+            return;
         }
-        return rows || ir_type_same_shape(t, v);
     }
-    if (u->op == IR_OP_reshape || u->op == IR_OP_transpose || u->op == IR_OP_slice || u->op == IR_OP_reverse || u->op == IR_OP_pad ||
-        u->op == IR_OP_concat) {
-        return true;
+    if (l->n == MOST_GROUPS) {
+        l->more = true;
+    } else {
+        l->at[l->n++] = k;
     }
-    if (u->op == IR_OP_update) {
-        return u->in[1] == x && u->in[0] != x;
-    }
-    return is_rows(u) && u->in[0] == x;
 }
 
-/* The one kernel that uses n, or NULL; *inlined: at least one user at all. */
-static void join_user(former *f, const ir_node *n, const ir_node *u, group *g)
+static group_list readers(const fuser *f, const ir_node *n)
 {
-    bool several = f->several[n->id] || (f->of[n->id] && f->of[n->id] != g) || !g;
-    f->several[n->id] = several;
-    f->of[n->id] = several ? NULL : g;
-    f->many[n->id] |= !reads_once(u, n) || (!f->root[u->id] && f->many[u->id] && !is_rows(u));
-}
-
-static group *new_group(former *f, const ir_node *root)
-{
-    group *g = arena_new(f->c->scratch, group);
-    g->root = root;
-    g->heavy = is_heavy(root) ? root : NULL;
-    if (is_rows(root)) {
-        g->rows = ir_node_type(root->in[0]);
-        g->axes = reduced_axes(root);
+    group_list l = {0};
+    for (uint32_t i = 0; i < f->users[n->id].len; i++) {
+        const group_list *of = f->within[f->users[n->id].at[i]];
+        for (uint32_t k = 0; of && k < of->n; k++) {
+            add_group(&l, of->at[k]);
+        }
+        l.more |= of && of->more;
     }
-    return g;
+    return l;
 }
 
-static void explain(former *f, const ir_node *n, const group *g, const char *why)
+static void set_within(fuser *f, const ir_node *n, const group_list *l)
+{
+    if (!f->within[n->id]) {
+        f->within[n->id] = arena_new(f->a, group_list);
+    }
+    for (uint32_t i = 0; i < l->n; i++) {
+        add_group(f->within[n->id], l->at[i]);
+        l->at[i]->n_nodes++;
+    }
+}
+
+static void explain(const fuser *f, const ir_node *n, const group_list *l, const char *verdict)
 {
     if (!f->c->explain) {
         return;
     }
-    source_place p = f->c->module->sources ? source_locate(f->c->module->sources, n->loc.where) : (source_place){"?", 0, 0};
-    ir_ctx *c = ir_graph_ctx(f->old);
-    fprintf(f->c->explain, "%s:%u: %s %%%u %s%s%s: %s (%s bytes)\n", p.path, p.line, ir_op_name(n->op), n->id,
-            g ? "fused into " : "kept apart", g ? ir_op_name(g->root->op) : "", "", why, ir_dim_text(c, ir_type_bytes(c, ir_node_type(n))));
+    for (uint32_t i = 0; i < l->n; i++) {
+        const ir_dim *bytes = ir_type_bytes(f->ctx, ir_node_type(n));
+        fprintf(f->c->explain, "%s: %%%u %s -> %s: %s (%s bytes)\n", ir_graph_name(f->g), n->id,
+                ir_op_name(n->op), ir_op_name(l->at[i]->form->main->op), verdict,
+                ir_dim_text(f->ctx, bytes));
+    }
 }
 
-/* May this elementwise value be computed within the kernel that uses it? */
-static bool inline_elementwise(former *f, const ir_node *n)
+/* Groups --------------------------------------------------------------------------------------- */
+
+static group_kind kind_of(const ir_node *n)
 {
-    group *g = f->of[n->id];
-    if (!g) {
-        explain(f, n, NULL, "several kernels read it");
+    switch (ir_op_family(n->op)) {
+    case IR_FAMILY_REDUCE:
+    case IR_FAMILY_NORM:
+        return GROUP_REDUCE;
+    case IR_FAMILY_CONTRACT:
+    case IR_FAMILY_ATTENTION:
+        return GROUP_PRODUCT;
+    case IR_FAMILY_SCAN:
+        return GROUP_SCAN;
+    case IR_FAMILY_CONV:
+    case IR_FAMILY_POOL:
+    case IR_FAMILY_SORT:
+    case IR_FAMILY_SCATTER:
+        return GROUP_SOLID;
+    default:
+        return GROUP_MAP;
+    }
+}
+
+static void add_root(fuser *f, group *k, const ir_node *n, const ir_dim *const *index)
+{
+    root r = {.node = n};
+    memcpy(r.index, index, IR_MAX_RANK * sizeof *index);
+    vec_push(f->a, &k->roots, r);
+    f->root_of[n->id] = k;
+    group_list l = {.n = 1, .at = {k}};
+    set_within(f, n, &l);
+}
+
+/* The full shape of a reduction that is the root of its group. */
+static void set_full(fuser *f, group *k, const ir_node *n, const ir_dim **index)
+{
+    const ir_type *x = ir_node_type(n->in[0]);
+    bool keep = x->rank == k->rank;
+    uint32_t at = 0;
+    k->full_rank = x->rank;
+    k->mask = access_reduced_axes(n);
+    for (uint32_t i = 0; i < x->rank; i++) {
+        bool reduced = k->mask & (1u << i);
+        k->full_dims[i] = x->dims[i];
+        k->full_index[i] = access_axis(f->ctx, i, x->dims[i]);
+        if (keep) {
+            index[i] = ir_dim_is_one(ir_node_type(n)->dims[i]) ? ir_dim_const(f->ctx, 0)
+                                                               : k->full_index[i];
+        } else if (!reduced) {
+            index[at++] = k->full_index[i];
+        }
+    }
+}
+
+static void new_group(fuser *f, const ir_node *n)
+{
+    group *k = arena_new(f->a, group);
+    const ir_node *value = n->op == IR_OP_update ? n->in[1] : n;
+    const ir_type *t = ir_node_type(value);
+    const ir_dim *index[IR_MAX_RANK] = {NULL};
+    k->kind = kind_of(n);
+    k->form = form_add(f->p, n);
+    vec_push(f->a, &f->groups, k);
+    k->rank = t->rank;
+    memcpy(k->dims, t->dims, sizeof k->dims);
+    access_axes(f->ctx, t, index);
+    if (k->kind == GROUP_REDUCE) {
+        set_full(f, k, n, index);
+    }
+    memcpy(k->index, index, sizeof index);
+    add_root(f, k, n, index);
+}
+
+/* Reductions ----------------------------------------------------------------------------------- */
+
+/* Is every result of the full shape, or of the reduced one with or without its axes of 1? */
+static bool results_fit(const group *k, uint32_t full_rank, const ir_dim *const *full_dims,
+                        uint32_t mask)
+{
+    bool full = k->rank == full_rank, keep = full;
+    uint32_t at = 0;
+    bool dropped = true;
+    for (uint32_t i = 0; i < full_rank; i++) {
+        bool reduced = mask & (1u << i);
+        full = full && k->dims[i] == full_dims[i];
+        keep = keep && (reduced ? ir_dim_is_one(k->dims[i]) : k->dims[i] == full_dims[i]);
+        if (!reduced) {
+            dropped = dropped && at < k->rank && k->dims[at] == full_dims[i];
+            at++;
+        }
+    }
+    return full || keep || (dropped && at == k->rank);
+}
+
+/* May the group's domain be that of the reduction n, read at `index`? Sets the full shape. */
+static bool fit_domain(fuser *f, group *k, const ir_node *n, const ir_dim *const *index)
+{
+    const ir_type *x = ir_node_type(n->in[0]);
+    uint32_t mask = access_reduced_axes(n), at = 0;
+    bool keep = ir_node_type(n)->rank == x->rank, full = k->rank == x->rank;
+    for (uint32_t i = 0; full && i < x->rank; i++) {
+        full = k->dims[i] == x->dims[i];
+    }
+    if (!results_fit(k, x->rank, x->dims, mask)) {
         return false;
     }
-    if (f->many[n->id] && !(is_cheap(n) && g->heavy == NULL)) {
-        explain(f, n, NULL, "its reader needs elements more than once");
-        return false;
-    }
-    explain(f, n, g, "read element for element");
-    return true;
-}
-
-/* A reduction joins the kernel of its users when they work on the same rows. */
-static bool inline_rows(former *f, const ir_node *n)
-{
-    group *g = f->of[n->id];
-    const ir_type *full = ir_node_type(n->in[0]);
-    uint32_t axes = reduced_axes(n);
-    if (!g || g->heavy) {
-        return false;
-    }
-    const ir_type *root = g->root->op == IR_OP_update ? ir_node_type(g->root->in[1]) : ir_node_type(g->root);
-    bool shapes = ir_type_same_shape(root, full) || ir_type_same_shape(root, ir_node_type(n));
-    bool same = !g->rows || (ir_type_same_shape(g->rows, full) && g->axes == axes);
-    for (uint32_t i = n->id + 1; shapes && same && i < ir_graph_size(f->old); i++) { /* its users */
-        const ir_node *u = ir_graph_node(f->old, i);
-        for (uint32_t k = 0; k < u->n_in; k++) {
-            bool fits = is_elementwise(u) && (ir_type_same_shape(ir_node_type(u), full) || ir_type_same_shape(ir_node_type(u), ir_node_type(n)));
-            shapes &= u->in[k] != n || fits;
-        }
-    }
-    /* keep = 1, or nothing is left of the row: broadcasting then lines up */
-    bool keeps = ir_node_type(n)->rank == full->rank;
-    if (!shapes || !same || (!keeps && !ir_type_same_shape(root, ir_node_type(n)))) {
-        explain(f, n, NULL, "its readers work on other rows");
-        return false;
-    }
-    g->rows = full;
-    g->axes = axes;
-    explain(f, n, g, "the same rows");
-    return true;
-}
-
-/* A contraction takes what follows as its epilogue. */
-static bool inline_heavy(former *f, const ir_node *n)
-{
-    group *g = f->of[n->id];
-    if (!takes_epilogue(n) || !g || g->heavy || g->rows || f->many[n->id] || f->uses[n->id] != 1) {
-        return false;
-    }
-    const ir_node *root = g->root;
-    for (uint32_t i = n->id + 1; i < ir_graph_size(f->old); i++) { /* elementwise all the way to the root */
-        const ir_node *u = ir_graph_node(f->old, i);
-        for (uint32_t k = 0; k < u->n_in; k++) {
-            if (u->in[k] == n) {
-                for (const ir_node *v = u; v != root || !is_elementwise(v);) {
-                    if (!is_elementwise(v) || !ir_type_same_shape(ir_node_type(v), ir_node_type(n)) || f->uses[v->id] != 1) {
-                        return false;
-                    }
-                    const ir_node *next = NULL;
-                    for (uint32_t j = v->id + 1; j < ir_graph_size(f->old) && !next; j++) {
-                        const ir_node *w = ir_graph_node(f->old, j);
-                        for (uint32_t x = 0; x < w->n_in; x++) {
-                            next = w->in[x] == v ? w : next;
-                        }
-                    }
-                    if (!next) {
-                        return false;
-                    }
-                    v = next;
-                }
-            }
-        }
-    }
-    if (!ir_type_same_shape(ir_node_type(root), ir_node_type(n))) {
-        return false;
-    }
-    g->heavy = n;
-    explain(f, n, g, "its epilogue");
-    return true;
-}
-
-static void decide(former *f)
-{
-    uint32_t size = ir_graph_size(f->old);
-    for (uint32_t i = 0; i < ir_graph_n_outputs(f->old); i++) {
-        const ir_node *n = ir_graph_output(f->old, i)->node;
-        while (n->op == IR_OP_reshape) { /* a view of what is materialised */
-            f->root[n->id] = true;
-            n = n->in[0];
-        }
-        f->root[n->id] = true;
-    }
-    for (uint32_t i = size; i-- > 0;) {
-        const ir_node *n = ir_graph_node(f->old, i);
-        group *g = f->of[i];
-        if (is_kept(n)) {
-            for (uint32_t k = 0; k < n->n_in; k++) { /* a loop's operands have buffers */
-                const ir_node *x = n->in[k];
-                while (x->op == IR_OP_reshape) {
-                    f->root[x->id] = true;
-                    x = x->in[0];
-                }
-                f->root[x->id] = true;
-            }
-            continue;
-        }
-        if (n->op == IR_OP_reshape && f->root[i]) {
-            f->root[n->in[0]->id] = true;
-            continue;
-        }
-        bool used = f->several[i] || f->of[i];
-        bool in = !f->root[i] && used &&
-                  (is_free(n) || (n->op == IR_OP_concat || n->op == IR_OP_pad ? f->of[i] && !f->many[i]
-                                  : n->op == IR_OP_take || n->op == IR_OP_gather || n->op == IR_OP_random ? f->of[i] && !f->many[i] && !f->of[i]->heavy
-                                  : is_elementwise(n)                              ? inline_elementwise(f, n)
-                                  : is_rows(n)                                     ? inline_rows(f, n)
-                                                                                   : inline_heavy(f, n)));
-        if (!in) {
-            f->root[i] = true;
-            g = new_group(f, n);
-            f->of[i] = g;
-            f->several[i] = false;
-        }
-        for (uint32_t k = 0; k < n->n_in; k++) {
-            join_user(f, n->in[k], n, in && f->several[i] ? NULL : g);
-        }
-    }
-}
-
-/* Making kernels ---------------------------------------------------------------------------------- */
-
-typedef struct maker {
-    former *f;
-    ir_graph *g;                  /* the new graph */
-    const ir_node *const *new_of;
-    ir_graph *body;
-    const ir_node **body_of;      /* by old id */
-    VEC(const ir_node *) operands;
-    bool rows, moves_only;
-    const ir_node *heavy;
-} maker;
-
-static const ir_node *body_value(maker *m, const ir_node *n, const ir_node *root)
-{
-    if (m->body_of[n->id]) {
-        return m->body_of[n->id];
-    }
-    const ir_node *r;
-    bool outside = n != root && (m->f->root[n->id] || is_kept(n));
-    if (outside && !(n->op == IR_OP_const || n->op == IR_OP_iota || n->op == IR_OP_dim)) {
-        const ir_node *x = m->new_of[n->id];
-        r = ir_graph_add_input(m->body, "in", ir_node_type(n), n->loc);
-        vec_push(m->f->c->scratch, &m->operands, x);
-    } else {
-        const ir_node **in = arena_array(m->f->c->scratch, const ir_node *, n->n_in);
-        for (uint32_t i = 0; i < n->n_in; i++) {
-            in[i] = body_value(m, n->in[i], root);
-        }
-        m->rows |= is_rows(n);
-        m->heavy = is_heavy(n) ? n : m->heavy;
-        r = ir_graph_copy_node(m->body, n, in);
-    }
-    m->body_of[n->id] = r;
-    return r;
-}
-
-static const char *family_of(const maker *m)
-{
-    static const char *const heavy[] = {
-        [IR_FAMILY_CONTRACT] = "contract", [IR_FAMILY_CONV] = "conv", [IR_FAMILY_POOL] = "pool", [IR_FAMILY_ATTENTION] = "attention",
-        [IR_FAMILY_SCAN] = "scan",         [IR_FAMILY_SORT] = "sort", [IR_FAMILY_SCATTER] = "scatter",
-    };
-    return m->heavy ? heavy[ir_op_family(m->heavy->op)] : m->rows ? "reduce" : "map";
-}
-
-static const ir_node *make_kernel(former *f, ir_graph *g, const ir_node *const *new_of, const ir_node *root)
-{
-    ir_ctx *c = ir_graph_ctx(g);
-    maker m = {.f = f, .g = g, .new_of = new_of, .body = ir_graph_create(c, "kernel")};
-    m.body_of = arena_array(f->c->scratch, const ir_node *, ir_graph_size(f->old));
-    const ir_node *value = body_value(&m, root, root);
-    ir_builder b = {.ctx = c, .graph = m.body, .conditions = g, .loc = root->loc};
-    for (uint32_t i = 0; i < root->n_results; i++) {
-        ir_graph_add_output(m.body, IR_OUTPUT_RESULT, "out", root->n_results == 1 ? value : ir_get(&b, value, i));
-    }
-    const char *family = intern(ir_ctx_names(c), family_of(&m));
-    const char *name = intern_printf(ir_ctx_names(c), "%s_%u", ir_op_name(m.heavy ? m.heavy->op : root->op), f->n_kernels++);
-    int64_t inplace = -1;
-    if (root->op == IR_OP_update) {
-        const ir_node *dst = value->in[0];
-        inplace = dst->op == IR_OP_input ? ir_node_int(dst, IR_ATTR_index, -1) : -1;
-    }
-    ir_attr a[3] = {ir_attr_s(IR_ATTR_family, family), ir_attr_s(IR_ATTR_name, name), ir_attr_is(IR_ATTR_inplace, 1, &inplace)};
-    return ir_graph_add(g, IR_OP_kernel, m.operands.len, m.operands.at, root->n_results, root->types, inplace >= 0 ? 3 : 2, a, 1, &m.body, root->loc);
-}
-
-static ir_graph *form(pass_ctx *c, const ir_graph *old, uint32_t *n_kernels)
-{
-    uint32_t size = ir_graph_size(old);
-    former f = {.c = c, .old = old, .uses = ir_graph_use_counts(old, c->scratch), .n_kernels = *n_kernels};
-    f.root = arena_array(c->scratch, bool, size);
-    f.many = arena_array(c->scratch, bool, size);
-    f.several = arena_array(c->scratch, bool, size);
-    f.of = arena_array(c->scratch, group *, size);
-    decide(&f);
-    ir_graph *g = ir_graph_begin_rewrite(old);
-    const ir_node **new_of = rewrite_inputs(old, g);
-    for (uint32_t i = 0; i < size; i++) {
-        const ir_node *n = ir_graph_node(old, i);
-        if (n->op == IR_OP_input || (!f.root[i] && !is_kept(n))) {
-            continue;
-        }
-        if (n->op == IR_OP_kernel || (is_kept(n) && n->op != IR_OP_loop) || (n->op == IR_OP_reshape && f.root[i])) {
-            new_of[i] = ir_graph_copy_node(g, n, rewrite_operands(g, n, new_of));
-        } else if (n->op == IR_OP_loop) {
-            ir_graph *body = form(c, n->bodies[0], &f.n_kernels);
-            new_of[i] = ir_graph_copy_node_bodies(g, n, rewrite_operands(g, n, new_of), &body);
+    uint32_t covered = 0;
+    for (uint32_t i = 0; i < x->rank; i++) {
+        bool reduced = mask & (1u << i);
+        const ir_dim *from = keep ? index[i] : reduced ? NULL : index[at];
+        at += !reduced;
+        k->full_dims[i] = x->dims[i];
+        if (full) {
+            k->full_index[i] = k->index[i];
+        } else if (reduced) {
+            const char *name = intern_printf(ir_ctx_names(f->ctx), "@r%u", i);
+            int64_t hi = x->dims[i]->hi;
+            k->full_index[i] = ir_dim_sym(f->ctx, ir_sym_get(f->ctx, name, 0,
+                                                             hi == INT64_MAX ? hi
+                                                             : hi > 0        ? hi - 1
+                                                                             : 0));
         } else {
-            new_of[i] = make_kernel(&f, g, new_of, n);
+            /* In order: the kept axes are those of the domain. */
+            while (covered < k->rank && ir_dim_is_one(k->dims[covered]) &&
+                   !ir_dim_is_one(x->dims[i])) {
+                covered++;
+            }
+            if (covered == k->rank) {
+                return false;
+            }
+            k->full_index[i] = k->index[covered++];
+        }
+        bool free_place = reduced && ir_op_family(n->op) == IR_FAMILY_REDUCE;
+        if (!free_place && n->op != IR_OP_logsumexp && from != k->full_index[i]) {
+            return false;
+        }
+        if (n->op == IR_OP_logsumexp && !reduced && from != k->full_index[i]) {
+            return false;
         }
     }
-    ir_graph_end_rewrite(g, old, new_of);
-    ir_graph_set_stage(g, IR_STAGE_KERNEL);
-    *n_kernels = f.n_kernels;
-    return g;
+    k->full_rank = x->rank;
+    k->mask = mask;
+    return true;
+}
+
+/* A reduction over nearly everything has no axis left for threads: its reader, if large, is better
+ * off as a kernel of its own. */
+static bool starves(const group *k, const ir_node *n)
+{
+    double full = fuse_elems(ir_node_type(n->in[0])), domain = 1, kept = 1;
+    uint32_t mask = access_reduced_axes(n);
+    for (uint32_t i = 0; i < k->rank; i++) {
+        domain *= fuse_extent(k->dims[i]);
+    }
+    for (uint32_t i = 0; i < ir_node_type(n->in[0])->rank; i++) {
+        kept *= mask & (1u << i) ? 1 : fuse_extent(ir_node_type(n->in[0])->dims[i]);
+    }
+    (void)full;
+    return kept < 2 && domain > 32768;
+}
+
+/* Can the group evaluate the reduction as one of its stages? If so its domain is set for it. */
+static bool take_reduction(fuser *f, group *k, const ir_node *n)
+{
+    if ((k->kind != GROUP_MAP && k->kind != GROUP_REDUCE) || k->n_nodes >= MOST_NODES ||
+        starves(k, n)) {
+        return false;
+    }
+    access w;
+    walk(f, k, &w);
+    const access_visit *first = NULL;
+    for (uint32_t i = 0; i < w.visits.len; i++) {
+        const access_visit *v = &w.visits.at[i];
+        if (v->node != n) {
+            continue;
+        }
+        if (first && !access_same_index(first->index, v->index, ir_node_type(n)->rank)) {
+            return false;
+        }
+        first = first ? first : v;
+    }
+    group before = *k;
+    if (!first || w.overrun || (k->kind == GROUP_MAP && !fit_domain(f, k, n, first->index))) {
+        *k = before;
+        return false;
+    }
+    k->kind = GROUP_REDUCE;
+    f->p->inlined[n->id] = true;
+    walk(f, k, &w);
+    if (w.misaligned || w.overrun) {
+        f->p->inlined[n->id] = false;
+        *k = before;
+        return false;
+    }
+    return true;
+}
+
+/* Pointwise values ----------------------------------------------------------------------------- */
+
+/* How often the value at this index is computed: at every point of the axes down to the innermost
+ * that the index depends on; what does not depend on inner axes is computed outside of their loops.
+ */
+static double evaluations(const group *k, const ir_node *n, const access_visit *v)
+{
+    const ir_dim *const *axes = k->kind == GROUP_REDUCE ? k->full_index : k->index;
+    const ir_dim *const *dims = k->kind == GROUP_REDUCE ? k->full_dims : k->dims;
+    uint32_t rank = k->kind == GROUP_REDUCE ? k->full_rank : k->rank;
+    uint32_t order[IR_MAX_RANK], count = 0;
+    for (int reduced = 0; reduced < 2; reduced++) {
+        for (uint32_t i = 0; i < rank; i++) {
+            if ((int)((k->mask >> i) & 1) == reduced) {
+                order[count++] = i;
+            }
+        }
+    }
+    double total = 1, here = 1;
+    bool random = n->op == IR_OP_random;
+    for (uint32_t i = 0; i < count; i++) {
+        const ir_sym *axis = ir_dim_as_sym(axes[order[i]]);
+        here *= fuse_extent(dims[order[i]]);
+        bool used = random;
+        for (uint32_t j = 0; axis && j < ir_node_type(n)->rank; j++) {
+            const ir_sym *syms[16];
+            uint32_t n_syms = ir_dim_symbols(v->index[j], syms, 16);
+            for (uint32_t s = 0; s < n_syms; s++) {
+                used |= syms[s] == axis || (syms[s]->name[0] == '@' && syms[s]->name[1] == 'v');
+            }
+        }
+        total = used ? here : total;
+    }
+    return total;
+}
+
+/* May a product read its operand through this move? Loads must stay affine. */
+static bool product_reads_through(const ir_node *n)
+{
+    if (n->op == IR_OP_cast) {
+        const ir_node *x = n->in[0];
+        while (x->op == IR_OP_transpose || x->op == IR_OP_slice || x->op == IR_OP_reshape) {
+            x = x->in[0];
+        }
+        return x->op == IR_OP_param;
+    }
+    return n->op == IR_OP_transpose || n->op == IR_OP_slice || n->op == IR_OP_broadcast;
+}
+
+typedef struct verdict {
+    bool fuse;
+    const char *why;
+} verdict;
+
+static verdict refuse(const char *why)
+{
+    return (verdict){false, why};
+}
+
+/* Would the kernel read what it is about to update in place? */
+static bool reads_updated(fuser *f, const group *k, const ir_node *n)
+{
+    for (uint32_t i = 0; i < k->roots.len; i++) {
+        const ir_node *r = k->roots.at[i].node;
+        const ir_node *dst = r->op == IR_OP_update ? r->in[0] : NULL;
+        while (dst && dst->op == IR_OP_reshape) {
+            dst = dst->in[0];
+        }
+        for (uint32_t j = 0; dst && j < n->n_in; j++) {
+            const ir_node *x = n->in[j];
+            while (x->op == IR_OP_reshape) {
+                x = x->in[0];
+            }
+            if (x == dst) {
+                return true;
+            }
+        }
+    }
+    (void)f;
+    return false;
+}
+
+/* Cost of computing n in the kernels that read it, and of keeping it. */
+static verdict weigh(fuser *f, const ir_node *n, const group_list *l)
+{
+    double ops = f->tree.ops[n->id], loads = f->tree.loads[n->id];
+    double elems = fuse_elems(ir_node_type(n)), inlined = 0, evals = 0;
+    double kept = elems * (ops + loads + 1.5) + FUSE_LAUNCH;
+    for (uint32_t i = 0; i < l->n; i++) {
+        group *k = l->at[i];
+        if (k->kind == GROUP_SOLID) {
+            return refuse("the reader takes its operands from memory");
+        }
+        if (k->n_nodes >= MOST_NODES) {
+            return refuse("the reader is large enough");
+        }
+        if (reads_updated(f, k, n)) {
+            return refuse("the reader updates what this reads");
+        }
+        access w;
+        walk(f, k, &w);
+        if (w.overrun) {
+            return refuse("the reader is too entangled");
+        }
+        bool first = true;
+        for (uint32_t v = 0; v < w.visits.len; v++) {
+            const access_visit *at = &w.visits.at[v];
+            if (at->node != n) {
+                continue;
+            }
+            bool division = false, affine = true;
+            for (uint32_t j = 0; j < ir_node_type(n)->rank; j++) {
+                division |= fuse_has_division(at->index[j]);
+                affine &= access_affine(at->index[j]);
+            }
+            if (k->kind == GROUP_PRODUCT && (!affine || !product_reads_through(n))) {
+                return refuse(affine ? "the reader wants plain operands"
+                                     : "its place would not be affine");
+            }
+            double times =
+                k->kind == GROUP_MAP || k->kind == GROUP_REDUCE ? evaluations(k, n, at) : elems;
+            /* What is guarded is loaded only where it is needed, but computed everywhere. */
+            double loaded = at->guarded && times > elems ? elems : times;
+            evals += at->stage == 0 || first ? times : 0;
+            inlined += times * ops + loaded * loads * (division ? 4 : 1) * (first ? 1 : 0.25);
+            kept += times * (first ? 1 : 0.25);
+            first = false;
+        }
+    }
+    if (ops >= 2 && (evals - elems) * ops > 4096 && evals > elems * 1.01) {
+        return refuse("it would be computed several times");
+    }
+    return inlined <= kept ? (verdict){true, "fused"} : refuse("keeping it costs less");
+}
+
+/* Further results ------------------------------------------------------------------------------ */
+
+typedef struct search {
+    fuser *f;
+    bool *seen;
+    const group_list *targets;
+    const ir_node *value; /* whose other users are targets as well */
+} search;
+
+static bool reaches(search *s, const ir_node *n);
+
+static bool group_reaches(search *s, const group *k)
+{
+    for (uint32_t i = 0; i < s->targets->n; i++) {
+        if (s->targets->at[i] == k) {
+            return true;
+        }
+    }
+    for (uint32_t i = 0; i < k->roots.len; i++) {
+        const ir_node *r = k->roots.at[i].node;
+        s->seen[r->id] = true;
+        for (uint32_t j = 0; j < r->n_in; j++) {
+            if (reaches(s, r->in[j])) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* Does computing n need a target first? */
+static bool reaches(search *s, const ir_node *n)
+{
+    if (s->seen[n->id] || n == s->value) {
+        return false;
+    }
+    s->seen[n->id] = true;
+    const group *k = s->f->root_of[n->id];
+    if (k) {
+        return group_reaches(s, k);
+    }
+    for (uint32_t j = 0; j < n->n_in; j++) {
+        bool direct = n->in[j] == s->value && !s->f->p->inlined[n->id] &&
+                      (n->op == IR_OP_loop || n->op == IR_OP_extern || n->op == IR_OP_kernel);
+        if (direct || reaches(s, n->in[j])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool any_operand_reaches(fuser *f, const ir_node *value, const group_list *targets,
+                                const ir_node *const *nodes, uint32_t n)
+{
+    search s = {f, arena_array(f->a, bool, ir_graph_size(f->g)), targets, value};
+    for (uint32_t i = 0; i < n; i++) {
+        for (uint32_t j = 0; j < nodes[i]->n_in; j++) {
+            if (reaches(&s, nodes[i]->in[j])) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* Would the kernel k, also making n, wait for something that waits for n or for k? all: readers of
+ * n. */
+static bool would_cycle(fuser *f, group *k, const ir_node *n, const group_list *all)
+{
+    group_list others = {0}, with_k = {0};
+    for (uint32_t i = 0; i < all->n; i++) {
+        if (all->at[i] != k) {
+            add_group(&others, all->at[i]);
+            add_group(&with_k, all->at[i]);
+        }
+    }
+    add_group(&with_k, k);
+    const ir_node *roots[MOST_ROOTS];
+    for (uint32_t i = 0; i < k->roots.len; i++) {
+        roots[i] = k->roots.at[i].node;
+    }
+    return others.n + 1 != with_k.n || any_operand_reaches(f, n, &others, roots, k->roots.len) ||
+           any_operand_reaches(f, n, &with_k, &n, 1);
+}
+
+/* Is the value read in the kernel at exactly the points of its domain? */
+static bool same_points(fuser *f, const group *k, const ir_node *n)
+{
+    const ir_type *t = ir_node_type(n);
+    if ((k->kind != GROUP_MAP && k->kind != GROUP_REDUCE) || k->roots.len >= MOST_ROOTS ||
+        t->rank != k->rank) {
+        return false;
+    }
+    for (uint32_t i = 0; i < t->rank; i++) {
+        if (t->dims[i] != k->dims[i]) {
+            return false;
+        }
+    }
+    access w;
+    walk(f, k, &w);
+    bool found = false;
+    for (uint32_t i = 0; i < w.visits.len; i++) {
+        const access_visit *v = &w.visits.at[i];
+        if (v->node == n) {
+            found = true;
+            if (v->guarded || !access_same_index(v->index, k->index, t->rank)) {
+                return false;
+            }
+        }
+    }
+    return found && !w.overrun;
+}
+
+static bool join_as_result(fuser *f, const ir_node *n, const group_list *l)
+{
+    if (l->more) {
+        return false;
+    }
+    for (uint32_t i = 0; i < l->n; i++) {
+        group *k = l->at[i];
+        if (k->roots.len >= MOST_ROOTS || !same_points(f, k, n) || reads_updated(f, k, n) ||
+            would_cycle(f, k, n, l)) {
+            continue;
+        }
+        if (access_is_reduction(n)) {
+            if (!take_reduction(f, k, n)) {
+                continue;
+            }
+            f->p->inlined[n->id] = false;
+        }
+        form_add_root(f->p, k->form, n);
+        add_root(f, k, n, k->index);
+        return true;
+    }
+    return false;
+}
+
+/* A kernel over the same points that reads one of n's operands and does not depend on n: it may
+ * make both, and what they share is computed once. */
+static bool join_sibling(fuser *f, const ir_node *n, const group_list *l)
+{
+    const ir_type *t = ir_node_type(n);
+    if (ir_op_family(n->op) != IR_FAMILY_ELEMENTWISE || l->more || f->groups.len > 256) {
+        return false;
+    }
+    for (uint32_t i = 0; i < f->groups.len; i++) {
+        group *k = f->groups.at[i];
+        const ir_node *r = k->roots.at[0].node;
+        bool same = k->kind == GROUP_MAP && k->roots.len < MOST_ROOTS && k->rank == t->rank &&
+                    r->op != IR_OP_update &&
+                    memcmp(k->dims, t->dims, t->rank * sizeof *t->dims) == 0;
+        bool shared = false;
+        for (uint32_t x = 0; same && x < n->n_in; x++) {
+            for (uint32_t y = 0; y < r->n_in; y++) {
+                shared |= n->in[x] == r->in[y] && !form_is_immediate(n->in[x]) &&
+                          ir_type_same_shape(ir_node_type(n->in[x]), t);
+            }
+        }
+        if (shared && !would_cycle(f, k, n, l)) {
+            form_add_root(f->p, k->form, n);
+            add_root(f, k, n, k->index);
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Deciding ------------------------------------------------------------------------------------- */
+
+static void keep_operands(fuser *f, const ir_node *n)
+{
+    for (uint32_t i = 0; i < n->n_in; i++) {
+        f->must[n->in[i]->id] = true;
+    }
+}
+
+static void inline_into(fuser *f, const ir_node *n, const group_list *l)
+{
+    f->p->inlined[n->id] = true;
+    set_within(f, n, l);
+}
+
+static void decide_value(fuser *f, const ir_node *n)
+{
+    group_list l = readers(f, n);
+    bool may = !f->must[n->id] && l.n > 0 && !l.more && f->c->level > 0;
+    if (n->op == IR_OP_update || kind_of(n) == GROUP_PRODUCT || kind_of(n) == GROUP_SCAN ||
+        kind_of(n) == GROUP_SOLID || f->c->level == 0) {
+        new_group(f, n);
+        return;
+    }
+    verdict v = refuse(f->must[n->id] ? "it is needed in memory" : "too many readers");
+    if (may && access_is_reduction(n)) {
+        v = l.n == 1 && take_reduction(f, l.at[0], n) ? (verdict){true, "fused"}
+                                                      : refuse("its axes do not fit the reader's");
+    } else if (may) {
+        v = weigh(f, n, &l);
+    }
+    if (v.fuse) {
+        inline_into(f, n, &l);
+    } else if (f->c->level > 0 && l.n > 0 && join_as_result(f, n, &l)) {
+        v.why = "kept, as a further result of its reader";
+    } else if (f->c->level > 0 && join_sibling(f, n, &l)) {
+        v.why = "kept, as a further result of a kernel like it";
+    } else {
+        new_group(f, n);
+    }
+    explain(f, n, &l, v.why);
+}
+
+static void decide(fuser *f, const ir_node *n)
+{
+    group_list l;
+    switch (n->op) {
+    case IR_OP_input:
+    case IR_OP_param:
+    case IR_OP_state:
+        return;
+    case IR_OP_get:
+        f->must[n->in[0]->id] = true;
+        return;
+    case IR_OP_loop:
+    case IR_OP_extern:
+    case IR_OP_kernel:
+        keep_operands(f, n);
+        return;
+    case IR_OP_const:
+        f->p->inlined[n->id] = form_is_immediate(n);
+        if (form_is_immediate(n) && f->must[n->id]) {
+            form_add(f->p, n);
+        }
+        return;
+    case IR_OP_reshape:
+        l = readers(f, n);
+        if (f->must[n->id] || l.more || f->c->level == 0) {
+            f->must[n->in[0]->id] = true;
+        } else if (l.n > 0) {
+            inline_into(f, n, &l);
+        }
+        return;
+    default:
+        if (n->op == IR_OP_update) {
+            f->must[n->in[0]->id] = true;
+        }
+        decide_value(f, n);
+    }
+}
+
+static void find_users(fuser *f)
+{
+    uint32_t size = ir_graph_size(f->g);
+    f->users = arena_alloc_array(f->a, size, sizeof *f->users);
+    for (uint32_t i = 0; i < size; i++) {
+        const ir_node *n = ir_graph_node(f->g, i);
+        for (uint32_t k = 0; k < n->n_in; k++) {
+            vec_push(f->a, &f->users[n->in[k]->id], i);
+        }
+    }
+    for (uint32_t i = 0; i < ir_graph_n_outputs(f->g); i++) {
+        uint32_t id = ir_graph_output(f->g, i)->node->id;
+        f->must[id] = f->live[id] = true;
+    }
+}
+
+static void find_live(fuser *f)
+{
+    for (uint32_t i = ir_graph_size(f->g); i-- > 0;) {
+        const ir_node *n = ir_graph_node(f->g, i);
+        f->live[i] |= n->op == IR_OP_loop || n->op == IR_OP_extern || n->op == IR_OP_kernel;
+        for (uint32_t k = 0; f->live[i] && k < n->n_in; k++) {
+            f->live[n->in[k]->id] = true;
+        }
+    }
+}
+
+static ir_graph *fuse(pass_ctx *c, const ir_graph *g, uint32_t *number)
+{
+    uint32_t size = ir_graph_size(g);
+    fuser f = {.c = c,
+               .ctx = ir_graph_ctx(g),
+               .a = c->scratch,
+               .g = g,
+               .p = form_create(g, c->scratch, number),
+               .must = arena_array(c->scratch, bool, size),
+               .live = arena_array(c->scratch, bool, size),
+               .root_of = arena_array(c->scratch, group *, size),
+               .within = arena_array(c->scratch, group_list *, size)};
+    find_users(&f);
+    find_live(&f);
+    f.tree = fuse_tree_costs(g, ir_graph_use_counts(g, c->scratch), c->scratch);
+    for (uint32_t i = size; i-- > 0;) {
+        if (f.live[i]) {
+            decide(&f, ir_graph_node(g, i));
+        }
+    }
+    for (uint32_t i = 0; i < size; i++) {
+        const ir_node *n = ir_graph_node(g, i);
+        if (n->op == IR_OP_loop) {
+            f.p->bodies[i] = fuse(c, n->bodies[0], number);
+        }
+    }
+    /* A map that came to hold a reduction is a reduction. */
+    for (uint32_t i = 0; i < size; i++) {
+        const group *k = f.root_of[i];
+        if (k && k->kind == GROUP_REDUCE) {
+            k->form->family = "reduce";
+        }
+    }
+    return form_emit(f.p, IR_STAGE_KERNEL);
 }
 
 ir_graph *pass_fuse_elementwise(pass_ctx *c, const ir_graph *g)
 {
-    if (ir_graph_stage(g) != IR_STAGE_TENSOR) {
-        return ir_graph_clone(g);
-    }
-    uint32_t n_kernels = 0;
-    return form(c, g, &n_kernels);
+    uint32_t number = 0;
+    return ir_graph_stage(g) == IR_STAGE_TENSOR ? fuse(c, g, &number) : ir_graph_clone(g);
 }

@@ -1,11 +1,11 @@
 /* hoist: what does not change from turn to turn leaves the loop.
  *
- * A node of a loop's body whose operands come from outside (captures) or from nothing, and that uses
- * neither the loop's index nor a draw, is computed before the loop and captured. Leaves and moves alone
- * are left: they cost nothing where they are.
+ * A node of a loop's body whose operands come from outside (captures) or from nothing, and that
+ * uses neither the loop's index nor a draw, is computed before the loop and captured. Leaves and
+ * moves alone are left: they cost nothing where they are.
  *
- * Keeps: values exactly. Leaves alone: loops that may make no turn at all are no obstacle, since nodes
- * have no effects. */
+ * Keeps: values exactly. Leaves alone: loops that may make no turn at all are no obstacle, since
+ * nodes have no effects. */
 #include "passes/rewrite.h"
 
 static bool attr_uses(const ir_attr *a, const ir_sym *s)
@@ -46,16 +46,19 @@ static bool is_work(const ir_node *n)
 
 static ir_graph *hoist(pass_ctx *c, const ir_graph *old);
 
-static const ir_node *hoist_loop(pass_ctx *c, ir_graph *g, const ir_node *n, const ir_node *const *in)
+static const ir_node *hoist_loop(pass_ctx *c, ir_graph *g, const ir_node *n,
+                                 const ir_node *const *in)
 {
     ir_graph *body = hoist(c, n->bodies[0]);
     const ir_sym *sym = ir_node_attr(n, IR_ATTR_sym)->sym;
     uint32_t carries = (uint32_t)ir_node_int(n, IR_ATTR_carries, 0), size = ir_graph_size(body);
-    bool *invariant = arena_array(c->scratch, bool, size), *wanted = arena_array(c->scratch, bool, size);
+    bool *invariant = arena_array(c->scratch, bool, size),
+         *wanted = arena_array(c->scratch, bool, size);
     for (uint32_t i = 0; i < size; i++) {
         const ir_node *k = ir_graph_node(body, i);
         invariant[i] = k->op == IR_OP_input ? ir_node_int(k, IR_ATTR_index, 0) >= carries
-                                            : k->op != IR_OP_random && k->n_results == 1 && k->n_bodies == 0 && !node_uses(k, sym);
+                                            : k->op != IR_OP_random && k->n_results == 1 &&
+                                                  k->n_bodies == 0 && !node_uses(k, sym);
         for (uint32_t j = 0; j < k->n_in; j++) {
             invariant[i] &= invariant[k->in[j]->id];
         }
@@ -114,11 +117,13 @@ static const ir_node *hoist_loop(pass_ctx *c, ir_graph *g, const ir_node *n, con
             for (uint32_t j = 0; j < k->n_in; j++) {
                 there &= new_of[k->in[j]->id] != NULL;
             }
-            new_of[i] = there ? ir_graph_copy_node(inner, k, rewrite_operands(inner, k, new_of)) : NULL;
+            new_of[i] =
+                there ? ir_graph_copy_node(inner, k, rewrite_operands(inner, k, new_of)) : NULL;
         }
     }
     ir_graph_end_rewrite(inner, body, new_of);
-    return ir_graph_add(g, n->op, operands.len, operands.at, n->n_results, n->types, n->n_attrs, n->attrs, 1, &inner, n->loc);
+    return ir_graph_add(g, n->op, operands.len, operands.at, n->n_results, n->types, n->n_attrs,
+                        n->attrs, 1, &inner, n->loc);
 }
 
 static ir_graph *hoist(pass_ctx *c, const ir_graph *old)
@@ -129,7 +134,8 @@ static ir_graph *hoist(pass_ctx *c, const ir_graph *old)
         const ir_node *n = ir_graph_node(old, i);
         if (n->op != IR_OP_input) {
             const ir_node **in = rewrite_operands(g, n, new_of);
-            new_of[i] = n->op == IR_OP_loop ? hoist_loop(c, g, n, in) : ir_graph_copy_node(g, n, in);
+            new_of[i] =
+                n->op == IR_OP_loop ? hoist_loop(c, g, n, in) : ir_graph_copy_node(g, n, in);
         }
     }
     ir_graph_end_rewrite(g, old, new_of);

@@ -1,27 +1,31 @@
 #include "passes/pass.h"
-#include "ir/text.h"
+
+#include "ir/verify.h"
+#include "support/map.h"
 
 #include <string.h>
+#include <time.h>
+
+static const pass_info infos[PASS_COUNT] = {
+#define PASS(name, level, stage, what) {#name, level, stage, what},
+#include "passes/passes.def"
+};
 
 typedef ir_graph *(*pass_function)(pass_ctx *c, const ir_graph *g);
-
-static const struct {
-    pass_info info;
-    pass_function run;
-} passes[PASS_COUNT] = {
-#define PASS(name, level, stage, what) {{#name, level, stage, what}, pass_##name},
+static const pass_function functions[PASS_COUNT] = {
+#define PASS(name, ...) pass_##name,
 #include "passes/passes.def"
 };
 
 const pass_info *pass_get(pass_id id)
 {
-    return &passes[id].info;
+    return &infos[id];
 }
 
 bool pass_from_name(const char *name, pass_id *id)
 {
     for (int i = 0; i < PASS_COUNT; i++) {
-        if (strcmp(passes[i].info.name, name) == 0) {
+        if (strcmp(infos[i].name, name) == 0) {
             *id = (pass_id)i;
             return true;
         }
@@ -31,68 +35,137 @@ bool pass_from_name(const char *name, pass_id *id)
 
 ir_graph *pass_run(pass_id id, pass_ctx *c, const ir_graph *g)
 {
-    arena_point scratch = arena_mark(c->scratch);
-    ir_graph *r = passes[id].run(c, g);
-    arena_release(c->scratch, scratch);
-    ir_graph_set_stage(r, passes[id].info.stage);
-    return r;
+    arena_point mark = arena_mark(c->scratch);
+    ir_graph *out = functions[id](c, g);
+    arena_release(c->scratch, mark);
+    return out;
 }
 
-static bool run_list(ir_module *m, diag *d, const pass_options *o, const pass_id *ids, uint32_t n)
+/* Graphs that a graph refers to, itself included: bodies may be shared between two versions. */
+static void gather(map *all, const ir_graph *g)
 {
-    pass_ctx c = {.module = m, .d = d, .scratch = arena_create(), .level = o->level, .panel = o->panel, .explain = o->explain};
+    if (map_has(all, map_key(g))) {
+        return;
+    }
+    map_set(all, map_key(g), (void *)(uintptr_t)(const void *)g);
+    for (uint32_t i = 0; i < ir_graph_size(g); i++) {
+        const ir_node *n = ir_graph_node(g, i);
+        for (uint32_t b = 0; b < n->n_bodies; b++) {
+            gather(all, n->bodies[b]);
+        }
+    }
+}
+
+/* Frees what only the replaced graph used. */
+static void destroy_unused(const ir_module *m, const ir_graph *old, arena *scratch)
+{
+    arena_point mark = arena_mark(scratch);
+    map *used = map_create(scratch), *before = map_create(scratch);
+    for (uint32_t i = 0; i < m->n_entries; i++) {
+        gather(used, m->entries[i].graph);
+    }
+    gather(before, old);
+    for (uint32_t i = 0; i < map_count(before); i++) {
+        uint64_t key;
+        void *g;
+        map_at(before, i, &key, &g);
+        if (!map_has(used, key)) {
+            ir_graph_destroy(g);
+        }
+    }
+    arena_release(scratch, mark);
+}
+
+static bool run_on_entry(ir_module *m, pass_ctx *c, pass_id id, ir_entry *e, const pass_options *o)
+{
+    const ir_graph *old = e->graph;
+    uint32_t errors = diag_error_count(c->d);
+    e->graph = pass_run(id, c, old);
+    if (e->graph != old) {
+        destroy_unused(m, old, c->scratch);
+    }
+    if (diag_error_count(c->d) != errors) {
+        return false;
+    }
+    if (o->verify && !ir_verify_graph(e->graph, ir_graph_stage(e->graph), c->d)) {
+        diag_note(c->d, (span){0}, "found after the pass %s, in entry %s", infos[id].name, e->name);
+        return false;
+    }
+    if (o->verify && id == PASS_plan_memory && !plan_verify(m, e->graph, c->d)) {
+        diag_note(c->d, (span){0}, "found in the memory plan of entry %s", e->name);
+        return false;
+    }
+    if (o->after) {
+        o->after(o->data, id, e);
+    }
+    return true;
+}
+
+static bool run_pass(ir_module *m, pass_ctx *c, pass_id id, const pass_options *o)
+{
+    struct timespec begin, end;
+    clock_gettime(CLOCK_MONOTONIC, &begin);
     bool ok = true;
-    for (uint32_t k = 0; k < m->n_entries && ok; k++) {
-        ir_entry *e = &m->entries[k];
-        if (e->kind == IR_OBJECTIVE) {
-            continue;
+    for (uint32_t i = 0; i < m->n_entries && ok; i++) {
+        if (m->entries[i].kind == IR_ENTRY) {
+            ok = run_on_entry(m, c, id, &m->entries[i], o);
         }
-        for (uint32_t i = 0; i < n && ok; i++) {
-            e->graph = pass_run(ids[i], &c, e->graph);
-            ok = diag_error_count(d) == 0;
-            if (o->after) {
-                o->after(o->data, ids[i], e);
-            }
-        }
+    }
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    if (c->explain) {
+        double ms =
+            (double)(end.tv_sec - begin.tv_sec) * 1e3 + (double)(end.tv_nsec - begin.tv_nsec) / 1e6;
+        fprintf(c->explain, "pass %s: %.2f ms\n", infos[id].name, ms);
+    }
+    return ok;
+}
+
+static pass_ctx begin(ir_module *m, diag *d, const pass_options *o)
+{
+    return (pass_ctx){.module = m,
+                      .d = d,
+                      .scratch = arena_create(),
+                      .level = o->level,
+                      .panel = o->panel,
+                      .explain = o->explain};
+}
+
+bool pass_run_all(ir_module *m, diag *d, const pass_options *o)
+{
+    pass_ctx c = begin(m, d, o);
+    bool ok = true;
+    for (int id = 0; id < PASS_COUNT && ok; id++) {
+        bool wanted = o->enabled ? (o->enabled >> id) & 1 : infos[id].level <= o->level;
+        ok = !wanted || run_pass(m, &c, (pass_id)id, o);
     }
     arena_destroy(c.scratch);
     return ok;
 }
 
-bool pass_run_all(ir_module *m, diag *d, const pass_options *o)
-{
-    pass_id ids[PASS_COUNT];
-    uint32_t n = 0;
-    for (int i = 0; i < PASS_COUNT; i++) {
-        bool wanted = o->enabled ? (o->enabled >> i & 1) != 0 : passes[i].info.level <= o->level;
-        if (wanted) {
-            ids[n++] = (pass_id)i;
-        }
-    }
-    return run_list(m, d, o, ids, n);
-}
-
 bool pass_run_named(ir_module *m, diag *d, const char *names, const pass_options *o)
 {
-    pass_id ids[64];
-    const char *known[PASS_COUNT];
-    uint32_t n = 0;
-    for (int i = 0; i < PASS_COUNT; i++) {
-        known[i] = passes[i].info.name;
-    }
-    while (*names && n < 64) {
-        char name[64];
-        size_t length = strcspn(names, ",");
-        snprintf(name, sizeof name, "%.*s", (int)(length < 63 ? length : 63), names);
-        if (!pass_from_name(name, &ids[n++])) {
-            diag_error(d, (span){0}, "there is no pass '%s'", name);
-            const char *guess = diag_nearest(name, known, PASS_COUNT);
-            if (guess) {
-                diag_help(d, "did you mean '%s'?", guess);
+    pass_ctx c = begin(m, d, o);
+    bool ok = true;
+    while (*names && ok) {
+        size_t n = strcspn(names, ",");
+        char *name = arena_string_n(c.scratch, names, n);
+        pass_id id;
+        if (pass_from_name(name, &id)) {
+            ok = run_pass(m, &c, id, o);
+        } else if (n) {
+            const char *known[PASS_COUNT];
+            for (int i = 0; i < PASS_COUNT; i++) {
+                known[i] = infos[i].name;
             }
-            return false;
+            const char *near = diag_nearest(name, known, PASS_COUNT);
+            diag_error(d, (span){0}, "there is no pass %s", name);
+            if (near) {
+                diag_help(d, "did you mean %s?", near);
+            }
+            ok = false;
         }
-        names += length + (names[length] == ',');
+        names += n + (names[n] == ',');
     }
-    return run_list(m, d, o, ids, n);
+    arena_destroy(c.scratch);
+    return ok;
 }

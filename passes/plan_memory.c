@@ -1,450 +1,585 @@
-/* plan_memory: every value gets an offset in one arena (docs/kernels.md, section 4).
+/* plan_memory: every value gets a place (docs/kernels.md, section 4).
  *
- * Values are given slots: a slot serves one value after another, once every thread is known to be done
- * with the one before (a barrier lies between). A slot is as large as the largest of its values, so
- * offsets are sums of slot sizes and hold for all values of the dims. Updates, loop carries, states and
- * the entry's results lie where they must; copying kernels are put where a value cannot be made there.
+ * plan_prepare has made copies where values cannot share what they must share. Here those that must
+ * share a buffer are joined into one: an update and what it updates, a loop's carry through all its
+ * names, an output and its place. Then those that may: a result that is written element by element
+ * over an operand that nobody reads again. Buffers in the arena are packed by their lifetimes.
  *
- * Reads a graph twice: once to give slots, once to write `space`, `at`, `bytes` on every node. */
-#include "passes/rewrite.h"
+ * Time is counted in meetings of all threads ("epochs"): memory is given to another value only
+ * after a meeting that follows its last use. A loop's first kernel and the first after a loop begin
+ * with a meeting, so turns need no times of their own. */
+#include "passes/plan.h"
 
-#include <stdio.h>
 #include <string.h>
 
-typedef struct place {
-    const char *space; /* "arena", "result:0", "state:k", "input:1", "param", "const" */
-    int slot;          /* in the arena; -1 elsewhere */
-    const ir_dim *at;  /* within the space or the slot */
-} place;
+enum { NONE = UINT32_MAX };
 
-typedef struct slot {
-    const ir_dim *size;
-    bool busy;
-    uint32_t free_since; /* the number of barriers passed when its last reader began */
-} slot;
+typedef struct moment {
+    uint32_t at, epoch;
+} moment;
+
+/* A graph and its place in the whole. */
+typedef struct region {
+    const ir_graph *g;
+    const ir_node *loop; /* whose body it is */
+    struct region *parent;
+    value_table *t;
+    uint32_t base; /* number of its first value among all */
+    moment begin, end;
+    moment *item_begin, *item_end; /* [size] */
+    struct region **inner;         /* [size] of loops */
+} region;
+
+/* One value among those of all graphs. */
+typedef struct value {
+    region *r;
+    uint32_t v;
+    uint32_t leader; /* union-find */
+    uint32_t ring;   /* the next of those joined, around */
+    moment def, last;
+    bool lives; /* holds memory at all (def and last are meant) */
+} value;
+
+typedef enum buffer_kind { BUFFER_ARENA, BUFFER_FIXED, BUFFER_ROW } buffer_kind;
+
+/* What joined values share; kept at the leader. */
+typedef struct buffer {
+    buffer_kind kind;
+    const char *space;  /* FIXED */
+    uint32_t row_of;    /* ROW: leader of the collected whole */
+    const ir_dim *turn; /* ROW */
+    plan_buffer packed; /* ARENA */
+    const ir_dim *at;
+    bool placed;
+} buffer;
 
 typedef struct planner {
     pass_ctx *c;
     ir_ctx *ctx;
-    VEC(slot) slots;
-    uint32_t barriers;
+    arena *a;
+    plan_prepared *prepared;
+    VEC(value) values;
+    VEC(region *) regions;
+    buffer *buffers; /* [values] */
+    moment now;
+    bool after_loop;
 } planner;
 
-typedef struct plan { /* of one graph: a place for each result of each node */
-    const ir_graph *g;
-    place **places;
-    struct plan **bodies; /* by loop node */
-    uint32_t *last_use;   /* by node that owns a buffer: position of its last reader */
-} plan;
-
-static const ir_dim *rounded(ir_ctx *c, const ir_dim *bytes)
+static uint32_t number(const region *r, const ir_node *n)
 {
-    const ir_dim *k = ir_dim_const(c, 64);
-    return ir_dim_mul(c, ir_dim_ceildiv(c, bytes, k), k);
+    return r->base + values_of(r->t, n);
 }
 
-static int take_slot(planner *p, const ir_dim *bytes)
+static uint32_t leader(planner *p, uint32_t v)
 {
-    const ir_dim *size = rounded(p->ctx, bytes);
-    int grow = -1;
-    for (uint32_t i = 0; i < p->slots.len; i++) {
-        slot *s = &p->slots.at[i];
-        if (s->busy || s->free_since >= p->barriers) {
-            continue;
-        }
-        if (ir_dim_le(p->ctx, size, s->size) == IR_ALWAYS) {
-            s->busy = true;
-            return (int)i;
-        }
-        if (grow < 0 && ir_dim_le(p->ctx, s->size, size) == IR_ALWAYS) {
-            grow = (int)i;
-        }
+    while (p->values.at[v].leader != v) {
+        p->values.at[v].leader = p->values.at[p->values.at[v].leader].leader;
+        v = p->values.at[v].leader;
     }
-    if (grow >= 0) {
-        p->slots.at[grow].size = size;
-        p->slots.at[grow].busy = true;
-        return grow;
-    }
-    vec_push(p->c->scratch, &p->slots, ((slot){size, true, 0}));
-    return (int)p->slots.len - 1;
+    return v;
 }
 
-static void free_slot(planner *p, int index)
+static void join(planner *p, uint32_t x, uint32_t y)
 {
-    if (index >= 0) {
-        p->slots.at[index].busy = false;
-        p->slots.at[index].free_since = p->barriers;
+    x = leader(p, x);
+    y = leader(p, y);
+    if (x != y) {
+        p->values.at[x < y ? y : x].leader = x < y ? x : y;
+        uint32_t next = p->values.at[x].ring;
+        p->values.at[x].ring = p->values.at[y].ring;
+        p->values.at[y].ring = next;
     }
 }
 
-/* The node (and which of its results) that owns the buffer n lies in. */
-static const ir_node *owner_of(const ir_node *n, uint32_t *result)
-{
-    *result = 0;
-    for (;;) {
-        const ir_attr *inplace = n->op == IR_OP_kernel ? ir_node_attr(n, IR_ATTR_inplace) : NULL;
-        if (n->op == IR_OP_get) {
-            *result = (uint32_t)ir_node_int(n, IR_ATTR_index, 0);
-            n = n->in[0];
-        } else if (n->op == IR_OP_reshape) {
-            n = n->in[0];
-        } else if (inplace && inplace->ints[0] >= 0) {
-            n = n->in[inplace->ints[0]];
-        } else {
-            return n;
-        }
-    }
-}
+/* Time ----------------------------------------------------------------------------------------- */
 
-static const place *place_of(const plan *pl, const ir_node *n)
+static region *enter(planner *p, const ir_graph *g, const ir_node *loop, region *parent)
 {
-    uint32_t k;
-    const ir_node *o = owner_of(n, &k);
-    return &pl->places[o->id][k];
-}
-
-static bool is_own_kernel(const ir_node *n)
-{
-    uint32_t k;
-    return n->op == IR_OP_kernel && owner_of(n, &k) == n;
-}
-
-static bool same_place(const place *a, const place *b)
-{
-    return a->space && b->space && strcmp(a->space, b->space) == 0 && a->slot == b->slot && a->at == b->at;
-}
-
-static plan *new_plan(planner *p, const ir_graph *g)
-{
-    plan *pl = arena_new(p->c->scratch, plan);
+    region *r = arena_new(p->a, region);
     uint32_t size = ir_graph_size(g);
-    pl->g = g;
-    pl->places = arena_array(p->c->scratch, place *, size);
-    pl->bodies = arena_array(p->c->scratch, plan *, size);
-    pl->last_use = arena_array(p->c->scratch, uint32_t, size);
+    *r = (region){.g = g,
+                  .loop = loop,
+                  .parent = parent,
+                  .t = values_create(g, p->a),
+                  .base = p->values.len,
+                  .item_begin = arena_array(p->a, moment, size),
+                  .item_end = arena_array(p->a, moment, size),
+                  .inner = arena_array(p->a, region *, size)};
+    vec_push(p->a, &p->regions, r);
+    for (uint32_t i = 0; i < r->t->n; i++) {
+        vec_push(p->a, &p->values,
+                 ((value){.r = r, .v = i, .leader = r->base + i, .ring = r->base + i}));
+    }
+    p->now.at++;
+    r->begin = p->now;
     for (uint32_t i = 0; i < size; i++) {
         const ir_node *n = ir_graph_node(g, i);
-        pl->places[i] = arena_array(p->c->scratch, place, n->n_results);
-        uint32_t k;
-        for (uint32_t j = 0; j < n->n_in; j++) {
-            bool view = n->op == IR_OP_reshape || n->op == IR_OP_get;
-            const ir_node *o = owner_of(n->in[j], &k);
-            if (!view) {
-                pl->last_use[o->id] = i;
-            }
+        if (!values_is_item(n)) {
+            continue;
         }
-    }
-    for (uint32_t i = 0; i < ir_graph_n_outputs(g); i++) {
-        uint32_t k;
-        pl->last_use[owner_of(ir_graph_output(g, i)->node, &k)->id] = UINT32_MAX;
-    }
-    return pl;
-}
-
-static void assign_arena(planner *p, place *out, const ir_type *t)
-{
-    *out = (place){"arena", take_slot(p, ir_type_bytes(p->ctx, t)), ir_dim_const(p->ctx, 0)};
-}
-
-static void plan_body(planner *p, plan *pl, const ir_node *loop);
-
-/* Gives places to what a graph's nodes make. wanted[id]: where a node's result must lie, if anywhere. */
-static void plan_nodes(planner *p, plan *pl, const place **wanted)
-{
-    for (uint32_t i = 0; i < ir_graph_size(pl->g); i++) {
-        const ir_node *n = ir_graph_node(pl->g, i);
-        place *out = pl->places[i];
-        uint32_t k;
-        const ir_node *o = owner_of(n, &k);
-        if (n->op == IR_OP_kernel || n->op == IR_OP_extern || n->op == IR_OP_loop) {
-            p->barriers += (uint32_t)ir_node_int(n, IR_ATTR_barrier, 0);
-        }
+        p->now.at++;
+        p->now.epoch += n->op == IR_OP_loop || p->after_loop || ir_node_int(n, IR_ATTR_barrier, 0);
+        p->after_loop = false;
+        r->item_begin[i] = p->now;
         if (n->op == IR_OP_loop) {
-            uint32_t carries = (uint32_t)ir_node_int(n, IR_ATTR_carries, 0);
-            for (uint32_t r = 0; r < n->n_results; r++) {
-                const place *init = r < carries ? place_of(pl, n->in[r]) : NULL;
-                uint32_t dummy;
-                const ir_node *init_owner = r < carries ? owner_of(n->in[r], &dummy) : NULL;
-                bool state = init && strncmp(init->space, "state:", 6) == 0;
-                bool dying = init && init->slot >= 0 && pl->last_use[init_owner->id] == i && init_owner->op != IR_OP_input;
-                bool twice = false;
-                for (uint32_t q = 0; q < r; q++) {
-                    twice |= r < carries && same_place(&out[q], init);
-                }
-                if (state || (dying && !twice)) {
-                    out[r] = *init; /* the carry lives where its first value was made */
-                } else {
-                    assign_arena(p, &out[r], n->types[r]);
-                }
+            r->inner[i] = enter(p, n->bodies[0], n, r);
+            p->now.at++;
+            p->after_loop = true;
+        }
+        r->item_end[i] = p->now;
+    }
+    p->now.at++;
+    r->end = p->now;
+    return r;
+}
+
+static moment later(moment x, moment y)
+{
+    return x.at > y.at ? x : y;
+}
+
+static uint32_t n_carries(const ir_node *loop)
+{
+    return (uint32_t)ir_node_int(loop, IR_ATTR_carries, 0);
+}
+
+static void find_lifetimes(planner *p, region *r)
+{
+    for (uint32_t i = 0; i < r->t->n; i++) {
+        value *v = &p->values.at[r->base + i];
+        const ir_node *n = r->t->nodes[i];
+        bool carry = n->op == IR_OP_input && r->loop &&
+                     (uint32_t)ir_node_int(n, IR_ATTR_index, 0) < n_carries(r->loop);
+        v->lives = values_is_item(n) || carry || n->op == IR_OP_state;
+        v->def = r->begin;
+        if (n->op == IR_OP_loop) {
+            v->def = r->t->results[i] < n_carries(n) ? r->item_end[n->id] : r->item_begin[n->id];
+        } else if (values_is_item(n)) {
+            v->def = r->item_begin[n->id];
+        }
+        v->last = n->op == IR_OP_loop ? r->item_end[n->id] : v->def;
+    }
+    for (uint32_t i = 0; i < ir_graph_size(r->g); i++) {
+        const ir_node *n = ir_graph_node(r->g, i);
+        for (uint32_t k = 0; values_is_item(n) && k < n->n_in; k++) {
+            value *v = &p->values.at[number(r, n->in[k])];
+            bool captured = n->op == IR_OP_loop && k >= n_carries(n);
+            v->last = later(v->last, captured ? r->item_end[i] : r->item_begin[i]);
+        }
+    }
+    for (uint32_t i = 0; i < ir_graph_n_outputs(r->g); i++) {
+        value *v = &p->values.at[number(r, ir_graph_output(r->g, i)->node)];
+        v->last = later(v->last, r->end);
+    }
+}
+
+/* A body input that stands for a captured value lives as long as that: through the loop anyway. */
+
+/* What must share ------------------------------------------------------------------------------ */
+
+static void join_loop(planner *p, region *r, const ir_node *loop)
+{
+    region *in = r->inner[loop->id];
+    uint32_t first = r->base + r->t->first[loop->id];
+    for (uint32_t i = 0; i < loop->n_in; i++) {
+        uint32_t inside = number(in, ir_graph_input(in->g, i));
+        join(p, number(r, loop->in[i]), inside);
+        if (i < n_carries(loop)) {
+            join(p, inside, number(in, ir_graph_output(in->g, i)->node));
+            join(p, inside, first + i);
+        }
+    }
+}
+
+static void join_required(planner *p, region *r)
+{
+    for (uint32_t i = 0; i < ir_graph_size(r->g); i++) {
+        const ir_node *n = ir_graph_node(r->g, i);
+        if (n->op == IR_OP_loop) {
+            join_loop(p, r, n);
+        }
+        for (uint32_t k = 0; n->op == IR_OP_kernel && k < n->n_results; k++) {
+            int64_t operand = values_inplace(n, k);
+            if (operand >= 0) {
+                join(p, number(r, n->in[operand]), r->base + r->t->first[i] + k);
             }
-            plan_body(p, pl, n);
-        } else if (n->op == IR_OP_input && !out[0].space) {
-            out[0] = (place){intern_printf(ir_ctx_names(p->ctx), "input:%lld", (long long)ir_node_int(n, IR_ATTR_index, 0)), -1, ir_dim_const(p->ctx, 0)};
+        }
+    }
+}
+
+static void join_zeros(planner *p)
+{
+    for (uint32_t i = 0; i < p->prepared->zeros.len; i++) {
+        plan_zero z = p->prepared->zeros.at[i];
+        for (uint32_t k = 0; k < p->regions.len; k++) {
+            region *r = p->regions.at[k];
+            bool here =
+                z.loop->id < ir_graph_size(r->g) && ir_graph_node(r->g, z.loop->id) == z.loop;
+            if (here) {
+                uint32_t whole = r->base + r->t->first[z.loop->id] + z.result;
+                uint32_t zeros = number(r, z.kernel);
+                join(p, whole, zeros);
+                p->values.at[zeros].last = r->item_begin[z.loop->id];
+            }
+        }
+    }
+}
+
+static uint32_t state_value(const region *top, const char *name)
+{
+    for (uint32_t i = 0; i < top->t->n; i++) {
+        const ir_node *n = top->t->nodes[i];
+        if (n->op == IR_OP_state && ir_node_str(n, IR_ATTR_name) == name) {
+            return top->base + i;
+        }
+    }
+    return NONE;
+}
+
+static void fix(planner *p, uint32_t v, const char *space)
+{
+    buffer *b = &p->buffers[leader(p, v)];
+    if (b->kind == BUFFER_FIXED && b->space != space) {
+        diag_error(p->c->d, (span){0}, "internal: a value must be in two places, %s and %s",
+                   b->space, space);
+    }
+    b->kind = BUFFER_FIXED;
+    b->space = space;
+}
+
+static void fix_outputs(planner *p, region *top)
+{
+    intern_table *names = ir_ctx_names(p->ctx);
+    uint32_t result = 0;
+    for (uint32_t i = 0; i < ir_graph_n_outputs(top->g); i++) {
+        const ir_output *o = ir_graph_output(top->g, i);
+        uint32_t v = number(top, o->node);
+        fix(p, v,
+            o->kind == IR_OUTPUT_RESULT ? intern_printf(names, "result:%u", result++)
+                                        : intern_printf(names, "state:%s", o->name));
+    }
+}
+
+static void fix_leaves(planner *p, region *r)
+{
+    intern_table *names = ir_ctx_names(p->ctx);
+    for (uint32_t i = 0; i < r->t->n; i++) {
+        const ir_node *n = r->t->nodes[i];
+        uint32_t v = r->base + i;
+        if (n->op == IR_OP_param || n->op == IR_OP_const) {
+            fix(p, v, intern(names, n->op == IR_OP_param ? "param" : "const"));
         } else if (n->op == IR_OP_state) {
-            out[0] = (place){intern_printf(ir_ctx_names(p->ctx), "state:%s", ir_node_str(n, IR_ATTR_name)), -1, ir_dim_const(p->ctx, 0)};
-        } else if (n->op == IR_OP_param || n->op == IR_OP_const) {
-            out[0] = (place){n->op == IR_OP_param ? "param" : "const", -1, ir_dim_const(p->ctx, 0)};
-        } else if ((n->op == IR_OP_kernel || n->op == IR_OP_extern) && o == n) {
-            for (uint32_t r = 0; r < n->n_results; r++) {
-                if (wanted[i] && r == 0) {
-                    out[0] = *wanted[i];
-                } else {
-                    assign_arena(p, &out[r], n->types[r]);
-                }
-            }
-        }
-        /* What was read for the last time is free once all threads have passed the next barrier. */
-        for (uint32_t j = 0; j < n->n_in; j++) {
-            const ir_node *x = owner_of(n->in[j], &k);
-            bool view = n->op == IR_OP_reshape || n->op == IR_OP_get;
-            if (!view && pl->last_use[x->id] == i && x->op != IR_OP_input) {
-                pl->last_use[x->id] = 0;
-                for (uint32_t r = 0; r < x->n_results; r++) {
-                    bool carried = false;
-                    for (uint32_t q = 0; n->op == IR_OP_loop && q < n->n_results; q++) {
-                        carried |= same_place(&out[q], &pl->places[x->id][r]);
-                    }
-                    if (!carried) {
-                        free_slot(p, pl->places[x->id][r].slot);
-                    }
-                }
-            }
+            fix(p, v, intern_printf(names, "state:%s", ir_node_str(n, IR_ATTR_name)));
+        } else if (n->op == IR_OP_input && !r->loop) {
+            fix(p, v,
+                intern_printf(names, "input:%lld", (long long)ir_node_int(n, IR_ATTR_index, 0)));
         }
     }
 }
 
-static void plan_body(planner *p, plan *pl, const ir_node *loop)
+static const ir_dim *turn_of(ir_ctx *c, const ir_node *loop)
 {
-    const ir_graph *body = loop->bodies[0];
-    plan *inner = new_plan(p, body);
-    pl->bodies[loop->id] = inner;
-    uint32_t carries = (uint32_t)ir_node_int(loop, IR_ATTR_carries, 0), collects = (uint32_t)ir_node_int(loop, IR_ATTR_collects, 0);
-    for (uint32_t i = 0; i < ir_graph_n_inputs(body); i++) {
-        inner->places[ir_graph_input(body, i)->id][0] = i < carries ? pl->places[loop->id][i] : *place_of(pl, loop->in[i]);
-    }
-    const place **wanted = arena_array(p->c->scratch, const place *, ir_graph_size(body));
-    for (uint32_t i = 0; i < collects; i++) { /* row `turn` of the collected tensor */
-        const ir_node *n = ir_graph_output(body, carries + i)->node;
-        const ir_sym *s = ir_node_attr(loop, IR_ATTR_sym)->sym;
-        const ir_dim *lo = ir_node_attr(loop, IR_ATTR_lo)->dims[0];
-        int64_t step = ir_node_int(loop, IR_ATTR_step, 1);
-        const ir_dim *distance = ir_dim_sub(p->ctx, ir_dim_sym(p->ctx, s), lo);
-        const ir_dim *turn = ir_dim_floordiv(p->ctx, step > 0 ? distance : ir_dim_scale(p->ctx, distance, -1), ir_dim_const(p->ctx, step > 0 ? step : -step));
-        place *row = arena_copy(p->c->scratch, &pl->places[loop->id][carries + i], sizeof *row);
-        row->at = ir_dim_add(p->ctx, row->at, ir_dim_mul(p->ctx, turn, ir_type_bytes(p->ctx, ir_node_type(n))));
-        wanted[n->id] = row;
-    }
-    for (uint32_t i = 0; i < carries; i++) {
-        const ir_node *n = ir_graph_output(body, i)->node;
-        if (is_own_kernel(n)) {
-            wanted[n->id] = &pl->places[loop->id][i];
+    const ir_dim *i = ir_dim_sym(c, ir_node_attr(loop, IR_ATTR_sym)->sym);
+    const ir_dim *lo = ir_node_attr(loop, IR_ATTR_lo)->dims[0];
+    int64_t step = ir_node_int(loop, IR_ATTR_step, 1);
+    const ir_dim *gone = step > 0 ? ir_dim_sub(c, i, lo) : ir_dim_sub(c, lo, i);
+    return ir_dim_floordiv(c, gone, ir_dim_const(c, step > 0 ? step : -step));
+}
+
+static void find_rows(planner *p, region *r)
+{
+    for (uint32_t i = n_carries(r->loop); i < r->loop->n_results; i++) {
+        uint32_t row = leader(p, number(r, ir_graph_output(r->g, i)->node));
+        uint32_t whole = r->parent->base + r->parent->t->first[r->loop->id] + i;
+        buffer *b = &p->buffers[row];
+        if (b->kind != BUFFER_ARENA) {
+            diag_error(p->c->d, r->loop->loc.where, "internal: a collected value has two places");
         }
-    }
-    plan_nodes(p, inner, wanted);
-    /* Everything made inside is free when the loop is over. */
-    p->barriers++;
-    for (uint32_t i = 0; i < ir_graph_size(body); i++) {
-        const ir_node *n = ir_graph_node(body, i);
-        uint32_t k;
-        for (uint32_t r = 0; n->op != IR_OP_input && owner_of(n, &k) == n && r < n->n_results; r++) {
-            const place *q = &inner->places[i][r];
-            bool outside = false;
-            for (uint32_t j = 0; j < loop->n_results; j++) {
-                outside |= q->slot >= 0 && q->slot == pl->places[loop->id][j].slot;
-            }
-            if (!outside && q->slot >= 0 && p->slots.at[q->slot].busy) {
-                free_slot(p, q->slot);
-            }
-        }
+        b->kind = BUFFER_ROW;
+        b->row_of = whole;
+        b->turn = turn_of(p->ctx, r->loop);
     }
 }
 
-/* Copies that are needed before places can be given ------------------------------------------------ */
+/* What may share ------------------------------------------------------------------------------- */
 
-static const ir_node *copy_kernel(ir_graph *g, const ir_node *x, const char *why)
+/* At this moment a kernel reads x for the last time and makes y: may y be written over x? */
+static bool touch(planner *p, uint32_t x, uint32_t y)
 {
-    ir_ctx *c = ir_graph_ctx(g);
-    ir_graph *body = ir_graph_create(c, "kernel");
-    const ir_node *in = ir_graph_add_input(body, "in", ir_node_type(x), x->loc);
-    ir_builder b = {.ctx = c, .graph = body, .loc = x->loc};
-    ir_graph_add_output(body, IR_OUTPUT_RESULT, "out", ir_broadcast(&b, in, ir_node_type(x)->rank, ir_node_type(x)->dims));
-    ir_attr a[5] = {ir_attr_s(IR_ATTR_family, intern(ir_ctx_names(c), "map")),
-                    ir_attr_s(IR_ATTR_name, intern_printf(ir_ctx_names(c), "copy_%s_%u", why, x->id)), ir_attr_i(IR_ATTR_barrier, 1),
-                    ir_attr_i(IR_ATTR_split, ir_node_type(x)->rank ? 0 : -1), ir_attr_i(IR_ATTR_grain, 1)};
-    const ir_type *t = ir_node_type(x);
-    return ir_graph_add(g, IR_OP_kernel, 1, &x, 1, &t, 5, a, 1, &body, x->loc);
-}
-
-/* Can this kernel write its result where carry i lies? No one reads the carry any more, and all threads
- * have met since they did. */
-static bool made_in_carry(const ir_graph *g, const ir_node *n, uint32_t i)
-{
-    uint32_t k;
-    const ir_node *carry = ir_graph_input(g, i);
-    if (!is_own_kernel(n) || !ir_node_int(n, IR_ATTR_barrier, 0)) {
+    const value *vx = &p->values.at[x], *vy = &p->values.at[y];
+    const ir_node *n = vy->r->t->nodes[vy->v];
+    if (vx->r != vy->r || n->op != IR_OP_kernel) {
         return false;
     }
-    for (uint32_t j = n->id; j < ir_graph_size(g); j++) {
-        const ir_node *later = ir_graph_node(g, j);
-        for (uint32_t x = 0; x < later->n_in; x++) {
-            if (owner_of(later->in[x], &k) == carry) {
+    bool ok = false;
+    for (uint32_t k = 0; k < n->n_in; k++) {
+        if (number(vx->r, n->in[k]) == x) {
+            ok = plan_may_overwrite(p->ctx, p->a, n, k, vy->r->t->results[vy->v]);
+            if (!ok) {
                 return false;
             }
         }
     }
-    for (uint32_t j = 0; j < ir_graph_n_outputs(g); j++) {
-        if (ir_graph_output(g, j)->node == n) {
-            return false;
-        }
+    return ok;
+}
+
+static bool apart(planner *p, uint32_t x, uint32_t y)
+{
+    const value *vx = &p->values.at[x], *vy = &p->values.at[y];
+    if (!vx->lives || !vy->lives || vx->last.epoch < vy->def.epoch ||
+        vy->last.epoch < vx->def.epoch) {
+        return true;
     }
+    if (vx->last.at == vy->def.at) {
+        return touch(p, x, y);
+    }
+    return vy->last.at == vx->def.at && touch(p, y, x);
+}
+
+static bool may_join(planner *p, uint32_t x, uint32_t y)
+{
+    uint32_t lx = leader(p, x), ly = leader(p, y);
+    const buffer *bx = &p->buffers[lx], *by = &p->buffers[ly];
+    if (lx == ly || bx->kind == BUFFER_ROW || by->kind == BUFFER_ROW ||
+        (bx->kind == BUFFER_FIXED && by->kind == BUFFER_FIXED)) {
+        return false;
+    }
+    const char *fixed = bx->kind == BUFFER_FIXED ? bx->space : by->space;
+    if (fixed && strncmp(fixed, "result:", 7) != 0) {
+        return false;
+    }
+    uint32_t i = lx;
+    do {
+        uint32_t k = ly;
+        do {
+            if (!apart(p, i, k)) {
+                return false;
+            }
+            k = p->values.at[k].ring;
+        } while (k != ly);
+        i = p->values.at[i].ring;
+    } while (i != lx);
     return true;
 }
 
-/* Body outputs that are not where the carry is become copies; so do outputs that are no kernel's own. */
-static ir_graph *add_copies(planner *p, const ir_graph *old, uint32_t carries, bool body)
+static void join_may(planner *p, uint32_t x, uint32_t y)
 {
-    ir_graph *g = ir_graph_begin_rewrite(old);
-    const ir_node **new_of = rewrite_inputs(old, g);
-    for (uint32_t i = 0; i < ir_graph_size(old); i++) {
-        const ir_node *n = ir_graph_node(old, i);
-        if (n->op == IR_OP_input) {
-            continue;
-        }
-        const ir_node **in = rewrite_operands(g, n, new_of);
-        if (n->op != IR_OP_loop) {
-            new_of[i] = ir_graph_copy_node(g, n, in);
-            continue;
-        }
-        uint32_t inner_carries = (uint32_t)ir_node_int(n, IR_ATTR_carries, 0);
-        ir_graph *inner = add_copies(p, n->bodies[0], inner_carries, true);
-        for (uint32_t k = 0; k < inner_carries; k++) { /* first values that cannot become the carry */
-            uint32_t dummy;
-            const ir_node *o = owner_of(in[k], &dummy);
-            const ir_node *old_owner = owner_of(n->in[k], &dummy);
-            bool again = false;
-            for (uint32_t q = 0; q < n->n_in; q++) {
-                again |= q != k && owner_of(n->in[q], &dummy) == old_owner;
-            }
-            for (uint32_t q = i + 1; q < ir_graph_size(old); q++) {
-                const ir_node *later = ir_graph_node(old, q);
-                for (uint32_t x = 0; x < later->n_in; x++) {
-                    again |= owner_of(later->in[x], &dummy) == old_owner && later->op != IR_OP_reshape && later->op != IR_OP_get;
-                }
-            }
-            for (uint32_t q = 0; q < ir_graph_n_outputs(old); q++) {
-                again |= owner_of(ir_graph_output(old, q)->node, &dummy) == old_owner;
-            }
-            bool carry_input = o->op == IR_OP_input && body && ir_node_int(o, IR_ATTR_index, 0) < carries;
-            if (o->op != IR_OP_state && ((o->op != IR_OP_kernel && o->op != IR_OP_loop && !carry_input) || again || carry_input)) {
-                in[k] = copy_kernel(g, in[k], "carry");
-            }
-        }
-        new_of[i] = ir_graph_copy_node_bodies(g, n, in, &inner);
-    }
-    for (uint32_t i = 0; i < ir_graph_n_outputs(old); i++) {
-        ir_output o = *ir_graph_output(old, i);
-        const ir_node *n = new_of[o.node->id];
-        uint32_t k;
-        const ir_node *owner = owner_of(n, &k);
-        bool good;
-        if (body && i < carries) {
-            good = (owner->op == IR_OP_input && ir_node_int(owner, IR_ATTR_index, -1) == i) || made_in_carry(g, n, i);
-        } else if (body || o.kind == IR_OUTPUT_RESULT) {
-            good = is_own_kernel(n);
-            for (uint32_t j = 0; j < i; j++) {
-                good &= ir_graph_output(g, j)->node != n;
-            }
-            const ir_node *plain = n; /* a view of a kernel's result is as good */
-            while (!body && plain->op == IR_OP_reshape) {
-                plain = plain->in[0];
-            }
-            if (!good && plain != n && is_own_kernel(plain)) {
-                good = true;
-                for (uint32_t j = 0; j < i; j++) {
-                    uint32_t dummy;
-                    good &= owner_of(ir_graph_output(g, j)->node, &dummy) != plain;
-                }
-            }
-        } else {
-            good = true; /* states: checked when places are known */
-        }
-        ir_graph_add_output(g, o.kind, o.name, good ? n : copy_kernel(g, n, "out"));
-    }
-    return g;
+    uint32_t lx = leader(p, x), ly = leader(p, y);
+    buffer kept = p->buffers[lx].kind == BUFFER_FIXED ? p->buffers[lx] : p->buffers[ly];
+    join(p, lx, ly);
+    p->buffers[leader(p, lx)] = kept;
 }
 
-/* Writing places ----------------------------------------------------------------------------------- */
-
-static const ir_dim *absolute(planner *p, const place *q)
+static void overwrite_operands(planner *p, region *r)
 {
-    const ir_dim *at = q->at;
-    for (int i = 0; i < q->slot; i++) {
-        at = ir_dim_add(p->ctx, at, p->slots.at[i].size);
-    }
-    return at;
-}
-
-static ir_graph *write_places(planner *p, const plan *pl)
-{
-    ir_graph *g = ir_graph_begin_rewrite(pl->g);
-    const ir_node **new_of = rewrite_inputs(pl->g, g);
-    for (uint32_t i = 0; i < ir_graph_size(pl->g); i++) {
-        const ir_node *n = ir_graph_node(pl->g, i);
-        if (n->op == IR_OP_input) {
+    for (uint32_t i = 0; i < ir_graph_size(r->g); i++) {
+        const ir_node *n = ir_graph_node(r->g, i);
+        if (n->op != IR_OP_kernel || n->n_results != 1 || values_inplace(n, 0) >= 0) {
             continue;
         }
-        const ir_node **in = rewrite_operands(g, n, new_of);
-        ir_graph *body = pl->bodies[i] ? write_places(p, pl->bodies[i]) : NULL;
-        const char *spaces[16];
-        const ir_dim *at[16], *bytes[16];
-        for (uint32_t r = 0; r < n->n_results; r++) {
-            uint32_t k;
-            const ir_node *o = owner_of(n, &k);
-            const place *q = &pl->places[o->id][o == n ? r : k];
-            spaces[r] = intern(ir_ctx_names(p->ctx), q->space);
-            at[r] = absolute(p, q);
-            bytes[r] = ir_type_bytes(p->ctx, n->types[r]);
+        uint32_t y = r->base + r->t->first[i];
+        for (uint32_t k = 0; k < n->n_in; k++) {
+            uint32_t x = number(r, n->in[k]);
+            if (p->values.at[x].lives && p->values.at[x].last.at == r->item_begin[i].at &&
+                touch(p, x, y) && may_join(p, x, y)) {
+                join_may(p, x, y);
+                break;
+            }
         }
-        ir_attr a[3] = {ir_attr_ss(IR_ATTR_space, n->n_results, spaces), ir_attr_ds(IR_ATTR_at, n->n_results, at),
-                        ir_attr_ds(IR_ATTR_bytes, n->n_results, bytes)};
-        bool leaf = n->op == IR_OP_param || n->op == IR_OP_const || n->op == IR_OP_state;
-        new_of[i] = leaf ? ir_graph_copy_node(g, n, in) : ir_graph_copy_node_with(g, n, in, body ? &body : n->bodies, 3, a);
     }
-    ir_graph_end_rewrite(g, pl->g, new_of);
+}
+
+/* Places --------------------------------------------------------------------------------------- */
+
+static const ir_dim *atom_value(ir_ctx *c, const ir_atom *t)
+{
+    switch (t->kind) {
+    case IR_ATOM_SYM:
+        return ir_dim_sym(c, t->sym);
+    case IR_ATOM_FLOORDIV:
+        return ir_dim_floordiv(c, t->a, t->b);
+    case IR_ATOM_MOD:
+        return ir_dim_mod(c, t->a, t->b);
+    case IR_ATOM_MIN:
+        return ir_dim_min(c, t->a, t->b);
+    default:
+        return ir_dim_max(c, t->a, t->b);
+    }
+}
+
+/* Up to a multiple of 64. Coefficients are rounded one by one where that wastes little: sums of
+ * such sizes can be compared with each other, those with divisions in them can not. */
+static const ir_dim *rounded(ir_ctx *c, const ir_dim *bytes)
+{
+    const ir_dim *line = ir_dim_const(c, 64), *up = ir_dim_const(c, 0);
+    bool simple = true;
+    for (uint32_t i = 0; i < bytes->n_terms && simple; i++) {
+        const ir_term *t = &bytes->terms[i];
+        int64_t coef = (t->coef + (t->coef > 0 ? 63 : 0)) / 64 * 64, waste = coef - t->coef;
+        const ir_dim *m = ir_dim_const(c, 1);
+        for (uint32_t k = 0; k < t->n_factors; k++) {
+            for (uint32_t e = 0; e < t->factors[k].power; e++) {
+                m = ir_dim_mul(c, m, atom_value(c, t->factors[k].atom));
+            }
+        }
+        simple = m->lo >= 0 && t->coef < INT64_MAX - 64 &&
+                 (t->n_factors == 0 || coef >= 16 * waste || (m->hi <= (1 << 18) / 64 && waste));
+        up = ir_dim_add(c, up, ir_dim_scale(c, m, coef));
+    }
+    return simple ? up : ir_dim_mul(c, ir_dim_ceildiv(c, bytes, line), line);
+}
+
+static const ir_dim *pack(planner *p)
+{
+    uint32_t n = 0;
+    plan_buffer **list = arena_array(p->a, plan_buffer *, p->values.len);
+    for (uint32_t i = 0; i < p->values.len; i++) {
+        value *v = &p->values.at[i];
+        buffer *b = &p->buffers[leader(p, i)];
+        if (b->kind != BUFFER_ARENA || !v->lives) {
+            continue;
+        }
+        if (!b->packed.bytes) {
+            b->packed.bytes = rounded(p->ctx, ir_type_bytes(p->ctx, values_type(v->r->t, v->v)));
+            list[n++] = &b->packed;
+        }
+        vec_push(p->a, &b->packed.live, ((plan_interval){v->def.epoch, v->last.epoch}));
+    }
+    return plan_pack(p->ctx, p->a, list, n);
+}
+
+/* Offset of the buffer; rows after the whole that they are rows of. */
+static const ir_dim *offset(planner *p, uint32_t v)
+{
+    buffer *b = &p->buffers[leader(p, v)];
+    if (b->placed) {
+        return b->at;
+    }
+    b->placed = true;
+    b->at = ir_dim_const(p->ctx, 0);
+    if (b->kind == BUFFER_ARENA && b->packed.at) {
+        b->at = b->packed.at;
+    } else if (b->kind == BUFFER_ROW) {
+        const value *one = &p->values.at[leader(p, v)];
+        const ir_dim *bytes = ir_type_bytes(p->ctx, values_type(one->r->t, one->v));
+        b->at = ir_dim_add(p->ctx, offset(p, b->row_of), ir_dim_mul(p->ctx, b->turn, bytes));
+    }
+    return b->at;
+}
+
+static const char *space(planner *p, uint32_t v)
+{
+    const buffer *b = &p->buffers[leader(p, v)];
+    while (b->kind == BUFFER_ROW) {
+        b = &p->buffers[leader(p, b->row_of)];
+    }
+    return b->kind == BUFFER_FIXED ? b->space : intern(ir_ctx_names(p->ctx), "arena");
+}
+
+/* Building anew -------------------------------------------------------------------------------- */
+
+static void place_attrs(planner *p, region *r, const ir_node *n, ir_attr *attrs)
+{
+    ir_graph *room = p->prepared->g;
+    const char **spaces = arena_array(ir_graph_arena(room), const char *, n->n_results);
+    const ir_dim **ats = arena_array(ir_graph_arena(room), const ir_dim *, n->n_results);
+    const ir_dim **bytes = arena_array(ir_graph_arena(room), const ir_dim *, n->n_results);
+    for (uint32_t i = 0; i < n->n_results; i++) {
+        uint32_t v = r->base + r->t->first[n->id] + i;
+        spaces[i] = space(p, v);
+        ats[i] = offset(p, v);
+        bytes[i] = ir_type_bytes(p->ctx, n->types[i]);
+    }
+    attrs[0] = ir_attr_ss(IR_ATTR_space, n->n_results, spaces);
+    attrs[1] = ir_attr_ds(IR_ATTR_at, n->n_results, ats);
+    attrs[2] = ir_attr_ds(IR_ATTR_bytes, n->n_results, bytes);
+}
+
+static ir_graph *rebuild(planner *p, region *r)
+{
+    ir_graph *g = ir_graph_begin_rewrite_bare(r->g);
+    const ir_node **new_of = arena_array(p->a, const ir_node *, ir_graph_size(r->g));
+    for (uint32_t i = 0; i < ir_graph_n_inputs(r->g); i++) {
+        const ir_node *n = ir_graph_input(r->g, i);
+        ir_attr attrs[3];
+        place_attrs(p, r, n, attrs);
+        new_of[n->id] = ir_graph_add_input_like(g, n, 3, attrs);
+    }
+    for (uint32_t i = 0; i < ir_graph_size(r->g); i++) {
+        const ir_node *n = ir_graph_node(r->g, i);
+        if (new_of[i]) {
+            continue;
+        }
+        ir_attr attrs[3];
+        const ir_node **in = arena_array(p->a, const ir_node *, n->n_in);
+        for (uint32_t k = 0; k < n->n_in; k++) {
+            in[k] = new_of[n->in[k]->id];
+        }
+        place_attrs(p, r, n, attrs);
+        const ir_node *placed = n;
+        if (n->op == IR_OP_loop) { /* bodies cannot be set together with attributes */
+            ir_graph *body = rebuild(p, r->inner[i]);
+            ir_node with_body = *n;
+            with_body.bodies = &body;
+            placed = &with_body;
+            new_of[i] = ir_graph_copy_node_attrs(g, placed, in, 3, attrs);
+            continue;
+        }
+        new_of[i] = ir_graph_copy_node_attrs(g, placed, in, 3, attrs);
+    }
+    ir_graph_end_rewrite(g, r->g, new_of);
     ir_graph_set_stage(g, IR_STAGE_PLANNED);
     return g;
 }
 
-ir_graph *pass_plan_memory(pass_ctx *c, const ir_graph *old)
+/* Frees the graphs made in between, except for what kernels of the result still use. */
+static void free_prepared(region *r)
 {
-    if (ir_graph_stage(old) == IR_STAGE_PLANNED) {
-        return ir_graph_clone(old);
-    }
-    planner p = {.c = c, .ctx = ir_graph_ctx(old), .barriers = 1};
-    const ir_graph *g = add_copies(&p, old, 0, false);
-    plan *pl = new_plan(&p, g);
-    const place **wanted = arena_array(c->scratch, const place *, ir_graph_size(g));
-    uint32_t results = 0;
-    for (uint32_t i = 0; i < ir_graph_n_outputs(g); i++) {
-        const ir_output *o = ir_graph_output(g, i);
-        place *w = arena_new(c->scratch, place);
-        *w = (place){NULL, -1, ir_dim_const(p.ctx, 0)};
-        uint32_t k;
-        const ir_node *owner = owner_of(o->node, &k);
-        if (o->kind == IR_OUTPUT_RESULT) {
-            w->space = intern_printf(ir_ctx_names(p.ctx), "result:%u", results++);
-            wanted[owner->id] = w;
-        } else if (owner->op == IR_OP_kernel) {
-            w->space = intern_printf(ir_ctx_names(p.ctx), "state:%s", o->name);
-            wanted[owner->id] = w;
+    for (uint32_t i = 0; i < ir_graph_size(r->g); i++) {
+        if (r->inner[i]) {
+            free_prepared(r->inner[i]);
         }
     }
-    plan_nodes(&p, pl, wanted);
-    ir_graph *r = write_places(&p, pl);
-    const ir_dim *total = ir_dim_const(p.ctx, 0);
-    for (uint32_t i = 0; i < p.slots.len; i++) {
-        total = ir_dim_add(p.ctx, total, p.slots.at[i].size);
+    ir_graph_destroy((ir_graph *)(uintptr_t)(const void *)r->g);
+}
+
+ir_graph *pass_plan_memory(pass_ctx *c, const ir_graph *g)
+{
+    if (ir_graph_stage(g) == IR_STAGE_PLANNED) {
+        return ir_graph_clone(g);
     }
-    ir_graph_set_arena_bytes(r, total);
-    return r;
+    planner p = {.c = c, .ctx = ir_graph_ctx(g), .a = c->scratch, .prepared = plan_prepare(c, g)};
+    region *top = enter(&p, p.prepared->g, NULL, NULL);
+    p.buffers = arena_array(p.a, buffer, p.values.len);
+    for (uint32_t i = 0; i < p.regions.len; i++) {
+        find_lifetimes(&p, p.regions.at[i]);
+        join_required(&p, p.regions.at[i]);
+    }
+    join_zeros(&p);
+    for (uint32_t i = 0; i < ir_graph_n_outputs(top->g); i++) {
+        const ir_output *o = ir_graph_output(top->g, i);
+        uint32_t state = o->kind == IR_OUTPUT_STATE ? state_value(top, o->name) : NONE;
+        if (state != NONE) {
+            join(&p, state, number(top, o->node));
+        }
+    }
+    for (uint32_t i = 0; i < p.regions.len; i++) {
+        fix_leaves(&p, p.regions.at[i]);
+    }
+    fix_outputs(&p, top);
+    for (uint32_t i = 1; i < p.regions.len; i++) {
+        find_rows(&p, p.regions.at[i]);
+    }
+    for (uint32_t i = 0; i < p.regions.len; i++) {
+        overwrite_operands(&p, p.regions.at[i]);
+    }
+    const ir_dim *arena_bytes = pack(&p);
+    ir_graph *out = rebuild(&p, top);
+    ir_graph_set_arena_bytes(out, arena_bytes);
+    if (c->explain) {
+        fprintf(c->explain, "%s: arena %s bytes\n", ir_graph_name(g),
+                ir_dim_text(p.ctx, arena_bytes));
+    }
+    free_prepared(top);
+    return out;
 }

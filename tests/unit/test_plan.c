@@ -24,6 +24,9 @@ static ir_graph *run(fixture *f, const ir_graph *g, int last, int level)
             printf("---- %s\n%s", pass_get((pass_id)id)->name, ir_print_graph(at, f->a));
         }
     }
+    if (last == PASS_plan_memory) {
+        plan_verify(&f->m, at, f->d);
+    }
     if (diag_error_count(f->d)) {
         diag_print(f->d, stderr, false);
     }

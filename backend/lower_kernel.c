@@ -1,0 +1,491 @@
+/* One kernel of the planned graph becomes loop nests. */
+#include "backend/lower.h"
+
+#include <stdio.h>
+#include <string.h>
+
+typedef struct building {
+    lower l;
+    const ir_node *node;
+    const ir_graph *body;     /* with the kernel's own symbols */
+    lower_scope scope;
+    const k_buf **operands;   /* [inputs of the body] */
+    const k_buf **results;    /* [results] */
+    VEC(k_nest) nests;
+    const k_attention *attention;
+    const k_sort *sort;
+    int split;                /* the node's, an axis of the domain */
+    int64_t grain;
+} building;
+
+/* Symbols: those of the body in order of appearance become s0, s1, ... --------------------------- */
+
+typedef struct symbols {
+    const ir_sym *own[32];
+    const ir_sym *stands_for[32];
+    uint32_t n;
+} symbols;
+
+static void note_dim(symbols *z, const ir_dim *d)
+{
+    const ir_sym *found[32];
+    uint32_t n = ir_dim_symbols(d, found, 32);
+    for (uint32_t i = 0; i < n; i++) {
+        bool known = false;
+        for (uint32_t k = 0; k < z->n; k++) {
+            known |= z->stands_for[k] == found[i];
+        }
+        if (!known && z->n < 32) {
+            z->stands_for[z->n++] = found[i];
+        }
+    }
+}
+
+static void note_graph(symbols *z, const ir_graph *g)
+{
+    for (uint32_t i = 0; i < ir_graph_size(g); i++) {
+        const ir_node *n = ir_graph_node(g, i);
+        for (uint32_t r = 0; r < n->n_results; r++) {
+            for (uint32_t k = 0; k < n->types[r]->rank; k++) {
+                note_dim(z, n->types[r]->dims[k]);
+            }
+        }
+        for (uint32_t a = 0; a < n->n_attrs; a++) {
+            ir_attr_kind kind = ir_attr_kind_of(n->attrs[a].key);
+            if (kind == IR_ATTR_KIND_DIM) {
+                note_dim(z, n->attrs[a].dim);
+            }
+            for (uint32_t k = 0; kind == IR_ATTR_KIND_DIMS && k < n->attrs[a].n; k++) {
+                note_dim(z, n->attrs[a].dims[k]);
+            }
+        }
+        for (uint32_t b = 0; b < n->n_bodies; b++) {
+            note_graph(z, n->bodies[b]);
+        }
+    }
+}
+
+static const ir_graph *own_symbols(ir_ctx *c, const ir_graph *body, symbols *z)
+{
+    *z = (symbols){.n = 0};
+    note_graph(z, body);
+    /* Two steps, so that no name is taken for another on the way. */
+    for (int step = 0; step < 2; step++) {
+        for (uint32_t i = 0; i < z->n; i++) {
+            const ir_sym *from = step ? z->own[i] : z->stands_for[i];
+            const char *name = intern_printf(ir_ctx_names(c), step ? "s%u" : "?s%u", i);
+            const ir_sym *to = ir_sym_get(c, name, from->lo, from->hi);
+            body = ir_graph_subst(body, from, ir_dim_sym(c, to));
+            z->own[i] = to;
+        }
+    }
+    return body;
+}
+
+/* Nests ------------------------------------------------------------------------------------------- */
+
+static void begin_nest(building *b)
+{
+    b->l.steps.len = 0;
+    b->l.steps.at = NULL;
+    b->l.steps.cap = 0;
+    b->l.values = map_create(b->l.a);
+}
+
+static void end_nest(building *b, uint32_t n_outer, const k_axis *const *outer, int split)
+{
+    k_nest n = {.n_outer = n_outer, .split = split, .grain = b->grain};
+    n.outer = arena_copy(b->l.a, outer, n_outer * sizeof *outer);
+    n.n_steps = b->l.steps.len;
+    n.steps = arena_copy(b->l.a, b->l.steps.at, n.n_steps * sizeof *n.steps);
+    vec_push(b->l.a, &b->nests, n);
+}
+
+/* Where a result's root is written: itself, or the region of an update. */
+typedef struct target {
+    const ir_node *value;
+    const ir_type *stored;              /* type of the buffer */
+    const ir_dim *const *offsets;       /* NULL: from 0 */
+} target;
+
+static target target_of(const building *b, uint32_t result)
+{
+    const ir_node *root = ir_graph_output(b->body, result)->node;
+    target t = {root, ir_node_type(root), NULL};
+    const ir_attr *inplace = ir_node_attr(b->node, IR_ATTR_inplace);
+    if (inplace && result < inplace->n && inplace->ints[result] >= 0 && root->op == IR_OP_update) {
+        t.value = root->in[1];
+        t.offsets = ir_node_attr(root, IR_ATTR_offsets)->dims;
+    }
+    return t;
+}
+
+static const ir_dim *target_place(building *b, const target *t, const ir_dim *const *index)
+{
+    const ir_dim *moved[IR_MAX_RANK];
+    for (uint32_t i = 0; i < t->stored->rank; i++) {
+        moved[i] = t->offsets ? ir_dim_add(b->l.c, t->offsets[i], index[i]) : index[i];
+    }
+    return lower_linear(&b->l, t->stored, moved);
+}
+
+static void add_store(building *b, uint32_t result, const target *t, const ir_dim *const *index, uint32_t n_axes, const k_axis *const *axes)
+{
+    const k_expr *value = lower_value(&b->l, &b->scope, t->value, index, NULL);
+    k_step s = {.kind = K_STEP_STORE,
+                .n_axes = n_axes,
+                .axes = arena_copy(b->l.a, axes, n_axes * sizeof *axes),
+                .value = lower_cast(&b->l, value, b->results[result]->dtype),
+                .buf = b->results[result],
+                .offset = lower_index(&b->l, target_place(b, t, index))};
+    vec_push(b->l.a, &b->l.steps, s);
+}
+
+/* The axes row reductions of the body run along, as a mask over the axes of `t`. */
+static uint32_t row_axes(const building *b, const ir_type *t)
+{
+    uint32_t mask = 0;
+    for (uint32_t i = 0; i < ir_graph_size(b->body); i++) {
+        const ir_node *n = ir_graph_node(b->body, i);
+        bool rows = ir_op_family(n->op) == IR_FAMILY_REDUCE || ir_op_family(n->op) == IR_FAMILY_NORM;
+        if (!rows || ir_node_type(n->in[0])->rank != t->rank) {
+            continue;
+        }
+        const ir_attr *axes = ir_node_attr(n, IR_ATTR_axes), *axis = ir_node_attr(n, IR_ATTR_axis);
+        for (uint32_t k = 0; axes && k < axes->n; k++) {
+            mask |= 1u << axes->ints[k];
+        }
+        mask |= axis && !axes ? 1u << axis->i : 0;
+    }
+    return mask;
+}
+
+/* map, reduce, contract, conv, pool: the domain's kept axes outside; the rest within STORE steps. For
+ * maps the last axis is within; for contractions all axes are outside. */
+static void lower_nest(building *b, const char *kind)
+{
+    uint32_t n_results = ir_graph_n_outputs(b->body);
+    bool plain = strcmp(kind, "map") == 0, rows = strcmp(kind, "reduce") == 0;
+    target first = target_of(b, 0);
+    const ir_type *full = ir_node_type(first.value);
+    uint32_t inside = rows ? row_axes(b, full) : plain && full->rank ? 1u << (full->rank - 1) : 0;
+    if (rows) { /* all results reduced: no axis within */
+        for (uint32_t i = 0; i < full->rank; i++) {
+            inside &= ir_dim_is_one(full->dims[i]) ? ~(1u << i) : ~0u;
+        }
+    }
+    begin_nest(b);
+    const k_axis *outer[IR_MAX_RANK], *inner[IR_MAX_RANK];
+    const ir_dim *index[IR_MAX_RANK];
+    uint32_t n_outer = 0, n_inner = 0;
+    int split = -1;
+    for (uint32_t i = 0; i < full->rank; i++) {
+        const k_axis *axis = lower_axis(&b->l, full->dims[i], &index[i]);
+        if (inside & (1u << i)) {
+            inner[n_inner++] = axis;
+        } else {
+            split = b->split == (int)i ? (int)n_outer : split;
+            outer[n_outer++] = axis;
+        }
+    }
+    /* A split along the innermost axis of a map: that axis goes outside as a whole. */
+    if (plain && b->split >= 0 && split < 0 && n_inner) {
+        split = (int)n_outer;
+        outer[n_outer++] = inner[0];
+        n_inner = 0;
+    }
+    for (uint32_t r = 0; r < n_results; r++) {
+        target t = target_of(b, r);
+        add_store(b, r, &t, index, n_inner, inner);
+    }
+    end_nest(b, n_outer, outer, split);
+}
+
+static void lower_scan(building *b)
+{
+    const ir_node *root = ir_graph_output(b->body, 0)->node;
+    const ir_type *t = ir_node_type(root);
+    uint32_t along = (uint32_t)ir_node_int(root, IR_ATTR_axis, 0), n_outer = 0;
+    const k_axis *outer[IR_MAX_RANK], *axis = NULL;
+    const ir_dim *index[IR_MAX_RANK];
+    begin_nest(b);
+    for (uint32_t i = 0; i < t->rank; i++) {
+        const k_axis *a = lower_axis(&b->l, t->dims[i], &index[i]);
+        if (i == along) {
+            axis = a;
+        } else {
+            outer[n_outer++] = a;
+        }
+    }
+    ir_dtype acc = lower_acc(t->dtype);
+    k_step s = {.kind = K_STEP_SCAN,
+                .n_axes = 1,
+                .axes = arena_copy(b->l.a, &axis, sizeof axis),
+                .op = IR_OP_reduce_sum,
+                .value = lower_cast(&b->l, lower_value(&b->l, &b->scope, root->in[0], index, NULL), acc),
+                .acc = acc,
+                .buf = b->results[0],
+                .offset = lower_index(&b->l, lower_linear(&b->l, t, index)),
+                .reverse = ir_node_int(root, IR_ATTR_reverse, 0) != 0,
+                .exclusive = ir_node_int(root, IR_ATTR_exclusive, 0) != 0};
+    vec_push(b->l.a, &b->l.steps, s);
+    end_nest(b, n_outer, outer, -1);
+}
+
+/* dst copied, then every element of src added at its place. */
+static void lower_scatter(building *b)
+{
+    const ir_node *root = ir_graph_output(b->body, 0)->node;
+    const ir_type *d = ir_node_type(root), *src = ir_node_type(root->in[2]);
+    uint32_t along = (uint32_t)ir_node_int(root, IR_ATTR_axis, 0);
+    for (int part = 0; part < 2; part++) {
+        const ir_type *t = part ? src : d;
+        const k_axis *axes[IR_MAX_RANK];
+        const ir_dim *index[IR_MAX_RANK], *to[IR_MAX_RANK];
+        begin_nest(b);
+        for (uint32_t i = 0; i < t->rank; i++) {
+            axes[i] = lower_axis(&b->l, t->dims[i], &index[i]);
+            to[i] = index[i];
+        }
+        const k_expr *v = lower_value(&b->l, &b->scope, root->in[part ? 2 : 0], index, NULL);
+        if (part) {
+            const k_expr *id = lower_value(&b->l, &b->scope, root->in[1], root->op == IR_OP_index_add ? &index[along] : index, NULL);
+            const k_expr *size = lower_index(&b->l, d->dims[along]), *zero = lower_const_i(&b->l, IR_i64, 0);
+            id = lower_cast(&b->l, id, IR_i64);
+            id = lower_select(&b->l, lower_binary(&b->l, IR_OP_lt, id, zero), lower_binary(&b->l, IR_OP_add, id, size), id);
+            id = lower_binary(&b->l, IR_OP_min, id, lower_binary(&b->l, IR_OP_sub, size, lower_const_i(&b->l, IR_i64, 1)));
+            to[along] = lower_opaque(&b->l, lower_binary(&b->l, IR_OP_max, id, zero), d->dims[along]);
+        }
+        k_step s = {.kind = K_STEP_STORE, .value = v, .buf = b->results[0], .offset = lower_index(&b->l, lower_linear(&b->l, d, to)), .add = part == 1};
+        vec_push(b->l.a, &b->l.steps, s);
+        end_nest(b, t->rank, axes, -1);
+    }
+}
+
+static void lower_sort(building *b)
+{
+    const ir_node *root = ir_graph_output(b->body, 0)->node;
+    root = root->op == IR_OP_get ? root->in[0] : root;
+    const ir_type *t = ir_node_type(root->in[0]), *out = root->types[0];
+    uint32_t along = (uint32_t)ir_node_int(root, IR_ATTR_axis, 0), n_outer = 0;
+    k_sort *s = arena_new(b->l.a, k_sort);
+    const k_axis *outer[IR_MAX_RANK];
+    const ir_dim *index[IR_MAX_RANK], *to[IR_MAX_RANK];
+    begin_nest(b);
+    for (uint32_t i = 0; i < t->rank; i++) {
+        const k_axis *a = lower_axis(&b->l, t->dims[i], &index[i]);
+        to[i] = index[i];
+        if (i == along) {
+            s->axis = a;
+        } else {
+            outer[n_outer++] = a;
+        }
+    }
+    s->out_axis = lower_axis(&b->l, out->dims[along], &to[along]);
+    s->n_outer = n_outer;
+    s->outer = arena_copy(b->l.a, outer, n_outer * sizeof *outer);
+    s->key = lower_value(&b->l, &b->scope, root->in[0], index, NULL);
+    s->descending = ir_node_int(root, IR_ATTR_descending, 0) != 0;
+    s->split = -1;
+    const k_expr *at = lower_index(&b->l, lower_linear(&b->l, out, to));
+    if (root->op != IR_OP_argsort) {
+        s->values = b->results[0];
+        s->values_offset = at;
+    }
+    if (root->op != IR_OP_sort) {
+        s->indices = b->results[root->op == IR_OP_topk];
+        s->indices_offset = at;
+    }
+    b->sort = s;
+}
+
+static const ir_node *find_family(const ir_graph *g, ir_family f)
+{
+    for (uint32_t i = 0; i < ir_graph_size(g); i++) {
+        if (ir_op_family(ir_graph_node(g, i)->op) == f) {
+            return ir_graph_node(g, i);
+        }
+    }
+    return NULL;
+}
+
+/* The index of an operand of attention: its batch axes broadcast, then its own two. */
+static const k_expr *attention_operand(building *b, const ir_node *x, uint32_t n_batch, const ir_dim *const *batch, const ir_dim *row, const ir_dim *col)
+{
+    const ir_type *t = ir_node_type(x);
+    const ir_dim *index[IR_MAX_RANK];
+    for (uint32_t i = 0; i + 2 < t->rank; i++) {
+        index[i] = ir_dim_is_one(t->dims[i]) ? ir_dim_const(b->l.c, 0) : batch[n_batch - (t->rank - 2) + i];
+    }
+    index[t->rank - 2] = row;
+    index[t->rank - 1] = col;
+    return lower_cast(&b->l, lower_value(&b->l, &b->scope, x, index, NULL), IR_f32);
+}
+
+static void lower_attention(building *b)
+{
+    const ir_node *n = find_family(b->body, IR_FAMILY_ATTENTION);
+    const ir_type *t = ir_node_type(n), *q = ir_node_type(n->in[0]), *k = ir_node_type(n->in[1]);
+    k_attention *at = arena_new(b->l.a, k_attention);
+    const k_axis *batch[IR_MAX_RANK];
+    const ir_dim *index[IR_MAX_RANK], *j, *d;
+    begin_nest(b);
+    uint32_t n_batch = t->rank - 2;
+    for (uint32_t i = 0; i < n_batch; i++) {
+        batch[i] = lower_axis(&b->l, t->dims[i], &index[i]);
+    }
+    at->n_batch = n_batch;
+    at->batch = arena_copy(b->l.a, batch, n_batch * sizeof *batch);
+    at->i = lower_axis(&b->l, t->dims[n_batch], &index[n_batch]);
+    at->dv = lower_axis(&b->l, t->dims[n_batch + 1], &index[n_batch + 1]);
+    at->j = lower_axis(&b->l, k->dims[k->rank - 2], &j);
+    at->d = lower_axis(&b->l, q->dims[q->rank - 1], &d);
+    at->q = attention_operand(b, n->in[0], n_batch, index, index[n_batch], d);
+    at->k = attention_operand(b, n->in[1], n_batch, index, j, d);
+    at->v = attention_operand(b, n->in[2], n_batch, index, j, index[n_batch + 1]);
+    at->scale = ir_node_float(n, IR_ATTR_scale, 1);
+    at->score = lower_hole(&b->l, IR_f32);
+    if (n->n_bodies) {
+        lower_scope score = {.body = n->bodies[0], .outside = &b->scope, .owner = n};
+        const ir_dim *place[IR_MAX_RANK];
+        memcpy(place, index, sizeof place);
+        place[n_batch + 1] = j;
+        at->score = lower_cast(&b->l, lower_value(&b->l, &score, ir_graph_output(n->bodies[0], 0)->node, place, NULL), IR_f32);
+    }
+    const ir_attr *causal = ir_node_attr(n, IR_ATTR_causal), *reach = ir_node_attr(n, IR_ATTR_reach);
+    at->causal = causal ? causal->dim : NULL;
+    at->reach = reach ? reach->dim : NULL;
+    b->scope.hole = n;
+    target to = target_of(b, 0);
+    at->out = lower_cast(&b->l, lower_value(&b->l, &b->scope, to.value, index, NULL), b->results[0]->dtype);
+    at->buf = b->results[0];
+    at->offset = lower_index(&b->l, target_place(b, &to, index));
+    at->split = b->split <= (int)n_batch ? b->split : -1;
+    at->grain = b->grain;
+    b->attention = at;
+}
+
+/* Buffers ----------------------------------------------------------------------------------------- */
+
+static bool same_place(const k_place *x, const k_place *y)
+{
+    return x->space == y->space && x->index == y->index && x->space != K_SPACE_CONST && x->space != K_SPACE_PARAM &&
+           (x->space == K_SPACE_STATE || x->at == y->at);
+}
+
+static k_buf *new_buf(building *b, const char *name, const ir_type *t, k_buf_access access)
+{
+    k_buf *k = arena_new(b->l.a, k_buf);
+    *k = (k_buf){.id = b->l.bufs.len,
+                 .name = name,
+                 .dtype = t->dtype,
+                 .storage = ir_storage_of_dtype(t->dtype),
+                 .type = t,
+                 .access = access,
+                 .layout = intern(ir_ctx_names(b->l.c), "rows"),
+                 .disjoint = true};
+    vec_push(b->l.a, &b->l.bufs, k);
+    return k;
+}
+
+static void make_bufs(building *b, const k_place *places, const ir_param *const *params, lowered_kernel *out)
+{
+    const ir_node *n = b->node;
+    uint32_t total = n->n_in + n->n_results;
+    k_buf **made = arena_array(b->l.a, k_buf *, total);
+    b->operands = arena_array(b->l.a, const k_buf *, n->n_in);
+    b->results = arena_array(b->l.a, const k_buf *, n->n_results);
+    out->sources = arena_array(b->l.a, enum lower_source, total + 64);
+    out->indices = arena_array(b->l.a, uint32_t, total + 64);
+    for (uint32_t i = 0; i < n->n_in; i++) {
+        const char *name = intern_printf(ir_ctx_names(b->l.c), "in%u", i);
+        out->sources[b->l.bufs.len] = LOWER_OPERAND;
+        out->indices[b->l.bufs.len] = i;
+        made[i] = new_buf(b, name, ir_node_type(ir_graph_input(b->body, i)), K_READ);
+        if (params[i]) {
+            made[i]->storage = params[i]->storage;
+            made[i]->layout = params[i]->layout;
+            made[i]->panel = params[i]->panel;
+            made[i]->pack_transposed = params[i]->pack_transposed;
+        }
+        b->operands[i] = made[i];
+    }
+    const ir_attr *inplace = ir_node_attr(n, IR_ATTR_inplace);
+    for (uint32_t r = 0; r < n->n_results; r++) {
+        if (inplace && r < inplace->n && inplace->ints[r] >= 0) {
+            k_buf *own = made[inplace->ints[r]];
+            own->access = K_READ_WRITE;
+            b->results[r] = own;
+            made[n->n_in + r] = own;
+            continue;
+        }
+        const char *name = intern_printf(ir_ctx_names(b->l.c), "out%u", r);
+        out->sources[b->l.bufs.len] = LOWER_RESULT;
+        out->indices[b->l.bufs.len] = r;
+        made[n->n_in + r] = new_buf(b, name, ir_node_type(ir_graph_output(b->body, r)->node), K_WRITE);
+        b->results[r] = made[n->n_in + r];
+    }
+    for (uint32_t i = 0; i < total; i++) {
+        for (uint32_t k = 0; k < i; k++) {
+            if (made[i] != made[k] && same_place(&places[i], &places[k])) {
+                made[i]->disjoint = made[k]->disjoint = false;
+            }
+        }
+    }
+}
+
+lowered_kernel lower_kernel(ir_ctx *c, arena *a, const ir_module *m, const ir_node *n, const k_place *places, const ir_param *const *params)
+{
+    static const struct {
+        const char *kind;
+        void (*lower)(building *b);
+    } special[] = {{"scan", lower_scan}, {"scatter", lower_scatter}, {"sort", lower_sort}, {"attention", lower_attention}};
+    (void)m;
+    symbols z;
+    lowered_kernel out = {NULL};
+    building *b = arena_new(a, building);
+    b->l = (lower){.a = a, .c = c, .exprs = map_create(a), .values = map_create(a), .variables = map_create(a)};
+    b->node = n;
+    b->body = own_symbols(c, n->bodies[0], &z);
+    b->split = (int)ir_node_int(n, IR_ATTR_split, -1);
+    b->grain = ir_node_int(n, IR_ATTR_grain, 1);
+    make_bufs(b, places, params, &out);
+    b->scope = (lower_scope){.body = b->body, .bufs = b->operands};
+    const char *kind = ir_node_str(n, IR_ATTR_family);
+    bool done = false;
+    for (uint32_t i = 0; i < sizeof special / sizeof *special && !done; i++) {
+        if (strcmp(special[i].kind, kind) == 0) {
+            special[i].lower(b);
+            done = true;
+        }
+    }
+    if (!done) {
+        lower_nest(b, kind);
+    }
+    k_kernel *k = arena_new(a, k_kernel);
+    for (uint32_t i = 0; i < b->l.consts.len; i++) { /* constants come after all other buffers */
+        out.sources[b->l.bufs.len] = LOWER_CONST;
+        out.indices[b->l.bufs.len] = i;
+        vec_push(a, &b->l.bufs, b->l.const_bufs.at[i]);
+    }
+    *k = (k_kernel){.name = ir_node_str(n, IR_ATTR_name),
+                    .kind = kind,
+                    .family = b->attention ? K_FAMILY_ATTENTION : b->sort ? K_FAMILY_SORT : K_FAMILY_NEST,
+                    .n_bufs = b->l.bufs.len,
+                    .bufs = b->l.bufs.at,
+                    .n_syms = z.n,
+                    .syms = arena_copy(a, z.own, z.n * sizeof *z.own),
+                    .n_nests = b->nests.len,
+                    .nests = b->nests.at,
+                    .attention = b->attention,
+                    .sort = b->sort,
+                    .n_exprs = b->l.n_exprs};
+    k->text = k_print_kernel(k, a);
+    out.kernel = k;
+    out.consts = b->l.consts.at;
+    out.dims = arena_array(a, const ir_dim *, z.n);
+    for (uint32_t i = 0; i < z.n; i++) {
+        out.dims[i] = ir_dim_sym(c, z.stands_for[i]);
+    }
+    return out;
+}
