@@ -115,6 +115,33 @@ static ir_attr subst_attr(ir_graph *g, ir_attr a, const ir_sym *s, const ir_dim 
     return a;
 }
 
+/* A loop whose range changes gets another index: what an index says of its range must stay true. */
+static ir_graph *subst_loop_body(const ir_node *n, ir_attr *attrs, const ir_sym *s,
+                                 const ir_dim *by)
+{
+    ir_graph *body = ir_graph_subst(n->bodies[0], s, by);
+    const ir_attr *lo = NULL, *hi = NULL, *step = NULL;
+    ir_attr *index = NULL;
+    for (uint32_t i = 0; i < n->n_attrs; i++) {
+        ir_attr *a = &attrs[i];
+        lo = a->key == IR_ATTR_lo ? a : lo;
+        hi = a->key == IR_ATTR_hi ? a : hi;
+        step = a->key == IR_ATTR_step ? a : step;
+        index = a->key == IR_ATTR_sym ? a : index;
+    }
+    if (!s || !lo || !hi || !step || !index || !index->sym->least || lo->n != 1 || hi->n != 1) {
+        return body;
+    }
+    const ir_sym *old = index->sym;
+    index->sym = ir_sym_loop(body->ctx, old->name, lo->dims[0], hi->dims[0], step->i);
+    if (index->sym == old) {
+        return body;
+    }
+    ir_graph *renamed = ir_graph_subst(body, old, ir_dim_sym(body->ctx, index->sym));
+    ir_graph_destroy(body);
+    return renamed;
+}
+
 ir_graph *ir_graph_subst(const ir_graph *old, const ir_sym *s, const ir_dim *by)
 {
     ir_graph *g = ir_graph_create(old->ctx, old->name);
@@ -146,10 +173,16 @@ ir_graph *ir_graph_subst(const ir_graph *old, const ir_sym *s, const ir_dim *by)
             attrs[j] = subst_attr(g, n->attrs[j], s, by);
         }
         for (uint32_t j = 0; j < n->n_bodies; j++) {
-            bodies[j] = ir_graph_subst(n->bodies[j], s, by);
+            bodies[j] = n->op == IR_OP_loop && j == 0 ? subst_loop_body(n, attrs, s, by)
+                                                      : ir_graph_subst(n->bodies[j], s, by);
         }
         new_of[i] = ir_graph_add(g, n->op, n->n_in, in, n->n_results, types, n->n_attrs, attrs,
                                  n->n_bodies, bodies, n->loc);
+        for (uint32_t j = 0; j < n->n_bodies; j++) {
+            if (new_of[i]->bodies[j] != bodies[j]) {
+                ir_graph_destroy(bodies[j]);
+            }
+        }
         if (n->op == IR_OP_input) {
             vec_push(g->a, &g->inputs, new_of[i]);
         }

@@ -1,9 +1,12 @@
 #include "ir/ctx.h"
 
+#include <assert.h>
+#include <stdio.h>
 #include <string.h>
 
 const ir_type *ir_type_get(ir_ctx *c, ir_dtype t, uint32_t rank, const ir_dim *const *dims)
 {
+    assert(rank <= IR_MAX_RANK);
     uint64_t h = hash_combine((uint64_t)t, rank);
     for (uint32_t i = 0; i < rank; i++) {
         h = hash_combine(h, dims[i]->id);
@@ -54,9 +57,20 @@ bool ir_type_same_shape(const ir_type *a, const ir_type *b)
 
 const char *ir_type_text(ir_ctx *c, const ir_type *t)
 {
-    const char *s = intern_printf(c->names, "%s[", ir_dtype_name(t->dtype));
+    char few[256];
+    size_t n = 0, cap = sizeof few;
+    const char *texts[IR_MAX_RANK];
+    n += strlen(ir_dtype_name(t->dtype)) + 3;
     for (uint32_t i = 0; i < t->rank; i++) {
-        s = intern_printf(c->names, "%s%s%s", s, i ? ", " : "", ir_dim_text(c, t->dims[i]));
+        texts[i] = ir_dim_text(c, t->dims[i]);
+        n += strlen(texts[i]) + 2;
     }
-    return intern_printf(c->names, "%s]", s);
+    char *room = n <= cap ? few : arena_alloc(c->a, n);
+    cap = n <= cap ? cap : n;
+    n = (size_t)snprintf(room, cap, "%s[", ir_dtype_name(t->dtype));
+    for (uint32_t i = 0; i < t->rank; i++) {
+        n += (size_t)snprintf(room + n, cap - n, "%s%s", i ? ", " : "", texts[i]);
+    }
+    snprintf(room + n, cap - n, "]");
+    return intern(c->names, room);
 }

@@ -43,17 +43,20 @@ bool ir_storage_from_name(const char *name, ir_storage *s)
 
 bool ir_storage_is_dense(ir_storage s)
 {
-    return storages[row_of(s)].dense;
+    uint32_t i = row_of(s);
+    return i < N_STORAGES && storages[i].dense;
 }
 
 uint32_t ir_storage_block(ir_storage s)
 {
-    return storages[row_of(s)].block;
+    uint32_t i = row_of(s);
+    return i < N_STORAGES ? storages[i].block : 1;
 }
 
 uint32_t ir_storage_block_bytes(ir_storage s)
 {
-    return storages[row_of(s)].bytes;
+    uint32_t i = row_of(s);
+    return i < N_STORAGES ? storages[i].bytes : 1;
 }
 
 ir_storage ir_storage_of_dtype(ir_dtype t)
@@ -65,8 +68,9 @@ ir_storage ir_storage_of_dtype(ir_dtype t)
 
 ir_dtype ir_storage_dtype(ir_storage s)
 {
+    const char *name = ir_storage_name(s);
     ir_dtype t = IR_f32;
-    return ir_dtype_from_name(ir_storage_name(s), &t) ? t : IR_f32;
+    return name && ir_dtype_from_name(name, &t) ? t : IR_f32;
 }
 
 /* ggml-common.h: block_q8_0 { f16 d; i8 qs[32]; }, block_q4_0 { f16 d; u8 qs[16]; } where byte i
