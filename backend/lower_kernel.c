@@ -141,39 +141,14 @@ static void add_store(building *b, uint32_t result, const target *t, const ir_di
     vec_push(b->l.a, &b->l.steps, s);
 }
 
-/* The axes row reductions of the body run along, as a mask over the axes of `t`. */
-static uint32_t row_axes(const building *b, const ir_type *t)
-{
-    uint32_t mask = 0;
-    for (uint32_t i = 0; i < ir_graph_size(b->body); i++) {
-        const ir_node *n = ir_graph_node(b->body, i);
-        bool rows = ir_op_family(n->op) == IR_FAMILY_REDUCE || ir_op_family(n->op) == IR_FAMILY_NORM;
-        if (!rows || ir_node_type(n->in[0])->rank != t->rank) {
-            continue;
-        }
-        const ir_attr *axes = ir_node_attr(n, IR_ATTR_axes), *axis = ir_node_attr(n, IR_ATTR_axis);
-        for (uint32_t k = 0; axes && k < axes->n; k++) {
-            mask |= 1u << axes->ints[k];
-        }
-        mask |= axis && !axes ? 1u << axis->i : 0;
-    }
-    return mask;
-}
-
-/* map, reduce, contract, conv, pool: the domain's kept axes outside; the rest within STORE steps. For
- * maps the last axis is within; for contractions all axes are outside. */
+/* map, contract, conv, pool: all results have one domain. For maps the last axis is within the STORE
+ * steps; for contractions all axes are outside. */
 static void lower_nest(building *b, const char *kind)
 {
     uint32_t n_results = ir_graph_n_outputs(b->body);
-    bool plain = strcmp(kind, "map") == 0, rows = strcmp(kind, "reduce") == 0;
+    bool plain = strcmp(kind, "map") == 0;
     target first = target_of(b, 0);
     const ir_type *full = ir_node_type(first.value);
-    uint32_t inside = rows ? row_axes(b, full) : plain && full->rank ? 1u << (full->rank - 1) : 0;
-    if (rows) { /* all results reduced: no axis within */
-        for (uint32_t i = 0; i < full->rank; i++) {
-            inside &= ir_dim_is_one(full->dims[i]) ? ~(1u << i) : ~0u;
-        }
-    }
     begin_nest(b);
     const k_axis *outer[IR_MAX_RANK], *inner[IR_MAX_RANK];
     const ir_dim *index[IR_MAX_RANK];
@@ -181,7 +156,7 @@ static void lower_nest(building *b, const char *kind)
     int split = -1;
     for (uint32_t i = 0; i < full->rank; i++) {
         const k_axis *axis = lower_axis(&b->l, full->dims[i], &index[i]);
-        if (inside & (1u << i)) {
+        if (plain && i + 1 == full->rank) {
             inner[n_inner++] = axis;
         } else {
             split = b->split == (int)i ? (int)n_outer : split;
@@ -197,6 +172,66 @@ static void lower_nest(building *b, const char *kind)
     for (uint32_t r = 0; r < n_results; r++) {
         target t = target_of(b, r);
         add_store(b, r, &t, index, n_inner, inner);
+    }
+    end_nest(b, n_outer, outer, split);
+}
+
+static const ir_node *find_rows(const ir_graph *g)
+{
+    for (uint32_t i = 0; i < ir_graph_size(g); i++) {
+        ir_family f = ir_op_family(ir_graph_node(g, i)->op);
+        if (f == IR_FAMILY_REDUCE || f == IR_FAMILY_NORM) {
+            return ir_graph_node(g, i);
+        }
+    }
+    return NULL;
+}
+
+static uint32_t row_axes(const ir_node *n)
+{
+    uint32_t mask = 0;
+    const ir_attr *axes = ir_node_attr(n, IR_ATTR_axes), *axis = ir_node_attr(n, IR_ATTR_axis);
+    for (uint32_t k = 0; axes && k < axes->n; k++) {
+        mask |= 1u << axes->ints[k];
+    }
+    return mask | (axis && !axes ? 1u << axis->i : 0);
+}
+
+/* reduce: the full shape is that of what the first reduction reads. Its kept axes are outside, and
+ * `split` is one of them; its reduced axes are within the STORE steps of full-shaped results. Other
+ * results have the kept axes, with or without axes of size 1 for the reduced ones. */
+static void lower_rows(building *b)
+{
+    const ir_node *rows = find_rows(b->body);
+    if (!rows) {
+        lower_nest(b, "map");
+        return;
+    }
+    const ir_type *full = ir_node_type(rows->in[0]);
+    uint32_t mask = row_axes(rows), n_outer = 0, n_inner = 0;
+    const k_axis *outer[IR_MAX_RANK], *inner[IR_MAX_RANK];
+    const ir_dim *index[IR_MAX_RANK], *kept[IR_MAX_RANK], *ones[IR_MAX_RANK];
+    int split = -1;
+    begin_nest(b);
+    for (uint32_t i = 0; i < full->rank; i++) {
+        const k_axis *axis = lower_axis(&b->l, full->dims[i], &index[i]);
+        ones[i] = mask & (1u << i) ? ir_dim_const(b->l.c, 0) : index[i];
+        if (mask & (1u << i)) {
+            inner[n_inner++] = axis;
+        } else {
+            split = b->split == (int)i ? (int)n_outer : split;
+            kept[n_outer] = index[i];
+            outer[n_outer++] = axis;
+        }
+    }
+    for (uint32_t r = 0; r < ir_graph_n_outputs(b->body); r++) {
+        target t = target_of(b, r);
+        const ir_type *type = ir_node_type(t.value);
+        if (ir_type_same_shape(type, full)) {
+            add_store(b, r, &t, index, n_inner, inner);
+        } else {
+            add_store(b, r, &t, type->rank == full->rank ? ones : kept, 0, NULL);
+        }
     }
     end_nest(b, n_outer, outer, split);
 }
@@ -439,7 +474,7 @@ lowered_kernel lower_kernel(ir_ctx *c, arena *a, const ir_module *m, const ir_no
     static const struct {
         const char *kind;
         void (*lower)(building *b);
-    } special[] = {{"scan", lower_scan}, {"scatter", lower_scatter}, {"sort", lower_sort}, {"attention", lower_attention}};
+    } special[] = {{"reduce", lower_rows}, {"scan", lower_scan}, {"scatter", lower_scatter}, {"sort", lower_sort}, {"attention", lower_attention}};
     (void)m;
     symbols z;
     lowered_kernel out = {NULL};
