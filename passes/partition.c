@@ -97,9 +97,8 @@ static bool may_split(const share_kernel *k, uint32_t axis)
         return axis + 1 < d->rank;
     case IR_FAMILY_SCAN:
     case IR_FAMILY_SORT:
-        return (int64_t)axis != ir_node_int(d->main, IR_ATTR_axis, 0);
     case IR_FAMILY_SCATTER:
-        return false;
+        return false; /* run by thread 0 */
     default:
         return true;
     }

@@ -41,39 +41,15 @@ ir_graph *pass_run(pass_id id, pass_ctx *c, const ir_graph *g)
     return out;
 }
 
-/* Graphs that a graph refers to, itself included: bodies may be shared between two versions. */
-static void gather(map *all, const ir_graph *g)
+/* Frees what only the replaced graph used; bodies that the new one has stay. */
+static void destroy_replaced(const ir_module *m, const ir_graph *old)
 {
-    if (map_has(all, map_key(g))) {
-        return;
-    }
-    map_set(all, map_key(g), (void *)(uintptr_t)(const void *)g);
-    for (uint32_t i = 0; i < ir_graph_size(g); i++) {
-        const ir_node *n = ir_graph_node(g, i);
-        for (uint32_t b = 0; b < n->n_bodies; b++) {
-            gather(all, n->bodies[b]);
-        }
-    }
-}
-
-/* Frees what only the replaced graph used. */
-static void destroy_unused(const ir_module *m, const ir_graph *old, arena *scratch)
-{
-    arena_point mark = arena_mark(scratch);
-    map *used = map_create(scratch), *before = map_create(scratch);
     for (uint32_t i = 0; i < m->n_entries; i++) {
-        gather(used, m->entries[i].graph);
-    }
-    gather(before, old);
-    for (uint32_t i = 0; i < map_count(before); i++) {
-        uint64_t key;
-        void *g;
-        map_at(before, i, &key, &g);
-        if (!map_has(used, key)) {
-            ir_graph_destroy(g);
+        if (m->entries[i].graph == old) {
+            return;
         }
     }
-    arena_release(scratch, mark);
+    ir_graph_destroy((ir_graph *)(uintptr_t)(const void *)old);
 }
 
 static bool run_on_entry(ir_module *m, pass_ctx *c, pass_id id, ir_entry *e, const pass_options *o)
@@ -82,7 +58,7 @@ static bool run_on_entry(ir_module *m, pass_ctx *c, pass_id id, ir_entry *e, con
     uint32_t errors = diag_error_count(c->d);
     e->graph = pass_run(id, c, old);
     if (e->graph != old) {
-        destroy_unused(m, old, c->scratch);
+        destroy_replaced(m, old);
     }
     if (diag_error_count(c->d) != errors) {
         return false;

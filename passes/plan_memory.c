@@ -37,6 +37,8 @@ typedef struct value {
     uint32_t leader; /* union-find */
     uint32_t ring;   /* the next of those joined, around */
     moment def, last;
+    moment before; /* the use before the last; at 0: there is none */
+    bool used;
     bool lives; /* holds memory at all (def and last are meant) */
 } value;
 
@@ -133,9 +135,15 @@ static region *enter(planner *p, const ir_graph *g, const ir_node *loop, region 
     return r;
 }
 
-static moment later(moment x, moment y)
+static void use(value *v, moment m)
 {
-    return x.at > y.at ? x : y;
+    if (m.at > v->last.at) {
+        v->before = v->used ? v->last : v->before;
+        v->last = m;
+    } else if (m.at < v->last.at && m.at > v->before.at && v->used) {
+        v->before = m;
+    }
+    v->used = true;
 }
 
 static uint32_t n_carries(const ir_node *loop)
@@ -164,12 +172,12 @@ static void find_lifetimes(planner *p, region *r)
         for (uint32_t k = 0; values_is_item(n) && k < n->n_in; k++) {
             value *v = &p->values.at[number(r, n->in[k])];
             bool captured = n->op == IR_OP_loop && k >= n_carries(n);
-            v->last = later(v->last, captured ? r->item_end[i] : r->item_begin[i]);
+            use(v, captured ? r->item_end[i] : r->item_begin[i]);
         }
     }
     for (uint32_t i = 0; i < ir_graph_n_outputs(r->g); i++) {
         value *v = &p->values.at[number(r, ir_graph_output(r->g, i)->node)];
-        v->last = later(v->last, r->end);
+        use(v, r->end);
     }
 }
 
@@ -308,7 +316,9 @@ static bool touch(planner *p, uint32_t x, uint32_t y)
 {
     const value *vx = &p->values.at[x], *vy = &p->values.at[y];
     const ir_node *n = vy->r->t->nodes[vy->v];
-    if (vx->r != vy->r || n->op != IR_OP_kernel) {
+    /* Other threads may still be reading x for a kernel before, with no meeting since. */
+    bool busy = vx->before.at && vx->before.epoch == vy->def.epoch;
+    if (vx->r != vy->r || n->op != IR_OP_kernel || busy) {
         return false;
     }
     bool ok = false;
