@@ -1,7 +1,6 @@
 #include "passes/pass.h"
 
 #include "ir/verify.h"
-#include "support/map.h"
 
 #include <string.h>
 #include <time.h>
