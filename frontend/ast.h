@@ -21,15 +21,17 @@ struct ast {
     int64_t i;
     double f;
     const char *doc;  /* "## ..." lines above an item, joined by newlines; NULL: none */
-    uint32_t depth;   /* of the tree below; bounded, so that walks may recurse */
+    uint32_t depth;   /* of the tree below; at most 1000, so that walks may recurse */
     uint32_t n;
     ast **kids;
 };
 
-/* Parses a file. Never NULL: what could not be parsed is left out, with errors in d. */
+/* Parses a file. A FILE, never NULL; every mistake of the file is an error in d, and what could not be
+ * parsed is left out. Trees may share children. */
 const ast *ast_parse(arena *a, intern_table *names, diag *d, const source_file *f);
 
-/* An S-expression, stable, one item a line; for tests. */
+/* An S-expression: stable, short nodes on one line, '_' for a child that is absent, `##"doc"` after the
+ * name of what has one. For tests and for --dump=ast. */
 const char *ast_print(const ast *t, arena *a);
 
 const char *ast_kind_name(ast_kind k);

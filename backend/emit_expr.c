@@ -1,0 +1,452 @@
+/* Expressions of the kernel IR: scalars, or vectors along the lane axis. */
+#include "backend/emit.h"
+
+#include <string.h>
+
+bool emit_uses_lane(emit *e, const k_expr *x)
+{
+    if (!e->lane_axis || e->scalar_mode) {
+        return false;
+    }
+    if (x->kind == K_AXIS) {
+        return x->axis == e->lane_axis;
+    }
+    if (x->kind == K_REDUCED) {
+        return e->reduced[x->reduced].vector;
+    }
+    if (x->kind == K_HOLE) {
+        return e->hole_vector;
+    }
+    for (uint32_t i = 0; i < x->n; i++) {
+        if (emit_uses_lane(e, x->args[i])) {
+            return true;
+        }
+    }
+    return x->guard && emit_uses_lane(e, x->guard);
+}
+
+/* Conversions ------------------------------------------------------------------------------------- */
+
+static LLVMTypeRef like(emit *e, LLVMValueRef v, LLVMTypeRef element)
+{
+    return emit_is_vector(v) ? emit_vector(e, element) : element;
+}
+
+static LLVMValueRef rounded_to(emit *e, LLVMValueRef v, LLVMTypeRef narrow)
+{
+    return LLVMBuildFPExt(e->b, LLVMBuildFPTrunc(e->b, v, like(e, v, narrow), ""), like(e, v, e->f32), "");
+}
+
+LLVMValueRef emit_convert(emit *e, LLVMValueRef v, ir_dtype from, ir_dtype to)
+{
+    LLVMTypeRef t = like(e, v, emit_type(e, to));
+    bool from_float = ir_dtype_is_float(from), to_float = ir_dtype_is_float(to);
+    if (to == IR_bool) {
+        LLVMValueRef v_zero = LLVMConstNull(LLVMTypeOf(v));
+        return from == IR_bool ? v : from_float ? LLVMBuildFCmp(e->b, LLVMRealUNE, v, v_zero, "") : LLVMBuildICmp(e->b, LLVMIntNE, v, v_zero, "");
+    }
+    if (from_float && to_float) {
+        v = from == IR_f64 && to != IR_f64 ? LLVMBuildFPTrunc(e->b, v, t, "") : from != IR_f64 && to == IR_f64 ? LLVMBuildFPExt(e->b, v, t, "") : v;
+        return to == IR_f16 ? rounded_to(e, v, e->f16) : to == IR_bf16 ? rounded_to(e, v, e->bf16) : v;
+    }
+    if (from_float) { /* towards zero; nan is 0; out of range saturates */
+        LLVMTypeRef types[2] = {t, LLVMTypeOf(v)};
+        return emit_intrinsic(e, to == IR_u8 ? "llvm.fptoui.sat" : "llvm.fptosi.sat", 2, types, 1, &v);
+    }
+    bool is_unsigned = from == IR_bool || from == IR_u8;
+    if (to_float) {
+        v = is_unsigned ? LLVMBuildUIToFP(e->b, v, t, "") : LLVMBuildSIToFP(e->b, v, t, "");
+        return to == IR_f16 ? rounded_to(e, v, e->f16) : to == IR_bf16 ? rounded_to(e, v, e->bf16) : v;
+    }
+    unsigned a = LLVMGetIntTypeWidth(emit_type(e, from)), b = LLVMGetIntTypeWidth(emit_type(e, to));
+    return a > b ? LLVMBuildTrunc(e->b, v, t, "") : a == b ? v : is_unsigned ? LLVMBuildZExt(e->b, v, t, "") : LLVMBuildSExt(e->b, v, t, "");
+}
+
+/* What lies in memory, as it is computed with. */
+static LLVMValueRef from_memory(emit *e, LLVMValueRef v, ir_dtype t)
+{
+    if (t == IR_f16 || t == IR_bf16) {
+        return LLVMBuildFPExt(e->b, v, like(e, v, e->f32), "");
+    }
+    return t == IR_bool ? LLVMBuildICmp(e->b, LLVMIntNE, v, LLVMConstNull(LLVMTypeOf(v)), "") : v;
+}
+
+static LLVMValueRef to_memory(emit *e, LLVMValueRef v, ir_dtype t)
+{
+    if (t == IR_f16 || t == IR_bf16) {
+        return LLVMBuildFPTrunc(e->b, v, like(e, v, t == IR_f16 ? e->f16 : e->bf16), "");
+    }
+    return t == IR_bool ? LLVMBuildZExt(e->b, v, like(e, v, e->i8), "") : v;
+}
+
+/* Loads ------------------------------------------------------------------------------------------- */
+
+static LLVMValueRef element_ptr(emit *e, const k_buf *b, LLVMTypeRef t, LLVMValueRef v_offset)
+{
+    return LLVMBuildGEP2(e->b, t, e->v_bufs[b->id], &v_offset, 1, "");
+}
+
+static LLVMValueRef load(emit *e, LLVMTypeRef t, LLVMValueRef v_ptr, unsigned align)
+{
+    LLVMValueRef v = LLVMBuildLoad2(e->b, t, v_ptr, "");
+    LLVMSetAlignment(v, align);
+    return v;
+}
+
+/* Is the value a multiple of m at the first lane of every vector, whatever the axes? */
+static bool multiple_of(const emit *e, const k_expr *x, int64_t m)
+{
+    if (x->kind == K_CONST_I) {
+        return x->i % m == 0;
+    }
+    if (x->kind == K_AXIS) {
+        return x->axis == e->lane_axis && e->lanes % (uint64_t)m == 0;
+    }
+    if (x->kind == K_OP && (x->op == IR_OP_add || x->op == IR_OP_sub)) {
+        return multiple_of(e, x->args[0], m) && multiple_of(e, x->args[1], m);
+    }
+    if (x->kind == K_OP && x->op == IR_OP_mul) {
+        return multiple_of(e, x->args[0], m) || multiple_of(e, x->args[1], m);
+    }
+    return false;
+}
+
+/* Weights of a block format at flat positions; v_offset scalar, or one a lane. */
+static LLVMValueRef decode(emit *e, const k_buf *b, LLVMValueRef v_offset)
+{
+    LLVMTypeRef t = LLVMTypeOf(v_offset);
+    int64_t bytes = ir_storage_block_bytes(b->storage);
+    LLVMValueRef v_block = LLVMBuildLShr(e->b, v_offset, emit_const_int(e, t, 5), "");
+    LLVMValueRef v_in = LLVMBuildAnd(e->b, v_offset, emit_const_int(e, t, 31), "");
+    LLVMValueRef v_at = LLVMBuildMul(e->b, v_block, emit_const_int(e, t, bytes), "");
+    bool q4 = b->storage == IR_STORAGE_q4_0;
+    LLVMValueRef v_byte = q4 ? LLVMBuildAnd(e->b, v_in, emit_const_int(e, t, 15), "") : v_in;
+    v_byte = LLVMBuildAdd(e->b, LLVMBuildAdd(e->b, v_at, v_byte, ""), emit_const_int(e, t, 2), "");
+    uint32_t lanes = emit_is_vector(v_offset) ? e->lanes : 1;
+    LLVMValueRef r = lanes > 1 ? LLVMGetPoison(emit_vector(e, e->f32)) : NULL;
+    for (uint32_t i = 0; i < lanes; i++) {
+        LLVMValueRef at = LLVMConstInt(e->i32, i, false);
+        LLVMValueRef v_a = lanes > 1 ? LLVMBuildExtractElement(e->b, v_at, at, "") : v_at;
+        LLVMValueRef v_q = lanes > 1 ? LLVMBuildExtractElement(e->b, v_byte, at, "") : v_byte;
+        LLVMValueRef v_i = lanes > 1 ? LLVMBuildExtractElement(e->b, v_in, at, "") : v_in;
+        LLVMValueRef v_scale = load(e, e->f16, element_ptr(e, b, e->i8, v_a), 1);
+        LLVMValueRef v_weight = load(e, e->i8, element_ptr(e, b, e->i8, v_q), 1);
+        LLVMValueRef v_int;
+        if (q4) {
+            LLVMValueRef v_high = LLVMBuildICmp(e->b, LLVMIntUGE, v_i, emit_i64(e, 16), "");
+            LLVMValueRef v_shift = emit_select(e, v_high, LLVMConstInt(e->i8, 4, false), LLVMConstInt(e->i8, 0, false));
+            LLVMValueRef v_nibble = LLVMBuildAnd(e->b, LLVMBuildLShr(e->b, v_weight, v_shift, ""), LLVMConstInt(e->i8, 15, false), "");
+            v_int = LLVMBuildSub(e->b, LLVMBuildZExt(e->b, v_nibble, e->i32, ""), LLVMConstInt(e->i32, 8, false), "");
+        } else {
+            v_int = LLVMBuildSExt(e->b, v_weight, e->i32, "");
+        }
+        LLVMValueRef v = LLVMBuildFMul(e->b, LLVMBuildFPExt(e->b, v_scale, e->f32, ""), LLVMBuildSIToFP(e->b, v_int, e->f32, ""), "");
+        r = lanes > 1 ? LLVMBuildInsertElement(e->b, r, v, at, "") : v;
+    }
+    return r;
+}
+
+/* The same for lanes that lie side by side within one block. */
+static LLVMValueRef decode_run(emit *e, const k_buf *b, LLVMValueRef v_offset)
+{
+    LLVMValueRef v_block = LLVMBuildLShr(e->b, v_offset, emit_i64(e, 5), "");
+    LLVMValueRef v_in = LLVMBuildAnd(e->b, v_offset, emit_i64(e, 31), "");
+    LLVMValueRef v_at = LLVMBuildMul(e->b, v_block, emit_i64(e, ir_storage_block_bytes(b->storage)), "");
+    LLVMValueRef v_scale = load(e, e->f16, element_ptr(e, b, e->i8, v_at), 1);
+    bool q4 = b->storage == IR_STORAGE_q4_0;
+    LLVMValueRef v_byte = q4 ? LLVMBuildAnd(e->b, v_in, emit_i64(e, 15), "") : v_in;
+    v_byte = LLVMBuildAdd(e->b, LLVMBuildAdd(e->b, v_at, v_byte, ""), emit_i64(e, 2), "");
+    LLVMTypeRef i8s = emit_vector(e, e->i8), i32s = emit_vector(e, e->i32);
+    LLVMValueRef v = load(e, i8s, element_ptr(e, b, e->i8, v_byte), 1);
+    if (q4) {
+        LLVMValueRef v_high = LLVMBuildICmp(e->b, LLVMIntUGE, v_in, emit_i64(e, 16), "");
+        LLVMValueRef v_shift = emit_splat(e, emit_select(e, v_high, LLVMConstInt(e->i8, 4, false), LLVMConstInt(e->i8, 0, false)));
+        v = LLVMBuildAnd(e->b, LLVMBuildLShr(e->b, v, v_shift, ""), emit_const_int(e, i8s, 15), "");
+        v = LLVMBuildSub(e->b, LLVMBuildZExt(e->b, v, i32s, ""), emit_const_int(e, i32s, 8), "");
+    } else {
+        v = LLVMBuildSExt(e->b, v, i32s, "");
+    }
+    LLVMValueRef v_s = emit_splat(e, LLVMBuildFPExt(e->b, v_scale, e->f32, ""));
+    return LLVMBuildFMul(e->b, v_s, LLVMBuildSIToFP(e->b, v, emit_vector(e, e->f32), ""), "");
+}
+
+/* A parameter in panels: logical [N, K] (or [K, N]) at panel, k, lane. Scalar or vector positions. */
+static LLVMValueRef panel_offset(emit *e, const k_buf *b, LLVMValueRef v_offset)
+{
+    LLVMTypeRef t = LLVMTypeOf(v_offset);
+    LLVMValueRef v_cols = emit_const_int(e, t, ir_dim_value(b->type->dims[1]));
+    LLVMValueRef v_row = LLVMBuildUDiv(e->b, v_offset, v_cols, ""), v_col = LLVMBuildURem(e->b, v_offset, v_cols, "");
+    LLVMValueRef v_n = b->pack_transposed ? v_col : v_row, v_k = b->pack_transposed ? v_row : v_col;
+    LLVMValueRef v_panel = emit_const_int(e, t, b->panel);
+    LLVMValueRef v_p = LLVMBuildUDiv(e->b, v_n, v_panel, ""), v_l = LLVMBuildURem(e->b, v_n, v_panel, "");
+    LLVMValueRef v_depth = emit_const_int(e, t, ir_dim_value(b->type->dims[b->pack_transposed ? 0 : 1]));
+    LLVMValueRef v = LLVMBuildAdd(e->b, LLVMBuildMul(e->b, v_p, v_depth, ""), v_k, "");
+    return LLVMBuildAdd(e->b, LLVMBuildMul(e->b, v, v_panel, ""), v_l, "");
+}
+
+static LLVMValueRef load_scalar(emit *e, const k_expr *x, LLVMValueRef v_guard)
+{
+    const k_buf *b = x->buf;
+    LLVMValueRef v_offset = emit_scalar(e, x->args[0]);
+    if (v_guard) { /* look elsewhere when it is not to be touched */
+        v_offset = emit_select(e, v_guard, v_offset, emit_i64(e, 0));
+    }
+    if (!ir_storage_is_dense(b->storage)) {
+        return decode(e, b, v_offset);
+    }
+    if (b->panel) {
+        v_offset = panel_offset(e, b, v_offset);
+    }
+    ir_dtype stored = ir_storage_dtype(b->storage);
+    LLVMTypeRef t = emit_memory_type(e, stored);
+    LLVMValueRef v_ptr = element_ptr(e, b, t, v_offset);
+    if (v_guard) {
+        v_ptr = emit_select(e, v_guard, v_ptr, e->v_zeros);
+    }
+    LLVMValueRef v = from_memory(e, load(e, t, v_ptr, (unsigned)ir_dtype_bytes(stored)), stored);
+    return stored == b->dtype ? v : emit_convert(e, v, stored, b->dtype);
+}
+
+static LLVMValueRef lane_mask(emit *e, LLVMValueRef v_guard)
+{
+    LLVMValueRef v_mask = e->v_mask;
+    if (v_guard) {
+        LLVMValueRef v_all = emit_splat(e, v_guard);
+        v_mask = v_mask ? LLVMBuildAnd(e->b, v_mask, v_all, "") : v_all;
+    }
+    return v_mask;
+}
+
+static LLVMValueRef load_lanes(emit *e, const k_expr *x, LLVMValueRef v_guard)
+{
+    const k_buf *b = x->buf;
+    const ir_dim *stride;
+    bool affine = k_affine(e->c, e->a, x->args[0], e->lane_axis, &stride);
+    bool side_by_side = affine && ir_dim_is_one(stride);
+    LLVMValueRef v_mask = lane_mask(e, v_guard);
+    if (!ir_storage_is_dense(b->storage)) {
+        if (side_by_side && !v_mask && e->lanes <= 16 && multiple_of(e, x->args[0], e->lanes)) {
+            return decode_run(e, b, emit_scalar(e, x->args[0]));
+        }
+        LLVMValueRef v_offsets = emit_lanes(e, x->args[0]);
+        if (v_mask) {
+            v_offsets = emit_select(e, v_mask, v_offsets, LLVMConstNull(LLVMTypeOf(v_offsets)));
+        }
+        return decode(e, b, v_offsets);
+    }
+    ir_dtype stored = ir_storage_dtype(b->storage);
+    LLVMTypeRef t = emit_memory_type(e, stored), vt = emit_vector(e, t);
+    unsigned bytes = (unsigned)ir_dtype_bytes(stored);
+    LLVMValueRef v;
+    if (side_by_side && !b->panel) {
+        LLVMValueRef v_ptr = element_ptr(e, b, t, emit_scalar(e, x->args[0]));
+        if (v_mask) {
+            LLVMTypeRef types[2] = {vt, e->ptr};
+            LLVMValueRef args[4] = {v_ptr, LLVMConstInt(e->i32, bytes, false), v_mask, LLVMConstNull(vt)};
+            v = emit_intrinsic(e, "llvm.masked.load", 2, types, 4, args);
+        } else {
+            v = load(e, vt, v_ptr, bytes);
+        }
+    } else {
+        LLVMValueRef v_offsets = emit_lanes(e, x->args[0]);
+        v_offsets = b->panel ? panel_offset(e, b, v_offsets) : v_offsets;
+        LLVMValueRef v_ptrs = LLVMBuildGEP2(e->b, t, e->v_bufs[b->id], &v_offsets, 1, "");
+        LLVMTypeRef types[2] = {vt, emit_vector(e, e->ptr)};
+        LLVMValueRef v_all = v_mask ? v_mask : LLVMConstAllOnes(emit_vector(e, e->i1));
+        LLVMValueRef args[4] = {v_ptrs, LLVMConstInt(e->i32, bytes, false), v_all, LLVMConstNull(vt)};
+        v = emit_intrinsic(e, "llvm.masked.gather", 2, types, 4, args);
+    }
+    v = from_memory(e, v, stored);
+    return stored == b->dtype ? v : emit_convert(e, v, stored, b->dtype);
+}
+
+static emit_value emit_load(emit *e, const k_expr *x, bool vector)
+{
+    LLVMValueRef v_guard = x->guard ? emit_expr(e, x->guard).v : NULL;
+    return (emit_value){vector ? load_lanes(e, x, v_guard) : load_scalar(e, x, v_guard), vector};
+}
+
+void emit_store(emit *e, const k_buf *b, const k_expr *offset, emit_value value, bool add)
+{
+    LLVMTypeRef t = emit_memory_type(e, b->dtype);
+    unsigned bytes = (unsigned)ir_dtype_bytes(b->dtype);
+    bool vector = value.vector || emit_uses_lane(e, offset);
+    LLVMValueRef v = emit_as(e, value, vector);
+    if (!vector) {
+        LLVMValueRef v_ptr = element_ptr(e, b, t, emit_scalar(e, offset));
+        if (add) {
+            LLVMValueRef v_old = from_memory(e, load(e, t, v_ptr, bytes), b->dtype);
+            v = emit_math(e, IR_OP_add, b->dtype, v_old, v);
+        }
+        LLVMSetAlignment(LLVMBuildStore(e->b, to_memory(e, v, b->dtype), v_ptr), bytes);
+        return;
+    }
+    v = to_memory(e, v, b->dtype);
+    const ir_dim *stride;
+    bool side_by_side = k_affine(e->c, e->a, offset, e->lane_axis, &stride) && ir_dim_is_one(stride);
+    LLVMTypeRef vt = LLVMTypeOf(v);
+    LLVMValueRef v_all = e->v_mask ? e->v_mask : LLVMConstAllOnes(emit_vector(e, e->i1));
+    if (side_by_side) {
+        LLVMValueRef v_ptr = element_ptr(e, b, t, emit_scalar(e, offset));
+        if (!e->v_mask) {
+            LLVMSetAlignment(LLVMBuildStore(e->b, v, v_ptr), bytes);
+            return;
+        }
+        LLVMTypeRef types[2] = {vt, e->ptr};
+        LLVMValueRef args[4] = {v, v_ptr, LLVMConstInt(e->i32, bytes, false), v_all};
+        emit_intrinsic(e, "llvm.masked.store", 2, types, 4, args);
+        return;
+    }
+    LLVMValueRef v_offsets = emit_lanes(e, offset);
+    LLVMValueRef v_ptrs = LLVMBuildGEP2(e->b, t, e->v_bufs[b->id], &v_offsets, 1, "");
+    LLVMTypeRef types[2] = {vt, LLVMTypeOf(v_ptrs)};
+    LLVMValueRef args[4] = {v, v_ptrs, LLVMConstInt(e->i32, bytes, false), v_all};
+    emit_intrinsic(e, "llvm.masked.scatter", 2, types, 4, args);
+}
+
+/* Draws: Philox4x32-10 (Salmon et al., SC 2011); the layout of key and counter is in runtime/philox.h. */
+
+static void philox_mul(emit *e, LLVMValueRef x, uint32_t m, LLVMValueRef *lo, LLVMValueRef *hi)
+{
+    LLVMTypeRef wide = like(e, x, e->i64);
+    LLVMValueRef v = LLVMBuildMul(e->b, LLVMBuildZExt(e->b, x, wide, ""), emit_const_int(e, wide, m), "");
+    *lo = LLVMBuildTrunc(e->b, v, LLVMTypeOf(x), "");
+    *hi = LLVMBuildTrunc(e->b, LLVMBuildLShr(e->b, v, emit_const_int(e, wide, 32), ""), LLVMTypeOf(x), "");
+}
+
+static void philox(emit *e, LLVMValueRef c[4], LLVMValueRef k0, LLVMValueRef k1)
+{
+    for (int round = 0; round < 10; round++) {
+        LLVMValueRef l0, h0, l1, h1;
+        philox_mul(e, c[0], 0xD2511F53u, &l0, &h0);
+        philox_mul(e, c[2], 0xCD9E8D57u, &l1, &h1);
+        LLVMValueRef n0 = LLVMBuildXor(e->b, LLVMBuildXor(e->b, h1, c[1], ""), k0, "");
+        LLVMValueRef n2 = LLVMBuildXor(e->b, LLVMBuildXor(e->b, h0, c[3], ""), k1, "");
+        c[0] = n0;
+        c[1] = l1;
+        c[2] = n2;
+        c[3] = l0;
+        k0 = LLVMBuildAdd(e->b, k0, emit_const_int(e, LLVMTypeOf(k0), 0x9E3779B9), "");
+        k1 = LLVMBuildAdd(e->b, k1, emit_const_int(e, LLVMTypeOf(k1), 0xBB67AE85), "");
+    }
+}
+
+/* (0, 1]: 24 bits and a half step, so that a logarithm is finite; [0, 1) for uniform draws. */
+static LLVMValueRef unit(emit *e, LLVMValueRef bits, bool open_low)
+{
+    LLVMTypeRef t = like(e, bits, e->f32);
+    LLVMValueRef v = LLVMBuildUIToFP(e->b, LLVMBuildLShr(e->b, bits, emit_const_int(e, LLVMTypeOf(bits), 8), ""), t, "");
+    v = open_low ? LLVMBuildFAdd(e->b, v, emit_const(e, t, 1), "") : v;
+    return LLVMBuildFMul(e->b, v, emit_const(e, t, 1.0 / 16777216), "");
+}
+
+static LLVMValueRef emit_random(emit *e, const k_expr *x, bool vector)
+{
+    LLVMValueRef v_i = emit_as(e, emit_expr(e, x->args[0]), vector);
+    LLVMTypeRef i32 = like(e, v_i, e->i32), i64 = LLVMTypeOf(v_i);
+    LLVMValueRef v_turn = emit_i64(e, 0); /* hash of the turns: h = h * 0x9E3779B97F4A7C15 + turn + 1 */
+    for (uint32_t i = 1; i < x->n; i++) {
+        LLVMValueRef v_t = LLVMBuildAdd(e->b, emit_scalar(e, x->args[i]), emit_i64(e, 1), "");
+        v_turn = LLVMBuildAdd(e->b, LLVMBuildMul(e->b, v_turn, emit_i64(e, (int64_t)0x9E3779B97F4A7C15u), ""), v_t, "");
+    }
+    LLVMValueRef v_fold = LLVMBuildXor(e->b, v_turn, LLVMBuildLShr(e->b, v_turn, emit_i64(e, 32), ""), "");
+    LLVMValueRef v_turn32 = LLVMBuildTrunc(e->b, v_fold, e->i32, "");
+    LLVMValueRef v_k0 = LLVMBuildTrunc(e->b, e->v_seed, e->i32, "");
+    LLVMValueRef v_k1 = LLVMBuildTrunc(e->b, LLVMBuildLShr(e->b, e->v_seed, emit_i64(e, 32), ""), e->i32, "");
+    LLVMValueRef c[4];
+    c[0] = LLVMBuildTrunc(e->b, v_i, i32, "");
+    c[1] = LLVMBuildTrunc(e->b, LLVMBuildLShr(e->b, v_i, emit_const_int(e, i64, 32), ""), i32, "");
+    c[2] = emit_const_int(e, i32, x->i);
+    c[3] = vector ? emit_splat(e, v_turn32) : v_turn32;
+    philox(e, c, vector ? emit_splat(e, v_k0) : v_k0, vector ? emit_splat(e, v_k1) : v_k1);
+    if (strcmp(x->mode, "int") == 0) {
+        LLVMValueRef v_w = LLVMBuildOr(e->b, LLVMBuildZExt(e->b, c[0], i64, ""),
+                                       LLVMBuildShl(e->b, LLVMBuildZExt(e->b, c[1], i64, ""), emit_const_int(e, i64, 32), ""), "");
+        LLVMValueRef v_r = LLVMBuildURem(e->b, v_w, emit_const_int(e, i64, x->hi - x->lo), "");
+        return emit_convert(e, LLVMBuildAdd(e->b, v_r, emit_const_int(e, i64, x->lo), ""), IR_i64, x->dtype);
+    }
+    LLVMValueRef v = unit(e, c[0], false);
+    if (strcmp(x->mode, "normal") == 0) { /* Box, Muller 1958 */
+        LLVMTypeRef t = LLVMTypeOf(v);
+        LLVMValueRef v_log = emit_math(e, IR_OP_log, IR_f32, unit(e, c[0], true), NULL);
+        LLVMValueRef v_r = emit_math(e, IR_OP_sqrt, IR_f32, LLVMBuildFMul(e->b, v_log, emit_const(e, t, -2), ""), NULL);
+        LLVMValueRef v_angle = LLVMBuildFMul(e->b, unit(e, c[1], false), emit_const(e, t, 6.283185307179586), "");
+        v = LLVMBuildFMul(e->b, v_r, emit_math(e, IR_OP_cos, IR_f32, v_angle, NULL), "");
+    }
+    return emit_convert(e, v, IR_f32, x->dtype);
+}
+
+/* Values ------------------------------------------------------------------------------------------ */
+
+static emit_value compute(emit *e, const k_expr *x)
+{
+    bool vector = emit_uses_lane(e, x);
+    switch (x->kind) {
+    case K_CONST_F:
+        return (emit_value){emit_const(e, emit_type(e, x->dtype), x->f), false};
+    case K_CONST_I:
+        return (emit_value){emit_const_int(e, emit_type(e, x->dtype), x->i), false};
+    case K_AXIS: {
+        LLVMValueRef v = e->v_axes[x->axis->id];
+        return vector ? (emit_value){LLVMBuildAdd(e->b, emit_splat(e, v), emit_iota(e, e->i64), ""), true} : (emit_value){v, false};
+    }
+    case K_DIM:
+        return (emit_value){emit_kernel_dim(e, x->dim), false};
+    case K_LOAD:
+        return emit_load(e, x, vector);
+    case K_REDUCED:
+        return e->reduced[x->reduced];
+    case K_HOLE:
+        return (emit_value){e->v_hole, e->hole_vector};
+    case K_RANDOM:
+        return (emit_value){emit_random(e, x, vector), vector};
+    case K_CAST: {
+        LLVMValueRef v = emit_expr(e, x->args[0]).v;
+        return (emit_value){emit_convert(e, v, x->args[0]->dtype, x->dtype), vector};
+    }
+    case K_SELECT: {
+        LLVMValueRef c = emit_expr(e, x->args[0]).v;
+        emit_value a = emit_expr(e, x->args[1]), b = emit_expr(e, x->args[2]);
+        bool mixed = vector && (a.vector || b.vector || emit_is_vector(c));
+        LLVMValueRef p = emit_as(e, a, mixed), q = emit_as(e, b, mixed);
+        return (emit_value){emit_select(e, c, p, q), mixed};
+    }
+    default: {
+        emit_value a = emit_expr(e, x->args[0]);
+        emit_value b = x->n > 1 ? emit_expr(e, x->args[1]) : (emit_value){NULL, false};
+        bool wide = a.vector || b.vector;
+        LLVMValueRef p = emit_as(e, a, wide), q = x->n > 1 ? emit_as(e, b, wide) : NULL;
+        return (emit_value){emit_math(e, x->op, x->args[0]->dtype, p, q), wide};
+    }
+    }
+}
+
+emit_value emit_expr(emit *e, const k_expr *x)
+{
+    uint64_t key = (uint64_t)x->id * 2 + e->scalar_mode;
+    for (const emit_memo *m = e->memo; m; m = m->outer) {
+        emit_value *known = map_get(m->values, key);
+        if (known) {
+            return *known;
+        }
+    }
+    emit_value v = compute(e, x);
+    map_set(e->memo->values, key, arena_copy(e->a, &v, sizeof v));
+    return v;
+}
+
+LLVMValueRef emit_scalar(emit *e, const k_expr *x)
+{
+    if (!e->lane_axis || e->scalar_mode || !emit_uses_lane(e, x)) {
+        return emit_expr(e, x).v;
+    }
+    e->scalar_mode = true;
+    LLVMValueRef v = emit_expr(e, x).v;
+    e->scalar_mode = false;
+    return v;
+}
+
+LLVMValueRef emit_lanes(emit *e, const k_expr *x)
+{
+    return emit_splat(e, emit_expr(e, x).v);
+}

@@ -1,0 +1,24 @@
+/* What the backend knows of a machine: facts, and LLVM's target machine. */
+#ifndef AIGC_BACKEND_TARGET_H
+#define AIGC_BACKEND_TARGET_H
+
+#include "support/diag.h"
+
+#include <llvm-c/TargetMachine.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct target {
+    const char *triple, *cpu, *features;
+    uint32_t lanes;     /* f32 in a vector register: what vector code is written for */
+    uint32_t registers; /* vector registers */
+    uint32_t cpu_mask;  /* AIGC_CPU_ features the code will need (runtime/abi.h) */
+    LLVMTargetMachineRef machine;
+} target;
+
+/* triple NULL or "native": the host. cpu NULL or "native": the host's, or the triple's baseline. Levels
+ * x86-64, x86-64-v2, -v3, -v4 are LLVM's names. NULL, with an error in d, when there is no such target. */
+target *target_create(const char *triple, const char *cpu, int opt_level, arena *a, diag *d);
+void target_destroy(target *t);
+
+#endif
