@@ -303,17 +303,26 @@ static ir_graph *fuse(pass_ctx *c, const ir_graph *g, uint32_t *number)
                 .users = arena_alloc_array(c->scratch, size, sizeof *f.users),
                 .output = arena_array(c->scratch, bool, size),
                 .taken = arena_array(c->scratch, bool, size)};
+    bool *live = arena_array(c->scratch, bool, size);
+    for (uint32_t i = 0; i < ir_graph_n_outputs(g); i++) {
+        uint32_t id = ir_graph_output(g, i)->node->id;
+        f.output[id] = live[id] = true;
+    }
+    for (uint32_t i = size; i-- > 0;) {
+        const ir_node *n = ir_graph_node(g, i);
+        live[i] |= n->op == IR_OP_loop || n->op == IR_OP_extern || n->op == IR_OP_kernel;
+        for (uint32_t k = 0; live[i] && k < n->n_in; k++) {
+            live[n->in[k]->id] = true;
+        }
+    }
     for (uint32_t i = 0; i < size; i++) {
         const ir_node *n = ir_graph_node(g, i);
-        for (uint32_t k = 0; k < n->n_in; k++) {
+        for (uint32_t k = 0; live[i] && k < n->n_in; k++) {
             vec_push(f.a, &f.users[n->in[k]->id], n);
         }
         if (n->op == IR_OP_loop) {
             f.p->bodies[i] = fuse(c, n->bodies[0], number);
         }
-    }
-    for (uint32_t i = 0; i < ir_graph_n_outputs(g); i++) {
-        f.output[ir_graph_output(g, i)->node->id] = true;
     }
     for (uint32_t i = 0; i < size; i++) {
         const ir_node *n = ir_graph_node(g, i);

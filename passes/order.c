@@ -3,8 +3,8 @@
  * Keeps the order that values ask for, and adds what buffers ask for: who reads a version of a
  * state (or of a loop's carry) runs before the kernel that writes over it. Where that cannot be,
  * because the reader itself needs the new version, the reader is given a copy made before. Among
- * the orders left the given one is kept unless taking at each step what frees most lowers the peak
- * of memory. */
+ * the orders left one is sought that needs little memory at its peak and has side by side what
+ * can run at the same time, so that threads meet less often. */
 #include "passes/pass.h"
 #include "passes/plan.h"
 #include "passes/values.h"
@@ -282,8 +282,10 @@ static uint32_t *levels(const region *r)
     return level;
 }
 
-/* Fills `order` with what is ready, the best by the policy first. Returns the peak. */
-static double schedule(const region *r, const weights *w, policy by, uint32_t *order)
+/* Fills `order` with what is ready, the best by the policy first; of equals that which is first by
+ * `rank`. Returns the peak. */
+static double schedule(const region *r, const weights *w, policy by, const uint32_t *rank,
+                       uint32_t *order)
 {
     uint32_t n = r->items.len;
     uint32_t *waits = arena_array(r->a, uint32_t, n), *left = arena_array(r->a, uint32_t, r->t->n);
@@ -297,12 +299,12 @@ static double schedule(const region *r, const weights *w, policy by, uint32_t *o
     for (uint32_t step = 0; step < n; step++) {
         uint32_t best = NONE;
         double least = 0;
-        for (uint32_t i = 0; i < n && (by != AS_WRITTEN || best == NONE); i++) {
+        for (uint32_t i = 0; i < n; i++) {
             if (done[i] || waits[i]) {
                 continue;
             }
             double more = by == BY_GROWTH ? growth(r, w, left, i) : level ? level[i] : 0;
-            if (best == NONE || more < least) {
+            if (best == NONE || more < least || (more <= least && rank[i] < rank[best])) {
                 best = i;
                 least = more;
             }
@@ -324,6 +326,60 @@ static double schedule(const region *r, const weights *w, policy by, uint32_t *o
         }
     }
     return peak;
+}
+
+/* How often threads would meet if every value that is read crossed between them. */
+static uint32_t phases(const region *r, const uint32_t *order)
+{
+    uint32_t n = r->items.len, phase = 0;
+    uint32_t *of = arena_array(r->a, uint32_t, n);
+    for (uint32_t step = 0; step < n; step++) {
+        const list *after = &r->items.at[order[step]].after;
+        for (uint32_t k = 0; k < after->len; k++) {
+            phase += of[after->at[k]] == phase && step > 0;
+        }
+        of[order[step]] = phase;
+    }
+    return phase;
+}
+
+/* The best order found: policies are tried in turn, each from the best so far, until none lowers
+ * the cost. So an order that was found is kept when the pass runs again. */
+static const uint32_t *best_order(const region *r)
+{
+    enum { MOST_ROUNDS = 8 };
+    const double byte = 1.0 / 16, meeting = 2048;
+    uint32_t n = r->items.len;
+    weights w = weigh(r);
+    uint32_t *rank = arena_array(r->a, uint32_t, n), *best = arena_array(r->a, uint32_t, n);
+    uint32_t *order = arena_array(r->a, uint32_t, n);
+    for (uint32_t i = 0; i < n; i++) {
+        rank[i] = i;
+    }
+    double peak = schedule(r, &w, AS_WRITTEN, rank, best), first = peak;
+    double cost = peak * byte + phases(r, best) * meeting;
+    bool better = true;
+    for (int round = 0; better && round < MOST_ROUNDS; round++) {
+        better = false;
+        for (int by = BY_LEVEL; by <= BY_GROWTH; by++) {
+            for (uint32_t i = 0; i < n; i++) {
+                rank[best[i]] = i;
+            }
+            double other_peak = schedule(r, &w, (policy)by, rank, order);
+            double other = other_peak * byte + phases(r, order) * meeting;
+            if (other < cost - 1e-6) {
+                memcpy(best, order, n * sizeof *best);
+                cost = other;
+                peak = other_peak;
+                better = true;
+            }
+        }
+    }
+    if (r->c->explain) {
+        fprintf(r->c->explain, "%s: order: peak about %.0f bytes, %.0f as written\n",
+                ir_graph_name(r->g), peak, first);
+    }
+    return best;
 }
 
 /* Building ---------------------------------------------------------------------------------------
@@ -415,24 +471,7 @@ static ir_graph *order(pass_ctx *c, const ir_graph *g, const ir_node *loop, uint
     add_updates_edges(&r);
     add_places_edges(&r);
 
-    weights w = weigh(&r);
-    static const char *const names[] = {"as written", "by level", "by growth"};
-    uint32_t *orders[3];
-    double peaks[3];
-    for (int by = AS_WRITTEN; by <= BY_GROWTH; by++) {
-        orders[by] = arena_array(a, uint32_t, r.items.len);
-        peaks[by] = schedule(&r, &w, (policy)by, orders[by]);
-    }
-    policy best = peaks[BY_LEVEL] <= 1.2 * peaks[AS_WRITTEN] ? BY_LEVEL : AS_WRITTEN;
-    best = peaks[BY_GROWTH] < 0.8 * peaks[best] ? BY_GROWTH : best;
-    const uint32_t *chosen = orders[best];
-    if (c->explain) {
-        fprintf(c->explain,
-                "%s: order: peak about %.0f bytes as written, %.0f by level, %.0f by "
-                "growth: %s\n",
-                ir_graph_name(g), peaks[0], peaks[1], peaks[2], names[best]);
-    }
-
+    const uint32_t *chosen = best_order(&r);
     build b = {&r, ir_graph_begin_rewrite(g), arena_array(a, const ir_node *, size),
                arena_array(a, const ir_node *, r.items.len)};
     for (uint32_t i = 0; i < ir_graph_n_inputs(g); i++) {
@@ -461,6 +500,16 @@ static uint32_t count_kernels(const ir_graph *g)
 
 ir_graph *pass_order(pass_ctx *c, const ir_graph *g)
 {
-    uint32_t number = count_kernels(g);
-    return ir_graph_stage(g) == IR_STAGE_KERNEL ? order(c, g, NULL, &number) : ir_graph_clone(g);
+    if (ir_graph_stage(g) != IR_STAGE_KERNEL) {
+        return ir_graph_clone(g);
+    }
+    uint32_t number = count_kernels(g), before = number;
+    ir_graph *out = order(c, g, NULL, &number);
+    while (number != before) { /* with copies made there may be a better order */
+        before = number;
+        ir_graph *next = order(c, out, NULL, &number);
+        ir_graph_destroy(out);
+        out = next;
+    }
+    return out;
 }

@@ -526,31 +526,12 @@ static ir_graph *rebuild(planner *p, region *r)
             in[k] = new_of[n->in[k]->id];
         }
         place_attrs(p, r, n, attrs);
-        const ir_node *placed = n;
-        if (n->op == IR_OP_loop) { /* bodies cannot be set together with attributes */
-            ir_graph *body = rebuild(p, r->inner[i]);
-            ir_node with_body = *n;
-            with_body.bodies = &body;
-            placed = &with_body;
-            new_of[i] = ir_graph_copy_node_attrs(g, placed, in, 3, attrs);
-            continue;
-        }
-        new_of[i] = ir_graph_copy_node_attrs(g, placed, in, 3, attrs);
+        ir_graph *body = n->op == IR_OP_loop ? rebuild(p, r->inner[i]) : NULL;
+        new_of[i] = ir_graph_copy_node_with(g, n, in, body ? &body : n->bodies, 3, attrs);
     }
     ir_graph_end_rewrite(g, r->g, new_of);
     ir_graph_set_stage(g, IR_STAGE_PLANNED);
     return g;
-}
-
-/* Frees the graphs made in between, except for what kernels of the result still use. */
-static void free_prepared(region *r)
-{
-    for (uint32_t i = 0; i < ir_graph_size(r->g); i++) {
-        if (r->inner[i]) {
-            free_prepared(r->inner[i]);
-        }
-    }
-    ir_graph_destroy((ir_graph *)(uintptr_t)(const void *)r->g);
 }
 
 ir_graph *pass_plan_memory(pass_ctx *c, const ir_graph *g)
@@ -590,6 +571,6 @@ ir_graph *pass_plan_memory(pass_ctx *c, const ir_graph *g)
         fprintf(c->explain, "%s: arena %s bytes\n", ir_graph_name(g),
                 ir_dim_text(p.ctx, arena_bytes));
     }
-    free_prepared(top);
+    ir_graph_destroy(p.prepared->g);
     return out;
 }
