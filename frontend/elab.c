@@ -276,11 +276,7 @@ bool bind_type(elab *e, scope *s, const ast *t, span where, const char *name, co
         if (!want_dim(e, k->where, eval_expr(e, s, k), "a size", &wanted)) {
             return false;
         }
-        ir_proof p = ir_dim_equal(e->c, wanted, found);
-        if (p == IR_MAYBE && e->conditions) {
-            const char *text = intern_printf(e->names, "%s == %s", ir_dim_text(e->c, found), ir_dim_text(e->c, wanted));
-            ir_graph_add_condition(e->conditions, (ir_condition){IR_REL_EQ, found, wanted, text, where});
-        } else if (p != IR_ALWAYS) {
+        if (!ir_require(e->c, e->conditions, where, IR_REL_EQ, found, wanted)) {
             const source_file *f = source_get(diag_sources(e->d), k->where.file);
             const char *written = intern_n(e->names, f->text + k->where.begin, k->where.end - k->where.begin);
             elab_error(e, where, "axis %u of %s must have size %s (%s), found %s in %s", i, name, ir_dim_text(e->c, wanted),

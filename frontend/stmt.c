@@ -275,14 +275,7 @@ static void assign_local(elab *e, scope *s, const char *name, value v)
 
 static const ir_sym *loop_index(elab *e, const char *name, const ir_dim *lo, const ir_dim *hi, int64_t step)
 {
-    const ir_dim *first = step > 0 ? lo : ir_dim_offset(e->c, hi, 1);
-    const ir_dim *last = step > 0 ? ir_dim_offset(e->c, hi, -1) : lo;
-    int64_t low = first->lo == INT64_MIN ? 0 : first->lo;
-    int64_t high = last->hi < low ? low : last->hi;
-    if (low == high) {
-        high++; /* a symbol of one value would be a constant; the loop needs its index */
-    }
-    return ir_sym_get(e->c, intern_printf(e->names, "%s.%u", name, e->n_loops++), low, high);
+    return ir_sym_loop(e->c, intern_printf(e->names, "%s.%u", name, e->n_loops++), lo, hi, step);
 }
 
 void run_loop(elab *e, scope *s, const ast *t)

@@ -81,6 +81,12 @@ bool ir_infer(ir_ctx *c, ir_graph *conditions, span where, ir_op op, uint32_t n_
               ir_graph *const *bodies, uint32_t *n_results, const ir_type **results /* [16] */,
               ir_error *error);
 
+/* lhs REL rhs: proved, or recorded in `conditions` as the shape rules do. False when refuted, or
+ * when it can neither be proved nor checked at the entry (it depends on a loop's index; NULL
+ * conditions). */
+bool ir_require(ir_ctx *c, ir_graph *conditions, span where, ir_relation rel, const ir_dim *lhs,
+                const ir_dim *rhs);
+
 /* Number of turns of a loop lo..hi by step: max(0, ceil((hi - lo) / step)). */
 const ir_dim *ir_loop_turns(ir_ctx *c, const ir_dim *lo, const ir_dim *hi, int64_t step);
 /* The shape two operands broadcast to, or false (error: which axes). */

@@ -1,7 +1,9 @@
 /* The shape rules' table and what they share. */
 #include "ir/infer.h"
+#include "ir/graph_impl.h"
 
 #include <stdio.h>
+#include <string.h>
 
 typedef bool (*rule)(infer *f);
 
@@ -37,13 +39,33 @@ const ir_attr *infer_need(infer *f, ir_attr_key key, int n)
     return a;
 }
 
+const char *infer_word(infer *f, ir_attr_key key, const char *const *words)
+{
+    const ir_attr *a = infer_need(f, key, -1);
+    if (!a) {
+        return NULL;
+    }
+    for (uint32_t i = 0; words[i]; i++) {
+        if (a->s && strcmp(a->s, words[i]) == 0) {
+            return words[i];
+        }
+    }
+    infer_fail(f, "%s of %s cannot be \"%s\"", ir_attr_name(key), ir_op_name(f->op),
+               a->s ? a->s : "");
+    return NULL;
+}
+
 static void set_error(infer *f, int o0, int a0, int o1, int a1, const char *format, va_list args)
 {
     f->error->operand[0] = o0;
     f->error->axis[0] = a0;
     f->error->operand[1] = o1;
     f->error->axis[1] = a1;
-    vsnprintf(f->error->text, sizeof f->error->text, format, args);
+    int n = vsnprintf(f->error->text, sizeof f->error->text, format, args);
+    if (f->unproved && n > 0 && (size_t)n < sizeof f->error->text) {
+        snprintf(f->error->text + n, sizeof f->error->text - (size_t)n,
+                 " (cannot be proved for all sizes)");
+    }
 }
 
 bool infer_fail(infer *f, const char *format, ...)
@@ -67,50 +89,6 @@ bool infer_clash(infer *f, int o0, int a0, int o1, int a1, const char *format, .
 const char *infer_text(const infer *f, const ir_dim *d)
 {
     return ir_dim_text(f->c, d);
-}
-
-/* Does a known condition say so? rhs - lhs of it is at least 0; add it and see. */
-static bool follows(infer *f, const ir_dim *difference)
-{
-    if (!f->conditions) {
-        return false;
-    }
-    for (uint32_t i = 0; i < ir_graph_n_conditions(f->conditions); i++) {
-        const ir_condition *k = ir_graph_condition(f->conditions, i);
-        const ir_dim *slack = ir_dim_sub(f->c, k->rhs, k->lhs);
-        if (ir_dim_sub(f->c, difference, slack)->lo >= 0 ||
-            (k->rel == IR_REL_EQ && ir_dim_add(f->c, difference, slack)->lo >= 0)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static bool assume(infer *f, ir_relation rel, const ir_dim *a, const ir_dim *b)
-{
-    if (!f->conditions) {
-        return false;
-    }
-    const char *text = intern_printf(ir_ctx_names(f->c), "%s %s %s", infer_text(f, a),
-                                     rel == IR_REL_EQ ? "==" : "<=", infer_text(f, b));
-    ir_graph_add_condition(f->conditions, (ir_condition){rel, a, b, text, f->where});
-    return true;
-}
-
-bool infer_equal(infer *f, const ir_dim *a, const ir_dim *b)
-{
-    ir_proof p = ir_dim_equal(f->c, a, b);
-    if (p == IR_MAYBE && follows(f, ir_dim_sub(f->c, a, b)) && follows(f, ir_dim_sub(f->c, b, a))) {
-        return true;
-    }
-    return p == IR_ALWAYS || (p == IR_MAYBE && assume(f, IR_REL_EQ, a, b));
-}
-
-bool infer_le(infer *f, const ir_dim *a, const ir_dim *b)
-{
-    ir_proof p = ir_dim_le(f->c, a, b);
-    return p == IR_ALWAYS ||
-           (p == IR_MAYBE && (follows(f, ir_dim_sub(f->c, b, a)) || assume(f, IR_REL_LE, a, b)));
 }
 
 bool infer_result(infer *f, ir_dtype t, uint32_t rank, const ir_dim *const *dims)
@@ -151,25 +129,51 @@ bool infer_axis(infer *f, uint32_t rank, uint32_t *axis)
     return true;
 }
 
+bool infer_same_dtype(infer *f, uint32_t i, uint32_t j)
+{
+    ir_dtype a = f->in[i]->dtype, b = f->in[j]->dtype;
+    return a == b || infer_clash(f, (int)i, -1, (int)j, -1,
+                                 "element types differ: %s and %s (convert one with cast(x, %s))",
+                                 ir_dtype_name(a), ir_dtype_name(b), ir_dtype_name(a));
+}
+
+/* What the op wants of an operand's element type, and how to get there. */
+static const struct {
+    uint32_t trait;
+    bool allowed[3]; /* by ir_kind: float, int, bool */
+    const char *wanted, *advice;
+} wants[] = {
+    {IR_FLOAT_ONLY, {true, false, false}, "a float type",    "cast with cast(x, f32)"     },
+    {IR_INT_ONLY,   {false, true, false}, "an integer type", "cast with cast(x, i64)"     },
+    {IR_BOOL_ONLY,  {false, false, true}, "bool",            "compare first, as in x != 0"},
+    {IR_NUMERIC,    {true, true, false},  "numbers",         "cast with cast(x, f32)"     },
+};
+
+static bool dtype_fits(infer *f, uint32_t i)
+{
+    ir_dtype t = f->in[i]->dtype;
+    for (uint32_t k = 0; k < sizeof wants / sizeof *wants; k++) {
+        if (ir_op_has(f->op, wants[k].trait) && !wants[k].allowed[ir_dtype_kind(t)]) {
+            return infer_clash(f, (int)i, -1, -1, -1, "%s expects %s, found %s: %s",
+                               ir_op_name(f->op), wants[k].wanted, ir_dtype_name(t),
+                               wants[k].advice);
+        }
+    }
+    return true;
+}
+
 static bool operands_fit(infer *f)
 {
     int n = ir_op_n_in(f->op);
     if (n >= 0 && f->n_in != (uint32_t)n) {
-        return infer_fail(f, "%s takes %d operands, not %u", ir_op_name(f->op), n, f->n_in);
+        return infer_fail(f, "%s takes %d operand%s, not %u", ir_op_name(f->op), n,
+                          n == 1 ? "" : "s", f->n_in);
     }
-    uint32_t traits = ir_op_traits(f->op);
     for (uint32_t i = 0; i < f->n_in; i++) {
-        ir_kind kind = ir_dtype_kind(f->in[i]->dtype);
-        const char *wanted = (traits & IR_FLOAT_ONLY) && kind != IR_KIND_FLOAT ? "a float type"
-                             : (traits & IR_BOOL_ONLY) && kind != IR_KIND_BOOL ? "bool"
-                             : (traits & IR_INT_ONLY) && kind != IR_KIND_INT   ? "an integer type"
-                             : (traits & IR_NUMERIC) && kind == IR_KIND_BOOL   ? "numbers"
-                                                                               : NULL;
         bool ids = (f->op == IR_OP_scatter_add || f->op == IR_OP_index_add) && i == 1;
         bool extra = f->op == IR_OP_attention && i >= 3;
-        if (wanted && !ids && !extra) {
-            return infer_clash(f, (int)i, -1, -1, -1, "%s needs %s, found %s", ir_op_name(f->op),
-                               wanted, ir_dtype_name(f->in[i]->dtype));
+        if (!ids && !extra && !dtype_fits(f, i)) {
+            return false;
         }
     }
     return true;
@@ -192,14 +196,19 @@ bool ir_infer(ir_ctx *c, ir_graph *conditions, span where, ir_op op, uint32_t n_
                .bodies = bodies,
                .out = results,
                .error = error};
+    uint32_t before = conditions ? conditions->conditions.len : 0;
     bool ok = operands_fit(&f) && rules[op](&f);
-    *n_results = f.n_out;
+    if (!ok && conditions) { /* what a node assumed that is not built is of no concern */
+        conditions->conditions.len = before;
+    }
+    *n_results = ok ? f.n_out : 0;
     return ok;
 }
 
 const ir_dim *ir_loop_turns(ir_ctx *c, const ir_dim *lo, const ir_dim *hi, int64_t step)
 {
     const ir_dim *distance = step > 0 ? ir_dim_sub(c, hi, lo) : ir_dim_sub(c, lo, hi);
-    const ir_dim *n = ir_dim_ceildiv(c, distance, ir_dim_const(c, step > 0 ? step : -step));
-    return n->lo >= 0 ? n : ir_dim_max(c, n, ir_dim_const(c, 0));
+    int64_t by = step > 0 ? step : step == INT64_MIN ? INT64_MAX : -step;
+    const ir_dim *n = ir_dim_ceildiv(c, distance, ir_dim_const(c, by));
+    return ir_dim_max(c, n, ir_dim_const(c, 0));
 }

@@ -1,11 +1,12 @@
 /* Shape rules: products, convolutions, pooling, attention. */
 #include "ir/infer.h"
 
+#include <ctype.h>
 #include <string.h>
 
 /* The size each letter stands for, gathered from both operands. */
-static bool letter_sizes(infer *f, const char *labels, uint32_t operand, const ir_dim **sizes,
-                         int *operand_of, int *axis_of)
+static bool letter_sizes(infer *f, const char *labels, const char *out, uint32_t operand,
+                         const ir_dim **sizes, int *operand_of, int *axis_of)
 {
     const ir_type *t = f->in[operand];
     if (strlen(labels) != t->rank) {
@@ -14,6 +15,9 @@ static bool letter_sizes(infer *f, const char *labels, uint32_t operand, const i
     }
     for (uint32_t i = 0; i < t->rank; i++) {
         unsigned char k = (unsigned char)labels[i];
+        if (!isalpha(k)) {
+            return infer_fail(f, "labels are letters, found \"%s\"", labels);
+        }
         if (strchr(labels + i + 1, k)) {
             return infer_fail(f, "axis %c stands twice in \"%s\": diagonals are not supported", k,
                               labels);
@@ -24,8 +28,9 @@ static bool letter_sizes(infer *f, const char *labels, uint32_t operand, const i
             axis_of[k] = (int)i;
         } else if (!ir_dim_is_one(t->dims[i]) && !infer_equal(f, sizes[k], t->dims[i])) {
             return infer_clash(f, operand_of[k], axis_of[k], (int)operand, (int)i,
-                               "inner sizes differ: %s and %s", infer_text(f, sizes[k]),
-                               infer_text(f, t->dims[i]));
+                               strchr(out, k) ? "sizes of a common axis differ: %s and %s"
+                                              : "inner sizes differ: %s and %s",
+                               infer_text(f, sizes[k]), infer_text(f, t->dims[i]));
         }
     }
     return true;
@@ -39,17 +44,15 @@ bool infer_contract(infer *f)
     if (!labels) {
         return false;
     }
-    if (f->in[0]->dtype != f->in[1]->dtype) {
-        return infer_clash(f, 0, -1, 1, -1,
-                           "element types differ: %s and %s (convert one with cast)",
-                           ir_dtype_name(f->in[0]->dtype), ir_dtype_name(f->in[1]->dtype));
+    if (!infer_same_dtype(f, 0, 1)) {
+        return false;
     }
+    const char *out = labels->strs[2];
     for (uint32_t k = 0; k < 2; k++) {
-        if (!letter_sizes(f, labels->strs[k], k, sizes, operand_of, axis_of)) {
+        if (!letter_sizes(f, labels->strs[k], out, k, sizes, operand_of, axis_of)) {
             return false;
         }
     }
-    const char *out = labels->strs[2];
     size_t rank = strlen(out);
     if (rank > IR_MAX_RANK) {
         return infer_fail(f, "the result would have %zu axes; at most %d are possible", rank,
@@ -81,14 +84,35 @@ static bool get_window(infer *f, uint32_t spatial, window *w)
            (w->hi = infer_need(f, IR_ATTR_pads_hi, n));
 }
 
+/* All of a window's numbers in [1, 2^20], paddings from 0. */
+static bool window_fits(infer *f, const window *w, uint32_t i, int64_t k)
+{
+    const int64_t most = 1 << 20;
+    int64_t from1[3] = {w->strides->ints[i], w->dilations->ints[i], k};
+    int64_t from0[2] = {w->lo->ints[i], w->hi->ints[i]};
+    for (uint32_t j = 0; j < 3; j++) {
+        static const char *const names[] = {"stride", "dilation", "window"};
+        if (from1[j] < 1 || from1[j] > most) {
+            return infer_fail(f, "%s %lld of axis %u of %s is out of range: 1 to %lld", names[j],
+                              (long long)from1[j], i + 2, ir_op_name(f->op), (long long)most);
+        }
+    }
+    for (uint32_t j = 0; j < 2; j++) {
+        if (from0[j] < 0 || from0[j] > most) {
+            return infer_fail(f, "padding %lld of axis %u of %s is out of range: 0 to %lld",
+                              (long long)from0[j], i + 2, ir_op_name(f->op), (long long)most);
+        }
+    }
+    return true;
+}
+
 static bool window_size(infer *f, const window *w, uint32_t i, const ir_dim *size, int64_t k,
                         const ir_dim **out)
 {
     int64_t s = w->strides->ints[i], d = w->dilations->ints[i];
     int64_t lo = w->lo->ints[i], hi = w->hi->ints[i];
-    if (s < 1 || d < 1 || lo < 0 || hi < 0 || k < 1 || k > 1 << 20 || d > 1 << 20 || lo > 1 << 20 ||
-        hi > 1 << 20) {
-        return infer_fail(f, "strides and dilations must be positive, padding not negative");
+    if (!window_fits(f, w, i, k)) {
+        return false;
     }
     const ir_dim *room = ir_dim_offset(f->c, size, lo + hi - d * (k - 1) - 1);
     if (room->hi < 0) {
@@ -105,9 +129,14 @@ static bool conv_operands(infer *f, int64_t *groups)
     const ir_type *x = f->in[0], *w = f->in[1];
     const ir_attr *g = infer_attr(f, IR_ATTR_groups);
     *groups = g ? g->i : 1;
-    if (x->rank < 3 || x->rank > 5 || w->rank != x->rank || x->dtype != w->dtype) {
-        return infer_clash(f, 0, -1, 1, -1, "cannot convolve %s with %s", ir_type_text(f->c, x),
-                           ir_type_text(f->c, w));
+    if (x->rank < 3 || x->rank > 5 || w->rank != x->rank) {
+        return infer_clash(f, 0, -1, 1, -1,
+                           "cannot convolve %s with %s: [N, C, ...] and [O, C, ...] of 3 to 5 axes "
+                           "are needed",
+                           ir_type_text(f->c, x), ir_type_text(f->c, w));
+    }
+    if (!infer_same_dtype(f, 0, 1)) {
+        return false;
     }
     for (uint32_t i = 0; i < w->rank; i++) {
         if (!ir_dim_is_const(w->dims[i])) {
@@ -151,18 +180,28 @@ bool infer_conv_transpose(infer *f)
     if (!conv_operands(f, &groups) || !get_window(f, f->in[0]->rank - 2, &w)) {
         return false;
     }
-    const ir_attr *extra = infer_attr(f, IR_ATTR_out_pads);
     const ir_type *x = f->in[0], *k = f->in[1];
+    const ir_attr *extra = infer_attr(f, IR_ATTR_out_pads);
+    if (extra && !infer_need(f, IR_ATTR_out_pads, (int)w.spatial)) {
+        return false;
+    }
     if (k->dims[0] != x->dims[1]) {
         return infer_clash(f, 0, 1, 1, 0, "channels differ: the input has %s, the weight wants %s",
                            infer_text(f, x->dims[1]), infer_text(f, k->dims[0]));
     }
     const ir_dim *dims[IR_MAX_RANK] = {x->dims[0], ir_dim_scale(f->c, k->dims[1], groups)};
     for (uint32_t i = 0; i < w.spatial; i++) {
+        if (!window_fits(f, &w, i, ir_dim_value(k->dims[i + 2]))) {
+            return false;
+        }
         int64_t reach = w.dilations->ints[i] * (ir_dim_value(k->dims[i + 2]) - 1) + 1;
-        int64_t out_pad = extra && i < extra->n ? extra->ints[i] : 0;
-        const ir_dim *d =
-            ir_dim_scale(f->c, ir_dim_offset(f->c, x->dims[i + 2], -1), w.strides->ints[i]);
+        int64_t out_pad = extra ? extra->ints[i] : 0, s = w.strides->ints[i];
+        int64_t beyond = s > w.dilations->ints[i] ? s : w.dilations->ints[i];
+        if (out_pad < 0 || out_pad >= beyond) {
+            return infer_fail(f, "output padding %lld must be less than stride or dilation, %lld",
+                              (long long)out_pad, (long long)beyond);
+        }
+        const ir_dim *d = ir_dim_scale(f->c, ir_dim_offset(f->c, x->dims[i + 2], -1), s);
         dims[i + 2] = ir_dim_offset(f->c, d, reach + out_pad - w.lo->ints[i] - w.hi->ints[i]);
     }
     return infer_result(f, x->dtype, x->rank, dims);
@@ -176,7 +215,8 @@ bool infer_pool(infer *f)
         return infer_fail(f, "pooling needs [N, C, ...], found %s", ir_type_text(f->c, x));
     }
     const ir_attr *size = infer_need(f, IR_ATTR_window, (int)x->rank - 2);
-    if (!size || !infer_need(f, IR_ATTR_mode, -1) || !get_window(f, x->rank - 2, &w)) {
+    static const char *const modes[] = {"max", "avg", NULL};
+    if (!size || !infer_word(f, IR_ATTR_mode, modes) || !get_window(f, x->rank - 2, &w)) {
         return false;
     }
     const ir_dim *dims[IR_MAX_RANK] = {x->dims[0], x->dims[1]};
@@ -195,7 +235,8 @@ bool infer_resize(infer *f)
         return infer_fail(f, "resize needs [N, C, ...], found %s", ir_type_text(f->c, x));
     }
     const ir_attr *sizes = infer_need(f, IR_ATTR_sizes, (int)x->rank - 2);
-    if (!sizes || !infer_need(f, IR_ATTR_mode, -1)) {
+    static const char *const modes[] = {"nearest", "linear", "cubic", NULL};
+    if (!sizes || !infer_word(f, IR_ATTR_mode, modes)) {
         return false;
     }
     const ir_dim *dims[IR_MAX_RANK] = {x->dims[0], x->dims[1]};
@@ -211,6 +252,9 @@ static bool attention_types(infer *f, const ir_type **score, const ir_type **out
     const ir_type *q = f->in[0], *k = f->in[1], *v = f->in[2];
     if (q->rank < 2 || k->rank < 2 || v->rank < 2) {
         return infer_fail(f, "attention needs at least two axes in q, k and v");
+    }
+    if (!infer_same_dtype(f, 0, 1) || !infer_same_dtype(f, 0, 2)) {
+        return false;
     }
     if (!infer_equal(f, q->dims[q->rank - 1], k->dims[k->rank - 1]) ||
         !infer_equal(f, k->dims[k->rank - 2], v->dims[v->rank - 2])) {

@@ -1,6 +1,8 @@
 /* Shape rules: elementwise ops and leaves. */
 #include "ir/infer.h"
 
+#include <string.h>
+
 /* NumPy's rule for one pair of sizes; false when they clash. */
 static bool merge(infer *f, const ir_dim *a, const ir_dim *b, const ir_dim **out)
 {
@@ -40,14 +42,6 @@ bool ir_shape_broadcast(ir_ctx *c, ir_graph *conditions, span where, const ir_ty
     return broadcast_pair(&f, 0, a, b, rank, dims);
 }
 
-static bool same_dtype(infer *f, uint32_t i, uint32_t j)
-{
-    ir_dtype a = f->in[i]->dtype, b = f->in[j]->dtype;
-    return a == b || infer_clash(f, (int)i, -1, (int)j, -1,
-                                 "element types differ: %s and %s (convert one with cast)",
-                                 ir_dtype_name(a), ir_dtype_name(b));
-}
-
 bool infer_elementwise(infer *f)
 {
     ir_dtype t = ir_op_has(f->op, IR_TO_BOOL) ? IR_bool : f->in[0]->dtype;
@@ -56,7 +50,7 @@ bool infer_elementwise(infer *f)
     }
     uint32_t rank;
     const ir_dim *dims[IR_MAX_RANK];
-    return same_dtype(f, 0, 1) && broadcast_pair(f, 0, f->in[0], f->in[1], &rank, dims) &&
+    return infer_same_dtype(f, 0, 1) && broadcast_pair(f, 0, f->in[0], f->in[1], &rank, dims) &&
            infer_result(f, t, rank, dims);
 }
 
@@ -65,10 +59,11 @@ bool infer_where(infer *f)
     uint32_t rank;
     const ir_dim *dims[IR_MAX_RANK];
     if (f->in[0]->dtype != IR_bool) {
-        return infer_clash(f, 0, -1, -1, -1, "the condition of where must be bool, found %s",
+        return infer_clash(f, 0, -1, -1, -1,
+                           "the condition of where must be bool, found %s: compare first",
                            ir_dtype_name(f->in[0]->dtype));
     }
-    if (!same_dtype(f, 1, 2) || !broadcast_pair(f, 1, f->in[1], f->in[2], &rank, dims)) {
+    if (!infer_same_dtype(f, 1, 2) || !broadcast_pair(f, 1, f->in[1], f->in[2], &rank, dims)) {
         return false;
     }
     const ir_type *both = ir_type_get(f->c, f->in[1]->dtype, rank, dims);
@@ -88,12 +83,42 @@ bool infer_given(infer *f)
     return infer_fail(f, "the type of %s must be given", ir_op_name(f->op));
 }
 
+/* uniform and normal make floats; int makes integers in [bounds[0], bounds[1]). */
+static bool draw_fits(infer *f, ir_dtype t)
+{
+    static const char *const modes[] = {"uniform", "normal", "int", NULL};
+    const char *mode = infer_word(f, IR_ATTR_mode, modes);
+    if (!mode) {
+        return false;
+    }
+    if (strcmp(mode, "int") != 0) {
+        return ir_dtype_is_float(t) ||
+               infer_fail(f, "%s draws are of a float type, not %s", mode, ir_dtype_name(t));
+    }
+    const ir_attr *bounds = infer_need(f, IR_ATTR_bounds, 2);
+    if (!bounds) {
+        return false;
+    }
+    if (ir_dtype_kind(t) != IR_KIND_INT) {
+        return infer_fail(f, "int draws are of an integer type, not %s", ir_dtype_name(t));
+    }
+    return bounds->ints[0] < bounds->ints[1] ||
+           infer_fail(f, "no integer is in [%lld, %lld)", (long long)bounds->ints[0],
+                      (long long)bounds->ints[1]);
+}
+
 bool infer_shaped(infer *f)
 {
     const ir_attr *t = infer_need(f, IR_ATTR_dtype, -1);
     const ir_attr *shape = t ? infer_need(f, IR_ATTR_shape, -1) : NULL;
     uint32_t axis;
     if (!shape || (f->op == IR_OP_iota && !infer_axis(f, shape->n, &axis))) {
+        return false;
+    }
+    if (f->op == IR_OP_iota && t->dtype == IR_bool) {
+        return infer_fail(f, "iota counts in numbers, not bool");
+    }
+    if (f->op == IR_OP_random && !draw_fits(f, t->dtype)) {
         return false;
     }
     return infer_result(f, t->dtype, shape->n, shape->dims);

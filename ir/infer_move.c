@@ -14,7 +14,8 @@ bool infer_same(infer *f)
     }
     for (uint32_t i = 0; axes && i < axes->n; i++) {
         if (axes->ints[i] < 0 || axes->ints[i] >= x->rank) {
-            return infer_fail(f, "axis %lld is out of range", (long long)axes->ints[i]);
+            return infer_fail(f, "axis %lld is out of range: there are %u axes",
+                              (long long)axes->ints[i], x->rank);
         }
     }
     return infer_result(f, x->dtype, x->rank, x->dims);
@@ -29,8 +30,8 @@ bool infer_reshape(infer *f)
     const ir_dim *from = ir_type_elems(f->c, f->in[0]);
     const ir_dim *to = ir_dim_product(f->c, shape->dims, shape->n);
     if (!infer_equal(f, from, to)) {
-        return infer_fail(f, "cannot reshape %s into %s elements", ir_type_text(f->c, f->in[0]),
-                          infer_text(f, to));
+        return infer_clash(f, 0, -1, -1, -1, "cannot reshape %s of %s elements into %s elements",
+                           ir_type_text(f->c, f->in[0]), infer_text(f, from), infer_text(f, to));
     }
     return infer_result(f, f->in[0]->dtype, shape->n, shape->dims);
 }
@@ -63,7 +64,7 @@ bool infer_broadcast(infer *f)
         return false;
     }
     if (shape->n < x->rank) {
-        return infer_fail(f, "cannot broadcast %u axes to %u", x->rank, shape->n);
+        return infer_clash(f, 0, -1, -1, -1, "cannot broadcast %u axes to %u", x->rank, shape->n);
     }
     for (uint32_t i = 0; i < x->rank; i++) {
         const ir_dim *to = shape->dims[shape->n - x->rank + i];
@@ -114,9 +115,12 @@ bool infer_update(infer *f)
     if (!offsets) {
         return false;
     }
-    if (d->rank != s->rank || d->dtype != s->dtype) {
-        return infer_clash(f, 0, -1, 1, -1, "cannot write %s into %s", ir_type_text(f->c, s),
-                           ir_type_text(f->c, d));
+    if (d->rank != s->rank) {
+        return infer_clash(f, 0, -1, 1, -1, "cannot write %s into %s: the axes differ in number",
+                           ir_type_text(f->c, s), ir_type_text(f->c, d));
+    }
+    if (!infer_same_dtype(f, 0, 1)) {
+        return false;
     }
     for (uint32_t i = 0; i < d->rank; i++) {
         const ir_dim *end = ir_dim_add(f->c, offsets->dims[i], s->dims[i]);
@@ -140,8 +144,11 @@ bool infer_pad(infer *f)
     }
     const ir_dim *dims[IR_MAX_RANK];
     for (uint32_t i = 0; i < x->rank; i++) {
-        if (lo->dims[i]->lo < 0 || hi->dims[i]->lo < 0) {
-            return infer_fail(f, "padding must not be negative");
+        const ir_dim *zero = ir_dim_const(f->c, 0);
+        if (!infer_le(f, zero, lo->dims[i]) || !infer_le(f, zero, hi->dims[i])) {
+            return infer_clash(f, 0, (int)i, -1, -1,
+                               "padding of axis %u must not be negative, found %s and %s", i,
+                               infer_text(f, lo->dims[i]), infer_text(f, hi->dims[i]));
         }
         dims[i] = ir_dim_add(f->c, ir_dim_add(f->c, lo->dims[i], x->dims[i]), hi->dims[i]);
     }
@@ -164,9 +171,13 @@ bool infer_concat(infer *f)
     }
     for (uint32_t k = 1; k < f->n_in; k++) {
         const ir_type *y = f->in[k];
-        if (y->rank != x->rank || y->dtype != x->dtype) {
-            return infer_clash(f, 0, -1, (int)k, -1, "cannot concat %s and %s",
+        if (y->rank != x->rank) {
+            return infer_clash(f, 0, -1, (int)k, -1,
+                               "cannot concat %s and %s: the axes differ in number",
                                ir_type_text(f->c, x), ir_type_text(f->c, y));
+        }
+        if (!infer_same_dtype(f, 0, k)) {
+            return false;
         }
         for (uint32_t i = 0; i < x->rank; i++) {
             if (i == axis) {
@@ -184,7 +195,8 @@ bool infer_concat(infer *f)
 static bool integer_operand(infer *f, uint32_t i)
 {
     return ir_dtype_kind(f->in[i]->dtype) == IR_KIND_INT ||
-           infer_clash(f, (int)i, -1, -1, -1, "indices must be integers, found %s",
+           infer_clash(f, (int)i, -1, -1, -1,
+                       "indices must be integers, found %s: cast with cast(x, i64)",
                        ir_dtype_name(f->in[i]->dtype));
 }
 

@@ -11,6 +11,9 @@ static bool axes_mask(infer *f, uint32_t rank, uint32_t *mask)
             return infer_fail(f, "axis %lld is out of range: there are %u axes",
                               (long long)axes->ints[i], rank);
         }
+        if (*mask & (1u << axes->ints[i])) {
+            return infer_fail(f, "axis %lld stands twice", (long long)axes->ints[i]);
+        }
         *mask |= 1u << axes->ints[i];
     }
     return axes != NULL;
@@ -83,9 +86,14 @@ bool infer_norm(infer *f)
     for (uint32_t k = 1; k < f->n_in; k++) {
         uint32_t rank;
         const ir_dim *dims[IR_MAX_RANK];
-        if (f->in[k]->dtype != x->dtype || f->in[k]->rank > x->rank ||
-            !ir_shape_broadcast(f->c, f->conditions, f->where, x, f->in[k], &rank, dims,
-                                f->error)) {
+        if (!infer_same_dtype(f, 0, k)) {
+            return false;
+        }
+        bool fits =
+            f->in[k]->rank <= x->rank &&
+            ir_shape_broadcast(f->c, f->conditions, f->where, x, f->in[k], &rank, dims, f->error) &&
+            ir_type_same_shape(ir_type_get(f->c, x->dtype, rank, dims), x);
+        if (!fits) {
             return infer_clash(f, 0, -1, (int)k, -1, "%s cannot scale %s",
                                ir_type_text(f->c, f->in[k]), ir_type_text(f->c, x));
         }

@@ -1,5 +1,6 @@
 /* Shape rules: loops, kernels and calls. */
 #include "ir/infer.h"
+#include "ir/parse_dim.h"
 
 #include <string.h>
 
@@ -17,6 +18,17 @@ static bool inputs_fit(infer *f, const ir_graph *g)
         }
     }
     return true;
+}
+
+/* The index's bounds are those that bodies rely on: no turn may go beyond them. */
+static bool index_fits(infer *f, const ir_sym *s, const ir_dim *lo, const ir_dim *hi, int64_t step)
+{
+    const ir_sym *needed = ir_sym_loop(f->c, s->name, lo, hi, step);
+    bool low = s->lo <= needed->least->lo, high = s->hi >= needed->most->hi;
+    return (low && high) ||
+           infer_fail(f, "the index %s has bounds %lld to %lld, but its loop goes from %s to %s",
+                      s->name, (long long)s->lo, (long long)s->hi, infer_text(f, needed->least),
+                      infer_text(f, needed->most));
 }
 
 bool infer_loop(infer *f)
@@ -37,7 +49,7 @@ bool infer_loop(infer *f)
     }
     const ir_graph *g = f->bodies[0];
     bool has_cond = cond && cond->i;
-    if (!inputs_fit(f, g)) {
+    if (!inputs_fit(f, g) || !index_fits(f, sym->sym, lo->dims[0], hi->dims[0], step->i)) {
         return false;
     }
     if (ir_graph_n_outputs(g) != nc + ns + has_cond) {
@@ -48,9 +60,10 @@ bool infer_loop(infer *f)
         const ir_type *t = ir_node_type(ir_graph_output(g, (uint32_t)i)->node);
         if (i < nc) {
             if (t != f->in[i]) {
-                return infer_clash(f, (int)i, -1, -1, -1,
-                                   "a carried value changes its type: %s becomes %s",
-                                   ir_type_text(f->c, f->in[i]), ir_type_text(f->c, t));
+                const char *name = ir_node_str(ir_graph_input(g, (uint32_t)i), IR_ATTR_name);
+                return infer_clash(
+                    f, (int)i, -1, -1, -1, "the carried value %s changes its type: %s becomes %s",
+                    name ? name : "", ir_type_text(f->c, f->in[i]), ir_type_text(f->c, t));
             }
             f->out[f->n_out++] = t;
             continue;
@@ -94,9 +107,49 @@ bool infer_kernel(infer *f)
     return true;
 }
 
-/* Types of extern results are given by the declaration: as zero-sized operands' shapes cannot say
- * them, the maker passes them through ir_graph_add. */
+/* A symbol of that name in the operands' types, or of the entry. */
+static const ir_sym *symbol_named(void *data, const char *name)
+{
+    const infer *f = data;
+    for (uint32_t i = 0; i < f->n_in; i++) {
+        for (uint32_t k = 0; k < f->in[i]->rank; k++) {
+            const ir_sym *syms[64];
+            uint32_t n = ir_dim_symbols(f->in[i]->dims[k], syms, 64);
+            for (uint32_t j = 0; j < n; j++) {
+                if (syms[j]->name == name) {
+                    return syms[j];
+                }
+            }
+        }
+    }
+    for (uint32_t i = 0; f->conditions && i < ir_graph_n_syms(f->conditions); i++) {
+        if (ir_graph_sym(f->conditions, i)->name == name) {
+            return ir_graph_sym(f->conditions, i);
+        }
+    }
+    return NULL;
+}
+
+/* The declaration says what comes back, as text. */
 bool infer_extern(infer *f)
 {
-    return infer_fail(f, "the result types of %s must be given", ir_op_name(f->op));
+    const ir_attr *types = infer_need(f, IR_ATTR_types, -1);
+    if (!types || !infer_need(f, IR_ATTR_target, -1)) {
+        return false;
+    }
+    if (types->n < 1 || types->n > INFER_MOST_RESULTS) {
+        return infer_fail(f, "a call has 1 to %d results", INFER_MOST_RESULTS);
+    }
+    for (uint32_t i = 0; i < types->n; i++) {
+        ir_text_cursor cursor = {.at = types->strs[i]};
+        const ir_type *t = ir_type_parse(f->c, &cursor, symbol_named, f);
+        if (!t || *cursor.at) {
+            return infer_fail(f, "\"%s\" is no type: %s", types->strs[i],
+                              t ? "something follows it" : cursor.error);
+        }
+        if (!infer_result(f, t->dtype, t->rank, t->dims)) {
+            return false;
+        }
+    }
+    return true;
 }
