@@ -34,6 +34,7 @@ static LLVMValueRef poly(emit *e, LLVMValueRef x, uint32_t n, const double *c)
 
 static LLVMTypeRef int_like(emit *e, LLVMValueRef x, LLVMTypeRef element)
 {
+    (void)e;
     return emit_is_vector(x) ? LLVMVectorType(element, LLVMGetVectorSize(LLVMTypeOf(x))) : element;
 }
 

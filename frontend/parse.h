@@ -33,6 +33,7 @@ typedef union parse_value {
 
 typedef struct token {
     int kind;
+    bool of_sum; /* the '}' of sum{k} */
     span where;
     parse_value value;
 } token;
@@ -74,7 +75,7 @@ typedef struct parse {
     VEC(bracket) brackets;
     statement statement;
     token prev, last; /* given to the parser; kind 0 where there was none */
-    bool prev_is_value, last_is_value;
+    bool last_is_value;
 } parse;
 
 /* Nodes. first goes before the items of l; either may be NULL. */

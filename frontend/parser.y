@@ -345,7 +345,10 @@ static ast *train_of(parse *p, const char *name, ast *over, ast *with, parse_lis
 static ast *chained(parse *p, ast *chain, const char *op, ast *right, span where)
 {
     enum { DEEPEST_SHARED = 6 };
-    ast *last = strcmp(chain->text, "and") == 0 ? chain->kids[1] : chain;
+    ast *last = chain->kind == AST_BINARY && strcmp(chain->text, "and") == 0 ? chain->kids[1] : chain;
+    if (last->kind != AST_BINARY) {
+        return chain; /* a mistake already told */
+    }
     ast *middle = last->kids[1];
     if (middle->depth > DEEPEST_SHARED) { /* it is there twice: trees of trees of it would grow without bound */
         diag_error(p->d, where, "this chain of comparisons is too involved");

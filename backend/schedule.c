@@ -1,0 +1,108 @@
+#include "backend/schedule.h"
+
+/* Loads of an expression along an axis: cost of reading a vector's worth. */
+static double load_cost(ir_ctx *c, arena *a, const k_expr *x, const k_axis *axis, uint32_t lanes)
+{
+    double cost = 0;
+    if (x->kind == K_LOAD) {
+        const ir_dim *stride;
+        bool affine = k_affine(c, a, x->args[0], axis, &stride);
+        bool same = affine && ir_dim_is_value(stride, 0), next = affine && ir_dim_is_one(stride);
+        bool dense = ir_storage_is_dense(x->buf->storage) && !x->buf->panel;
+        cost += same ? 0.5 : next ? 1 : dense ? lanes : 4.0 * lanes;
+    }
+    for (uint32_t i = 0; i < x->n; i++) {
+        cost += load_cost(c, a, x->args[i], axis, lanes);
+    }
+    return cost;
+}
+
+static double store_cost(ir_ctx *c, arena *a, const k_step *s, const k_axis *axis, uint32_t lanes)
+{
+    const ir_dim *stride;
+    bool next = k_affine(c, a, s->offset, axis, &stride) && ir_dim_is_one(stride);
+    return next ? 1 : lanes;
+}
+
+/* How much of the vectors along an axis is used. */
+static double filled(const ir_dim *extent, uint32_t lanes)
+{
+    if (!ir_dim_is_const(extent)) {
+        return 1;
+    }
+    double n = (double)ir_dim_value(extent);
+    double vectors = (double)((ir_dim_value(extent) + lanes - 1) / lanes);
+    return n < 1 ? 1 : n / (vectors * lanes);
+}
+
+static double cost_inner(ir_ctx *c, arena *a, const k_nest *n, uint32_t lanes)
+{
+    double cost = 0;
+    bool any = false;
+    for (uint32_t i = 0; i < n->n_steps; i++) {
+        const k_step *s = &n->steps[i];
+        double weight = s->kind == K_STEP_REDUCE ? 16 : 1;
+        if (s->n_axes == 0) {
+            continue;
+        }
+        if (s->kind == K_STEP_SCAN || s->op == IR_OP_argmax || s->op == IR_OP_argmin) {
+            cost += weight * lanes * 2;
+            continue;
+        }
+        any = true;
+        const k_axis *axis = s->axes[s->n_axes - 1];
+        double one = load_cost(c, a, s->value, axis, lanes) + 1;
+        one += s->kind == K_STEP_STORE ? store_cost(c, a, s, axis, lanes) : 0;
+        cost += weight * one / filled(axis->extent, lanes);
+    }
+    return any ? cost : 1e30;
+}
+
+static double cost_outer(ir_ctx *c, arena *a, const k_nest *n, uint32_t lanes)
+{
+    if (n->n_outer == 0) {
+        return 1e30;
+    }
+    const k_axis *axis = n->outer[n->n_outer - 1];
+    double cost = 0;
+    for (uint32_t i = 0; i < n->n_steps; i++) {
+        const k_step *s = &n->steps[i];
+        if (s->kind == K_STEP_SCAN || s->add) {
+            return 1e30;
+        }
+        double weight = s->kind == K_STEP_REDUCE ? 16 : s->n_axes ? 4 : 1;
+        double one = load_cost(c, a, s->value, axis, lanes) + 1;
+        one += s->kind == K_STEP_STORE ? store_cost(c, a, s, axis, lanes) : 0;
+        cost += weight * one / filled(axis->extent, lanes);
+    }
+    return cost;
+}
+
+/* One sum of products over all outer axes, stored: what register tiles are for. */
+static bool is_product(const k_nest *n)
+{
+    return n->n_steps >= 2 && n->steps[0].kind == K_STEP_REDUCE && n->steps[0].op == IR_OP_reduce_sum &&
+           n->steps[0].value->kind == K_OP && n->steps[0].value->op == IR_OP_mul && n->steps[1].kind == K_STEP_STORE && n->steps[1].n_axes == 0;
+}
+
+schedule schedule_nest(ir_ctx *c, arena *a, const k_nest *n, const target *t)
+{
+    double inner = cost_inner(c, a, n, t->lanes), outer = cost_outer(c, a, n, t->lanes);
+    schedule s = {inner >= 1e30 && outer >= 1e30 ? SCHEDULE_SCALAR : inner <= outer ? SCHEDULE_INNER : SCHEDULE_OUTER, 1, 1, 4};
+    bool adds = false;
+    for (uint32_t i = 0; i < n->n_steps; i++) {
+        adds |= n->steps[i].add;
+    }
+    if (adds) {
+        s.lanes = SCHEDULE_SCALAR;
+    }
+    if (is_product(n) && s.lanes == SCHEDULE_INNER) {
+        s.jam_rows = n->n_outer > 1 ? 4 : 1;
+        s.jam_cols = 4;
+        s.unroll = 1;
+    } else if (is_product(n) && s.lanes == SCHEDULE_OUTER) {
+        s.jam_rows = n->n_outer > 1 ? 4 : 1;
+        s.jam_cols = 4;
+    }
+    return s;
+}
