@@ -55,7 +55,10 @@ static inline const ir_dim *K(fixture *f, int64_t v)
 
 #define SHAPE(...)                                                                                 \
     (uint32_t)(sizeof((const ir_dim *[]){__VA_ARGS__}) / sizeof(const ir_dim *)),                  \
-        (const ir_dim *[]){__VA_ARGS__}
+        (const ir_dim *[])                                                                         \
+    {                                                                                              \
+        __VA_ARGS__                                                                                \
+    }
 
 static inline const ir_type *F32(fixture *f, uint32_t rank, const ir_dim *const *dims)
 {
@@ -186,8 +189,8 @@ static inline void build_llama(fixture *f, llama p)
     ir_graph_add_sym(outer.graph, f->T, false);
     ir_graph_add_condition(outer.graph,
                            (ir_condition){IR_REL_LE, S, K(f, p.ctx), "pos + T <= ctx", {0}});
-    const ir_node *tokens = ir_graph_add_input(
-        outer.graph, "tokens", ir_type_get(c, IR_i32, 1, &T), f->b.loc);
+    const ir_node *tokens =
+        ir_graph_add_input(outer.graph, "tokens", ir_type_get(c, IR_i32, 1, &T), f->b.loc);
     const ir_node *emb = param(f, "embed", SHAPE(K(f, p.vocab), K(f, p.d)));
     const ir_node *h0 = ir_take(&f->b, emb, tokens, 0);
     /* cos, sin: [T, 1, e] of (pos + t) * freq */
@@ -212,18 +215,16 @@ static inline void build_llama(fixture *f, llama p)
         x[i] = ir_graph_add_input(f->b.graph, names[i], ir_node_type(in[i]), f->b.loc);
     }
     const ir_node *n1 = rms_norm(f, x[0], llama_param(f, "l.{}.norm1", layer, SHAPE(K(f, p.d))));
-    const ir_node *q =
-        rope(f, heads(f, llama_linear(f, n1, "l.{}.q", layer, p.h * p.e, p.d), p.h, p.e), x[3],
-             x[4]);
-    const ir_node *k =
-        rope(f, heads(f, llama_linear(f, n1, "l.{}.k", layer, p.kv * p.e, p.d), p.kv, p.e), x[3],
-             x[4]);
+    const ir_node *q = rope(
+        f, heads(f, llama_linear(f, n1, "l.{}.q", layer, p.h * p.e, p.d), p.h, p.e), x[3], x[4]);
+    const ir_node *k = rope(
+        f, heads(f, llama_linear(f, n1, "l.{}.k", layer, p.kv * p.e, p.d), p.kv, p.e), x[3], x[4]);
     const ir_node *v = heads(f, llama_linear(f, n1, "l.{}.v", layer, p.kv * p.e, p.d), p.kv, p.e);
     const ir_node *k1 = cache_write(f, x[1], k, layer, pos);
     const ir_node *v1 = cache_write(f, x[2], v, layer, pos);
     int64_t g = p.h / p.kv, perm[4] = {1, 2, 0, 3}, back[4] = {2, 0, 1, 3};
-    const ir_node *qg = ir_transpose(
-        &f->b, ir_reshape(&f->b, q, SHAPE(T, K(f, p.kv), K(f, g), K(f, p.e))), perm);
+    const ir_node *qg =
+        ir_transpose(&f->b, ir_reshape(&f->b, q, SHAPE(T, K(f, p.kv), K(f, g), K(f, p.e))), perm);
     const ir_node *att_in[3] = {qg, group_heads(f, cache_read(f, k1, layer, S), p.kv, g),
                                 group_heads(f, cache_read(f, v1, layer, S), p.kv, g)};
     ir_attr att[2] = {ir_attr_f(IR_ATTR_scale, 0.125), ir_attr_d(IR_ATTR_causal, pos)};
@@ -234,8 +235,7 @@ static inline void build_llama(fixture *f, llama p)
     f->b.conditions = NULL;
     const ir_node *s0 = ir_graph_add_input(f->b.graph, "score", F32(f, 4, score), f->b.loc);
     const ir_node *i = add(f, ir_iota(&f->b, IR_i64, 4, score, 2), ir_dim_node(&f->b, pos));
-    const ir_node *seen =
-        ir_binary(&f->b, IR_OP_le, ir_iota(&f->b, IR_i64, 4, score, 3), i);
+    const ir_node *seen = ir_binary(&f->b, IR_OP_le, ir_iota(&f->b, IR_i64, 4, score, 3), i);
     ir_graph_add_output(f->b.graph, IR_OUTPUT_RESULT, "score",
                         ir_where(&f->b, seen, s0, ir_const_f(&f->b, IR_f32, -1e30)));
     ir_graph *mask = f->b.graph;
@@ -257,8 +257,7 @@ static inline void build_llama(fixture *f, llama p)
     f->b.graph = outer.graph;
     f->b.conditions = outer.conditions;
     const ir_node *loop = ir_loop(&f->b, 5, in, 3, 0, false, l, K(f, 0), K(f, p.layers), 1, body);
-    const ir_node *n3 =
-        rms_norm(f, ir_get(&f->b, loop, 0), param(f, "norm", SHAPE(K(f, p.d))));
+    const ir_node *n3 = rms_norm(f, ir_get(&f->b, loop, 0), param(f, "norm", SHAPE(K(f, p.d))));
     result(f, "logits", linear(f, n3, "head", p.vocab, p.d));
     ir_graph_add_output(outer.graph, IR_OUTPUT_STATE, "k", ir_get(&f->b, loop, 1));
     ir_graph_add_output(outer.graph, IR_OUTPUT_STATE, "v", ir_get(&f->b, loop, 2));
