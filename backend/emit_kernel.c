@@ -25,8 +25,8 @@ LLVMValueRef emit_kernel(emit *e, const k_kernel *k)
     snprintf(name, sizeof name, "k%u_%s", k->id, k->kind);
     LLVMValueRef f = LLVMAddFunction(e->module, name, emit_kernel_type(e, k));
     LLVMSetLinkage(f, LLVMInternalLinkage);
-    add_attribute(e, f, LLVMAttributeFunctionIndex, "nounwind");
-    add_attribute(e, f, LLVMAttributeFunctionIndex, "noinline");
+    add_attribute(e, f, (LLVMAttributeIndex)LLVMAttributeFunctionIndex, "nounwind");
+    add_attribute(e, f, (LLVMAttributeIndex)LLVMAttributeFunctionIndex, "noinline");
     e->fn = f;
     e->k = k;
     e->v_bufs = arena_array(e->a, LLVMValueRef, k->n_bufs);

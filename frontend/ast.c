@@ -70,6 +70,14 @@ static void print_head(FILE *out, const ast *t)
         fputs(t->text, out);
         return;
     }
+    if (t->kind == AST_FIELD) {
+        fprintf(out, ".%s", t->text);
+        return;
+    }
+    if (t->kind == AST_KEYWORD) {
+        fprintf(out, "%s=", t->text);
+        return;
+    }
     fputs(ast_kind_name(t->kind), out);
     if (t->text && t->kind == AST_IMPORT) {
         fputc(' ', out);

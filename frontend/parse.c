@@ -1,5 +1,7 @@
 #include "frontend/parse.h"
 #include "frontend/unicode.h"
+#define YYSTYPE parse_value
+#define YYLTYPE span
 #include "lexer.h"
 #include "parser.h"
 

@@ -117,8 +117,9 @@ static const char *wanted_text(parse *p, const expectation *e, const bracket *op
     for (uint32_t i = 0; i < e->n; i++) {
         const char *name = e->names[i];
         bool line_end = strcmp(name, "the end of the line") == 0;
-        bool keyword_sign = strcmp(name, "'='") == 0 && after_value && e->n > 2; /* of f(name = x), of a statement */
-        if (goes_without_saying(name, after_value, value) || (line_end && value) || keyword_sign ||
+        bool keyword_sign = strcmp(name, "'='") == 0 && after_value && (wants(e, "'}'") || wants(e, "')'"));
+        bool item_sign = strcmp(name, "','") == 0 && after_value && wants(e, "the end of the line");
+        if (goes_without_saying(name, after_value, value) || (line_end && value) || keyword_sign || item_sign ||
             (strcmp(name, close) == 0 && open) || strcmp(name, "a mistake") == 0) {
             continue;
         }
@@ -147,7 +148,7 @@ static const char *wanted_text(parse *p, const expectation *e, const bracket *op
     return text;
 }
 
-static const char *help(parse *p, const expectation *e)
+static const char *help(parse *p, const expectation *e, const bracket *open)
 {
     const token *t = &p->last, *before = &p->prev;
     const statement *s = &p->statement;
@@ -155,6 +156,10 @@ static const char *help(parse *p, const expectation *e)
     bool second = s->begun && s->first.where.begin == before->where.begin;
     if (t->kind == ':' && (header || wants(e, "'{'"))) {
         return "a block is written in braces: { }";
+    }
+    if (t->kind == '=' && wants(e, "==") && !open && s->begun && before->kind == NAME &&
+        parse_line(p, s->first.where.begin) < parse_line(p, before->where.begin)) {
+        return "the statement above goes on in this line: it ends with an operator, ',', '->' or '='";
     }
     if (t->kind == '=' && wants(e, "==")) {
         return header || p->brackets.len > s->base ? "to compare write '=='" : "a statement has one '='";
@@ -165,6 +170,9 @@ static const char *help(parse *p, const expectation *e)
     }
     if (t->kind == EQ && s->begun && second) {
         return "to bind a name write '='";
+    }
+    if (t->kind == WHILE && s->first.where.begin == t->where.begin) {
+        return first_word_help("while");
     }
     if (t->kind == ELSE || t->kind == ELIF) {
         return s->first.kind == t->kind ? "there is no 'if' block before it" : NULL;
@@ -193,7 +201,7 @@ static const char *help(parse *p, const expectation *e)
     if (t->where.begin == s->first.where.begin && is_operator(t->kind)) {
         return "a line goes on after an operator: put it at the end of the line above";
     }
-    if (t->kind > 256 && t->kind != END && t->kind != NAME && t->kind != LITERAL && t->kind != STRING && wants(e, "a name") &&
+    if (t->where.begin != s->first.where.begin && t->kind > 256 && t->kind != END && t->kind != NAME && t->kind != LITERAL && t->kind != STRING && wants(e, "a name") &&
         !is_operator(t->kind) && !wants(e, "a number") && t->kind != ELLIPSIS && t->kind != REDUCE && t->kind != DOTS &&
         t->kind != ARROW) {
         return "it is a word of the language and cannot be a name";
@@ -236,7 +244,7 @@ void parse_report(parse *p, uint32_t n, const char *const *expected)
                               : NULL;
     const char *wanted = wanted_text(p, &e, open);
     bool first = p->statement.begun && p->statement.first.where.begin == t->where.begin;
-    const char *hint = help(p, &e);
+    const char *hint = help(p, &e, open);
     if (closer && !wants(&e, "a number") && !open && !wants(&e, found)) {
         diag_error(p->d, where, "there is no '%c' for this %s", t->kind == ')' ? '(' : t->kind == ']' ? '[' : '{', found);
     } else if (wants(&e, "a number") && (is_operator(p->prev.kind) || p->prev.kind == '=' || p->prev.kind == ',') && !first) {
@@ -247,7 +255,7 @@ void parse_report(parse *p, uint32_t n, const char *const *expected)
     } else if (wanted) {
         diag_error(p->d, where, "expected %s, found %s", wanted, found);
     } else {
-        diag_error(p->d, where, "unexpected %s", found);
+        diag_error(p->d, where, "unexpected %s", strncmp(found, "the ", 4) == 0 ? found + 4 : found);
     }
     if (open && parse_line(p, open->at) != parse_line(p, t->where.begin)) {
         char sign = open->kind == 'r' ? '{' : open->kind;

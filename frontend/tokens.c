@@ -249,7 +249,7 @@ static bool closes_in_time(const parse *p, uint32_t from)
             return false;
         }
         char kind = p->brackets.at[i].kind;
-        open[n++] = kind == 'r' || kind == 'm' ? '{' : kind;
+        open[n++] = kind == 'm' ? '{' : kind;
     }
     for (uint32_t i = from; n > 0; i++) {
         while (i < f->size && (f->text[i] == '"' || f->text[i] == '\'')) {
@@ -267,7 +267,7 @@ static bool closes_in_time(const parse *p, uint32_t from)
         }
         if (c == '\n' && i < f->size) {
             const char *s = f->text + i + 1;
-            if (begins_statement(s + strspn(s, " \t"))) {
+            if (open[n - 1] == 'r' || begins_statement(s + strspn(s, " \t"))) {
                 return false;
             }
         } else if (c == '(' || c == '[' || c == '{') {
@@ -276,7 +276,8 @@ static bool closes_in_time(const parse *p, uint32_t from)
             }
             open[n++] = c;
         } else if (c == ')' || c == ']' || c == '}') {
-            if (open[n - 1] != (c == ')' ? '(' : c == ']' ? '[' : '{')) {
+            char partner_of_c = c == ')' ? '(' : c == ']' ? '[' : open[n - 1] == 'r' ? 'r' : '{';
+            if (open[n - 1] != partner_of_c) {
                 return false;
             }
             n--;
@@ -450,7 +451,9 @@ static bool misplaced(parse *p, token t)
     if (surplus >= (int64_t)open) {
         const char *where = here == PLACE_BLOCK ? "a function" : "a module";
         diag_error(p->d, t.where, "'%s' cannot stand inside %s", text, where);
-        diag_help(p->d, "it belongs %s", of_file ? "to the file" : of_module ? "into a model or module" : "to the file or a module");
+        diag_help(p->d, "declare it %s", of_file     ? "in the file itself, outside of modules"
+                                         : of_module ? "in a model or module"
+                                                     : "in the file itself or in a module");
         begin_statement(p, &t);
         skip_statement(p);
         return true;
@@ -615,11 +618,21 @@ int aigc_lex(parse_value *v, span *where, parse *p)
 
 /* After a mistake ---------------------------------------------------------------------------------- */
 
-/* Takes raw tokens up to the end of the statement. It has a block the grammar can go on with: up to its '{',
- * which is made ready, and true comes back. */
-static bool skip_to_end(parse *p, bool to_block)
+static uint32_t column(const parse *p, uint32_t at)
+{
+    uint32_t begin = at;
+    while (begin > 0 && p->file->text[begin - 1] != '\n') {
+        begin--;
+    }
+    return at - begin;
+}
+
+/* Takes raw tokens up to the end of the statement. to_block: where it has a block, up to its '{' only, which
+ * is made ready, and true comes back. indented: lines that stand further in belong to it, as in Python. */
+static bool skip_to_end(parse *p, bool to_block, bool indented)
 {
     uint32_t base = p->statement.base;
+    uint32_t margin = column(p, p->statement.first.where.begin);
     for (;;) {
         token t = take_raw(p);
         if (t.kind == 0 || t.kind == ';') {
@@ -630,7 +643,8 @@ static bool skip_to_end(parse *p, bool to_block)
         }
         if (t.kind == '\n') {
             const token *next = peek_solid(p, 0);
-            bool goes_on = p->brackets.len > base || is_word(next, ELSE) || is_word(next, ELIF);
+            bool goes_on = p->brackets.len > base || is_word(next, ELSE) || is_word(next, ELIF) ||
+                           (indented && next->kind != 0 && next->kind != '}' && column(p, next->where.begin) > margin);
             if (!goes_on) {
                 break;
             }
@@ -657,7 +671,7 @@ static bool skip_to_end(parse *p, bool to_block)
 static void skip_statement(parse *p)
 {
     p->quiet = true;
-    (void)skip_to_end(p, false);
+    (void)skip_to_end(p, false, false);
     p->quiet = false;
     p->statement.begun = false;
 }
@@ -691,7 +705,7 @@ void parse_resume(parse *p)
         p->brackets.len = p->brackets.len > p->statement.base ? p->statement.base : p->brackets.len;
     }
     p->quiet = true;
-    bool block = skip_to_end(p, p->statement.header);
+    bool block = skip_to_end(p, p->statement.header, p->statement.header && bad.kind == ':');
     p->quiet = false;
     if (!block) {
         make_ready(p, END, (span){p->file->id, bad.where.end, bad.where.end});

@@ -37,6 +37,8 @@ typedef struct item {
     choices c;
     share s;
     bool meet;
+    VEC(uint32_t)
+    related; /* kernels before it that touch what it writes, or write what it touches */
 } item;
 
 typedef struct region {
@@ -222,8 +224,9 @@ static uint32_t set_meetings(region *r)
             continue;
         }
         y->meet = must;
-        for (uint32_t p = since; p < q && !y->meet; p++) {
-            y->meet = clashes(r, p, q, false) > 0;
+        for (uint32_t i = 0; i < y->related.len && !y->meet; i++) {
+            uint32_t p = y->related.at[i];
+            y->meet = p >= since && clashes(r, p, q, false) > 0;
         }
         if (y->meet) {
             since = q;
@@ -243,8 +246,8 @@ static double cost(region *r)
             continue;
         }
         total += time_of(y->kernel, y->s);
-        for (uint32_t p = 0; p < q; p++) {
-            total += r->items.at[p].kernel ? clashes(r, p, q, true) * (double)DISAGREEMENT : 0;
+        for (uint32_t i = 0; i < y->related.len; i++) {
+            total += clashes(r, y->related.at[i], q, true) * (double)DISAGREEMENT;
         }
     }
     return total;
@@ -257,9 +260,10 @@ static void move(region *r, uint32_t q, share s, int depth)
 {
     item *y = &r->items.at[q];
     y->s = s;
-    for (uint32_t p = 0; p < q && depth > 0; p++) {
+    for (uint32_t k = 0; k < y->related.len && depth > 0; k++) {
+        uint32_t p = y->related.at[k];
         item *x = &r->items.at[p];
-        if (!x->kernel || clashes(r, p, q, false) == 0) {
+        if (clashes(r, p, q, false) == 0) {
             continue;
         }
         share before = x->s;
@@ -318,10 +322,9 @@ static void choose(region *r)
     bool small = r->items.len <= MOST_CLIMBED;
     for (int round = 0; round < 3 && small; round++) {
         for (uint32_t q = 0; q < r->items.len; q++) {
-            for (uint32_t p = 0; p < q; p++) {
-                if (r->items.at[p].kernel && r->items.at[q].kernel) {
-                    related_choices(r, &r->items.at[p], &r->items.at[q]);
-                }
+            const item *y = &r->items.at[q];
+            for (uint32_t i = 0; i < y->related.len; i++) {
+                related_choices(r, &r->items.at[y->related.at[i]], &r->items.at[q]);
             }
         }
     }
@@ -366,6 +369,32 @@ static void describe(region *r)
     }
 }
 
+static bool touches(const share_kernel *x, const share_kernel *y)
+{
+    for (uint32_t i = 0; i < x->accesses.len; i++) {
+        for (uint32_t j = 0; j < y->accesses.len; j++) {
+            const share_access *a = &x->accesses.at[i], *b = &y->accesses.at[j];
+            if (a->value == b->value && (a->write || b->write)) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+static void relate(region *r)
+{
+    for (uint32_t q = 0; q < r->items.len; q++) {
+        item *y = &r->items.at[q];
+        for (uint32_t p = 0; p < q && y->kernel; p++) {
+            const item *x = &r->items.at[p];
+            if (x->kernel && touches(x->kernel, y->kernel)) {
+                vec_push(r->a, &y->related, p);
+            }
+        }
+    }
+}
+
 static void explain(const region *r)
 {
     for (uint32_t q = 0; r->c->explain && q < r->items.len; q++) {
@@ -382,6 +411,7 @@ static ir_graph *partition(pass_ctx *c, const ir_graph *g, bool in_loop)
 {
     region r = {.c = c, .ctx = ir_graph_ctx(g), .a = c->scratch, .g = g, .in_loop = in_loop};
     describe(&r);
+    relate(&r);
     choose(&r);
     explain(&r);
     ir_graph *out = ir_graph_begin_rewrite(g);

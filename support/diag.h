@@ -1,11 +1,12 @@
 /* Diagnostics: what is wrong with the user's input, where, and what would mend it.
  *
- *     ffn.aigc:12:9: error: x @ w_up: inner sizes differ: 768 (d, line 3) and 512 (hidden/4, line
- * 4) 12 |     y = x @ w_up |         ^~~~~~~~ ffn.aigc:4:3: note: w_up: f32[512, 2048] is declared
- * here
+ *     ffn.aigc:12:9: error: x @ w_up: inner sizes differ: 768 (d, line 3) and 512 (line 4)
+ *        12 |     y = x @ w_up
+ *           |         ^~~~~~~~
+ *     ffn.aigc:4:3: note: w_up: f32[512, 2048] is declared here
  *
- * Messages are gathered and shown in source order, each with its notes. At most `limit` errors are
- * kept (the rest are counted). The same error at the same place is kept once. */
+ * Messages are gathered and shown in source order, each with its notes. At most 200 are kept
+ * (the rest are counted). The same error at the same place is kept once. */
 #ifndef AIGC_SUPPORT_DIAG_H
 #define AIGC_SUPPORT_DIAG_H
 

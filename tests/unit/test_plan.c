@@ -39,8 +39,8 @@ static void test_mlp(void **state)
 {
     fixture *f = fixture_create(1, 64);
     const ir_node *x = input(f, "x", SHAPE(f->t, K(f, 32)));
-    const ir_node *h = ir_unary(&f->b, IR_OP_relu,
-                                add(f, linear(f, x, "w1", 64, 32), param(f, "b1", SHAPE(K(f, 64)))));
+    const ir_node *h = ir_unary(
+        &f->b, IR_OP_relu, add(f, linear(f, x, "w1", 64, 32), param(f, "b1", SHAPE(K(f, 64)))));
     result(f, "y", add(f, linear(f, h, "w2", 10, 64), param(f, "b2", SHAPE(K(f, 10)))));
     assert_false(f->b.failed);
     run(f, f->b.graph, PASS_plan_memory, 1);
