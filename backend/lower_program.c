@@ -98,6 +98,9 @@ static const ir_param *param_of(const programmer *p, const frame *f, const ir_no
     if (n->op == IR_OP_param) {
         return ir_module_param(p->m, ir_node_str(n, IR_ATTR_name));
     }
+    if (n->op == IR_OP_reshape) {
+        return param_of(p, f, n->in[0]);
+    }
     if (n->op == IR_OP_input && f->loop) {
         uint32_t i = (uint32_t)ir_node_int(n, IR_ATTR_index, 0);
         bool carry = i < (uint32_t)ir_node_int(f->loop, IR_ATTR_carries, 0);
