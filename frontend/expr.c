@@ -459,6 +459,31 @@ static value eval_if(elab *e, scope *s, const ast *t)
     return eval_expr(e, s, t->kids[b ? 0 : 2]);
 }
 
+/* lo..hi by step: the numbers themselves. */
+static value stepped_range(elab *e, scope *s, const ast *t, int64_t lo, int64_t hi)
+{
+    enum { MOST = 1000000 };
+    const ast *by = t->kids[2];
+    int64_t step;
+    if (!want_int(e, by->where, eval_expr(e, s, by), "the step", &step)) {
+        return value_poison();
+    }
+    if (step == 0) {
+        return elab_error(e, by->where, "the step of a range must not be 0");
+    }
+    VEC(value) out = {0};
+    for (int64_t i = lo; step > 0 ? i < hi : i > hi;) {
+        if (out.len == MOST) {
+            return elab_error(e, t->where, "this range has more than %d numbers", MOST);
+        }
+        vec_push(e->a, &out, value_int(i));
+        if (__builtin_add_overflow(i, step, &i)) {
+            break;
+        }
+    }
+    return value_list(e, V_LIST, out.len, out.at);
+}
+
 static value eval_range(elab *e, scope *s, const ast *t)
 {
     value lo = eval_expr(e, s, t->kids[0]), hi = eval_expr(e, s, t->kids[1]);
@@ -467,7 +492,7 @@ static value eval_range(elab *e, scope *s, const ast *t)
         !want_int(e, t->kids[1]->where, hi, "the range's end", &v.range.hi)) {
         return value_poison();
     }
-    return v;
+    return t->kids[2] ? stepped_range(e, s, t, v.range.lo, v.range.hi) : v;
 }
 
 /* Calls ------------------------------------------------------------------------------------------- */

@@ -175,6 +175,13 @@ static void declare(elab *e, instance *in, scope *s, const ast *t)
             declare(e, in, s, t->kids[i]);
         }
         break;
+    case AST_IF: {
+        bool yes;
+        if (want_bool(e, t->kids[0]->where, eval_expr(e, s, t->kids[0]), "the condition", &yes) && t->kids[yes ? 1 : 2]) {
+            declare(e, in, s, t->kids[yes ? 1 : 2]);
+        }
+        break;
+    }
     case AST_WEIGHT:
         declare_weight(e, in, s, t);
         break;

@@ -62,6 +62,7 @@ typedef struct parse {
     void *scanner;
     ast *result;
     bool too_deep; /* told already */
+    uint32_t mistakes;
     /* lexer.l */
     uint32_t at;  /* where the next raw token begins */
     bool quiet;   /* between a mistake and where parsing goes on: no further errors */
@@ -90,6 +91,9 @@ ast *parse_float(parse *p, span where, const char *text, uint32_t n);
 /* The lexer's errors: none while a mistake is being passed over. */
 void parse_lexical_error(parse *p, span where, const char *help, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
+
+/* After so many mistakes the rest of a file is not read: finding a way past each takes time. */
+enum { PARSE_MOST_MISTAKES = 200 };
 
 /* Goes on after a mistake: the next token is the END of the statement, or the '{' of its block. */
 void parse_resume(parse *p);

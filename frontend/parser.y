@@ -40,6 +40,7 @@ static ast *train_of(parse *p, const char *name, ast *over, ast *with, parse_lis
 static ast *chained(parse *p, ast *chain, const char *op, ast *right, span where);
 static ast *sole(parse *p, ast *before, ast *now, const char *what, span where);
 static void add_conditions(parse *p, parse_list **l, ast *t);
+static void check_conditional(parse *p, const parse_list *members);
 static void check_target(parse *p, const ast *t);
 static void check_used(parse *p, const ast *t);
 #define BIN(op, a, b, w) NODE2(BINARY, w, intern(p->names, op), a, b)
@@ -156,7 +157,7 @@ member_rest: %empty { $$ = NULL; }
   | ELSE member_block { $$ = $2; }
   | ELSE IF member_if { $$ = $3; $$->where = span_join(@2, @3); }
   | ELIF member_if { $$ = $2; $$->where = @$; }
-member_block: '{' members '}' { $$ = block_of(p, $2, @$); }
+member_block: '{' members '}' { check_conditional(p, $2); $$ = block_of(p, $2, @$); }
 
 opt_rename: %empty { $$ = NULL; } | RENAME STRING { $$ = $2; }
 opt_over: %empty { $$ = NODE0(LIST, @$, NULL); } | OVER exprs1 { $$ = list_of(p, $2, @2); }
@@ -379,6 +380,19 @@ static void add_conditions(parse *p, parse_list **l, ast *t)
             vec_push(p->a, &open, k->kids[0]);
         } else {
             parse_push(p, l, k);
+        }
+    }
+}
+
+/* What callers of a model see does not depend on conditions. */
+static void check_conditional(parse *p, const parse_list *members)
+{
+    for (uint32_t i = 0; members && i < members->v.len; i++) {
+        const ast *t = members->v.at[i];
+        if (t->kind == AST_ENTRY || t->kind == AST_OBJECTIVE || t->kind == AST_GENERATE || t->kind == AST_TRAIN ||
+            t->kind == AST_ALIAS) {
+            diag_error(p->d, t->name_where, "'%s' cannot stand inside an 'if' of members", ast_kind_name(t->kind));
+            diag_help(p->d, "put the 'if' inside it, or into a function it calls");
         }
     }
 }

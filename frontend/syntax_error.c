@@ -109,7 +109,7 @@ static const char *wanted_text(parse *p, const expectation *e, const bracket *op
     enum { MOST = 4 };
     const char *items[MOST + 2];
     uint32_t n = 0;
-    bool after_value = wants(e, "'*'"), value = wants(e, "a number");
+    bool after_value = wants(e, "'*'") || wants(e, "'.'"), value = wants(e, "a number");
     char close[4] = {'\'', open && open->kind == '(' ? ')' : open && open->kind == '[' ? ']' : '}', '\'', 0};
     if (value) {
         items[n++] = "an expression";

@@ -87,7 +87,11 @@ static const token *peek_raw(parse *p, uint32_t i)
 {
     while (p->raw.len - p->raw_at <= i) {
         token t = {0};
-        t.kind = aigc_scan_lex(&t.value, &t.where, p->scanner);
+        if (p->mistakes < PARSE_MOST_MISTAKES) {
+            t.kind = aigc_scan_lex(&t.value, &t.where, p->scanner);
+        } else {
+            t.where = (span){p->file->id, p->file->size, p->file->size};
+        }
         if (p->doc.len && t.kind != '\n') {
             map_set(p->docs, (uint64_t)t.where.begin + 1, arena_string_n(p->a, p->doc.at, p->doc.len));
             p->doc.len = 0;
@@ -428,6 +432,7 @@ static bool misplaced(parse *p, token t)
     }
     const char *text = t.value.text;
     uint32_t open = open_braces(p);
+    p->mistakes++;
     int64_t surplus = surplus_braces(p, t.where.begin);
     if (here == PLACE_FILE) {
         diag_error(p->d, t.where, "'%s' belongs into a model or module", text);
@@ -513,8 +518,11 @@ static token meaning(parse *p, token t)
 static void close_file(parse *p, span where)
 {
     const bracket b = vec_last(&p->brackets);
-    diag_error(p->d, where, "expected '}' to close '{' opened at line %u, found the end of the file", parse_line(p, b.at));
-    diag_note(p->d, (span){p->file->id, b.at, b.at + 1}, "this '{' is not closed");
+    if (p->mistakes < PARSE_MOST_MISTAKES) {
+        diag_error(p->d, where, "expected '}' to close '{' opened at line %u, found the end of the file",
+                   parse_line(p, b.at));
+        diag_note(p->d, (span){p->file->id, b.at, b.at + 1}, "this '{' is not closed");
+    }
     if (p->last.kind != END && p->last.kind != '{') {
         make_ready(p, END, where);
     }
@@ -554,6 +562,7 @@ static token next_token(parse *p)
         case 0:
             put_back(p, t);
             if (in_group(p)) {
+                p->quiet = p->mistakes >= PARSE_MOST_MISTAKES;
                 return tell_unclosed(p, t.where, "the end of the file");
             }
             if (p->brackets.len) {
@@ -632,7 +641,7 @@ static uint32_t column(const parse *p, uint32_t at)
 static bool skip_to_end(parse *p, bool to_block, bool indented)
 {
     uint32_t base = p->statement.base;
-    uint32_t margin = column(p, p->statement.first.where.begin);
+    uint32_t margin = indented ? column(p, p->statement.first.where.begin) : 0;
     for (;;) {
         token t = take_raw(p);
         if (t.kind == 0 || t.kind == ';') {
@@ -679,6 +688,7 @@ static void skip_statement(parse *p)
 void parse_resume(parse *p)
 {
     token bad = p->last;
+    p->mistakes++;
     if (p->ready_at < p->ready.len && p->ready.at[p->ready_at].kind == END) {
         return; /* the mistake was told, and its end found, here */
     }
