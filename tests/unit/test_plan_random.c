@@ -1,5 +1,6 @@
 /* Random graphs through the passes that form, order, divide and place kernels: the plan must hold,
  * passes must be idempotent, and (where the interpreter is asked) values must stay. */
+#include "plan_eval.h"
 #include "plan_random.h"
 
 #include <setjmp.h>
@@ -15,6 +16,30 @@ bool ir_verify_graph(const ir_graph *g, ir_stage stage, diag *d)
     return true;
 }
 #endif
+
+/* The same numbers before and after. */
+static void check_values(const ir_graph *before, const ir_graph *after, int64_t t, const char *what,
+                         fixture *f)
+{
+    evaluator x = {.a = arena_create()}, y = {.a = arena_create()};
+    array a[16], b[16];
+    eval_entry(&x, before, t, a);
+    eval_entry(&y, after, t, b);
+    for (uint32_t i = 0; i < ir_graph_n_outputs(before); i++) {
+        assert_int_equal(a[i].n, b[i].n);
+        for (int64_t k = 0; k < a[i].n; k++) {
+            bool same = a[i].at[k] == b[i].at[k] || (isnan(a[i].at[k]) && isnan(b[i].at[k]));
+            if (!same) {
+                printf("%s: output %u differs at %lld: %.17g and %.17g\n%s\n%s\n", what, i,
+                       (long long)k, a[i].at[k], b[i].at[k], ir_print_graph(before, f->a),
+                       ir_print_graph(after, f->a));
+                fail();
+            }
+        }
+    }
+    arena_destroy(x.a);
+    arena_destroy(y.a);
+}
 
 static void check_seed(uint64_t seed)
 {
@@ -46,6 +71,9 @@ static void check_seed(uint64_t seed)
                    ir_print_graph(f->b.graph, f->a), ir_print_graph(g, f->a));
             fail();
         }
+        char what[64];
+        snprintf(what, sizeof what, "seed %llu level %d", (unsigned long long)seed, level);
+        check_values(f->b.graph, g, 5, what, f);
         ir_graph_destroy(g);
     }
     arena_destroy(c.scratch);
