@@ -1,5 +1,6 @@
 #include "backend/emit_program.h"
 
+#include "ir/build.h"
 #include "runtime/abi.h"
 
 #include <stddef.h>

@@ -1,0 +1,323 @@
+#include "runtime/aigc.h"
+#include "runtime/threads.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { ALIGN = 64, MOST_DIMS = 128, MOST_TENSORS = 64 };
+
+struct aigc_context {
+    const aigc_abi_model *m;
+    const aigc_weights *w;
+    aigc_pool *pool; /* NULL: one thread */
+    uint32_t n_threads;
+    uint64_t seed;
+    void *const *externs;
+    void **states;
+    void *arena;
+    int64_t arena_bytes;
+    void (*hook)(void *data, uint32_t kernel);
+    void *hook_data;
+    aigc_error error;
+};
+
+static void *aligned(int64_t bytes)
+{
+    size_t size = ((size_t)bytes + ALIGN - 1) / ALIGN * ALIGN;
+    return aligned_alloc(ALIGN, size ? size : ALIGN);
+}
+
+/* Creation ----------------------------------------------------------------------------------------- */
+
+static const struct {
+    uint32_t bit;
+    const char *name;
+} features[] = {
+    {AIGC_CPU_AVX2_FMA, "AVX2 and FMA"}, {AIGC_CPU_AVX512, "AVX-512"}, {AIGC_CPU_AVX512_VNNI, "AVX512-VNNI"},
+    {AIGC_CPU_AVX512_BF16, "AVX512-BF16"}, {AIGC_CPU_AMX, "AMX"},      {AIGC_CPU_F16C, "F16C"},
+};
+
+static aigc_status check_model(const aigc_abi_model *m, aigc_error *err)
+{
+    if (m->abi_version != AIGC_ABI_VERSION) {
+        return aigc_fail(err, AIGC_ERR_UNSUPPORTED, "the model was compiled for version %u of the runtime, this is version %u", m->abi_version, AIGC_ABI_VERSION);
+    }
+    uint32_t missing = m->cpu_features & ~aigc_cpu_features();
+    for (size_t i = 0; i < sizeof features / sizeof *features; i++) {
+        if (missing & features[i].bit) {
+            return aigc_fail(err, AIGC_ERR_CPU, "the model was compiled for %s, and this machine has no %s; build it with --cpu for less", m->target, features[i].name);
+        }
+    }
+    return AIGC_OK;
+}
+
+static aigc_status make_states(aigc_context *c, aigc_error *err)
+{
+    c->states = calloc(c->m->n_states + 1, sizeof *c->states);
+    if (!c->states) {
+        return aigc_fail(err, AIGC_ERR_MEMORY, "out of memory");
+    }
+    for (uint32_t i = 0; i < c->m->n_states; i++) {
+        c->states[i] = aligned((int64_t)c->m->states[i].size_bytes);
+        if (!c->states[i]) {
+            return aigc_fail(err, AIGC_ERR_MEMORY, "no memory for state %s (%llu bytes)", c->m->states[i].name, (unsigned long long)c->m->states[i].size_bytes);
+        }
+    }
+    aigc_context_reset(c);
+    return AIGC_OK;
+}
+
+aigc_status aigc_context_create(const aigc_abi_model *m, const aigc_weights *w, const aigc_context_options *o, aigc_context **out, aigc_error *err)
+{
+    aigc_context_options none = {0};
+    o = o ? o : &none;
+    *out = NULL;
+    aigc_status s = check_model(m, err);
+    if (s != AIGC_OK) {
+        return s;
+    }
+    if (m->n_slots && !w) {
+        return aigc_fail(err, AIGC_ERR_ARGUMENT, "model %s needs weights", m->name);
+    }
+    if (m->n_externs && !o->externs) {
+        return aigc_fail(err, AIGC_ERR_ARGUMENT, "model %s needs the addresses of its extern functions", m->name);
+    }
+    aigc_context *c = calloc(1, sizeof *c);
+    if (!c) {
+        return aigc_fail(err, AIGC_ERR_MEMORY, "out of memory");
+    }
+    *c = (aigc_context){.m = m, .w = w, .seed = o->seed, .externs = o->externs};
+    c->n_threads = o->n_threads ? o->n_threads : aigc_default_threads();
+    s = make_states(c, err);
+    if (s == AIGC_OK && c->n_threads > 1) {
+        s = aigc_pool_create(c->n_threads, &c->pool);
+        if (s != AIGC_OK) {
+            aigc_fail(err, s, "%u threads could not be started", c->n_threads);
+        }
+    }
+    int64_t bytes = o->arena_bytes;
+    for (uint32_t i = 0; i < m->n_entries && !o->arena_bytes; i++) {
+        bytes = m->entries[i].arena_bytes_max > bytes ? m->entries[i].arena_bytes_max : bytes;
+    }
+    if (s == AIGC_OK && bytes > 0) {
+        s = aigc_reserve(c, bytes);
+        if (s != AIGC_OK) {
+            aigc_fail(err, s, "no memory for an arena of %lld bytes", (long long)bytes);
+        }
+    }
+    if (s != AIGC_OK) {
+        aigc_context_destroy(c);
+        return s;
+    }
+    *out = c;
+    return AIGC_OK;
+}
+
+void aigc_context_destroy(aigc_context *c)
+{
+    if (!c) {
+        return;
+    }
+    aigc_pool_destroy(c->pool);
+    for (uint32_t i = 0; c->states && i < c->m->n_states; i++) {
+        free(c->states[i]);
+    }
+    free(c->states);
+    free(c->arena);
+    free(c);
+}
+
+const aigc_abi_model *aigc_context_model(const aigc_context *c)
+{
+    return c->m;
+}
+
+void aigc_context_reset(aigc_context *c)
+{
+    for (uint32_t i = 0; i < c->m->n_states; i++) {
+        memset(c->states[i], 0, c->m->states[i].size_bytes);
+    }
+}
+
+void aigc_context_set_seed(aigc_context *c, uint64_t seed)
+{
+    c->seed = seed;
+}
+
+void *aigc_context_state(aigc_context *c, uint32_t state)
+{
+    return state < c->m->n_states ? c->states[state] : NULL;
+}
+
+const char *aigc_error_message(const aigc_context *c)
+{
+    return c->error.text;
+}
+
+void aigc_context_profile(aigc_context *c, void (*hook)(void *data, uint32_t kernel), void *data)
+{
+    c->hook = hook;
+    c->hook_data = data;
+}
+
+int32_t aigc_entry_find(const aigc_abi_model *m, const char *name)
+{
+    for (uint32_t i = 0; i < m->n_entries; i++) {
+        if (strcmp(m->entries[i].name, name) == 0) {
+            return (int32_t)i;
+        }
+    }
+    return -1;
+}
+
+aigc_status aigc_reserve(aigc_context *c, int64_t bytes)
+{
+    if (bytes <= c->arena_bytes) {
+        return AIGC_OK;
+    }
+    void *bigger = bytes < (int64_t)1 << 46 ? aligned(bytes) : NULL;
+    if (!bigger) {
+        return aigc_fail(&c->error, AIGC_ERR_MEMORY, "no memory for an arena of %lld bytes", (long long)bytes);
+    }
+    free(c->arena);
+    c->arena = bigger;
+    c->arena_bytes = bytes;
+    return AIGC_OK;
+}
+
+/* Calls -------------------------------------------------------------------------------------------- */
+
+static aigc_status check_args(aigc_context *c, const aigc_abi_entry *e, const aigc_tensor *args, uint32_t n_args, int64_t *sizes)
+{
+    if (n_args != e->n_args || n_args > MOST_TENSORS) {
+        return aigc_fail(&c->error, AIGC_ERR_ARGUMENT, "%s takes %u tensors, %u are given", e->name, e->n_args, n_args);
+    }
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < n_args; i++) {
+        const aigc_abi_tensor *t = &e->args[i];
+        if (args[i].dtype != t->dtype || args[i].rank != t->rank) {
+            return aigc_fail(&c->error, AIGC_ERR_SHAPE, "argument %s of %s is %s, found %s with %u axes", t->name, e->name, t->type, aigc_dtype_name(args[i].dtype), args[i].rank);
+        }
+        for (uint32_t k = 0; k < t->rank; k++) {
+            if (n == MOST_DIMS) {
+                return aigc_fail(&c->error, AIGC_ERR_UNSUPPORTED, "%s has too many axes", e->name);
+            }
+            sizes[n++] = args[i].dims[k];
+        }
+    }
+    return AIGC_OK;
+}
+
+/* "pos + T <= 512 (llama.aigc:14): pos = 510, T = 8" */
+static aigc_status failed_check(aigc_context *c, const aigc_abi_entry *e, uint32_t number, const int64_t *dims)
+{
+    char values[256] = "";
+    size_t used = 0;
+    for (uint32_t i = 0; i < e->n_dims && used < sizeof values - 1; i++) {
+        int n = snprintf(values + used, sizeof values - used, "%s%s = %lld", i ? ", " : ": ", e->dim_names[i], (long long)dims[i]);
+        used += n > 0 ? (size_t)n : 0;
+    }
+    const char *what = number >= 1 && number <= e->n_checks ? e->checks[number - 1] : "a size";
+    return aigc_fail(&c->error, AIGC_ERR_BOUND, "%s: this must hold: %s%s", e->name, what, values);
+}
+
+typedef struct bound_call {
+    int64_t dims[MOST_DIMS];
+    int64_t sizes[MOST_DIMS];
+} bound_call;
+
+static aigc_status bind(aigc_context *c, uint32_t entry, const int64_t *dims, const aigc_tensor *args, uint32_t n_args, aigc_tensor *results, uint32_t n_results, bound_call *b)
+{
+    if (entry >= c->m->n_entries) {
+        return aigc_fail(&c->error, AIGC_ERR_ARGUMENT, "model %s has no entry %u", c->m->name, entry);
+    }
+    const aigc_abi_entry *e = &c->m->entries[entry];
+    if (n_results != e->n_results || n_results > MOST_TENSORS || e->n_dims > MOST_DIMS) {
+        return aigc_fail(&c->error, AIGC_ERR_ARGUMENT, "%s has %u results, room for %u is given", e->name, e->n_results, n_results);
+    }
+    aigc_status s = check_args(c, e, args, n_args, b->sizes);
+    if (s != AIGC_OK) {
+        return s;
+    }
+    for (uint32_t i = 0; i < e->n_dim_args; i++) {
+        b->dims[i] = dims[i];
+    }
+    uint32_t failed = e->bind(b->sizes, b->dims);
+    if (failed) {
+        return failed_check(c, e, failed, b->dims);
+    }
+    e->sizes(b->dims, b->sizes);
+    uint32_t at = 1;
+    for (uint32_t i = 0; i < n_results; i++) {
+        results[i].dtype = e->results[i].dtype;
+        results[i].rank = e->results[i].rank;
+        for (uint32_t k = 0; k < results[i].rank; k++) {
+            results[i].dims[k] = b->sizes[at++];
+        }
+    }
+    return AIGC_OK;
+}
+
+aigc_status aigc_call_sizes(aigc_context *c, uint32_t entry, const int64_t *dims, const aigc_tensor *args, uint32_t n_args, aigc_tensor *results, uint32_t n_results, int64_t *arena_bytes)
+{
+    bound_call b;
+    aigc_status s = bind(c, entry, dims, args, n_args, results, n_results, &b);
+    if (s == AIGC_OK && arena_bytes) {
+        *arena_bytes = b.sizes[0];
+    }
+    return s;
+}
+
+typedef struct running {
+    const aigc_abi_entry *e;
+    const aigc_abi_call *call;
+} running;
+
+static void run_thread(void *data, uint32_t thread)
+{
+    const running *r = data;
+    r->e->run(r->call, thread);
+}
+
+aigc_status aigc_call(aigc_context *c, uint32_t entry, const int64_t *dims, const aigc_tensor *args, uint32_t n_args, aigc_tensor *results, uint32_t n_results)
+{
+    bound_call b;
+    aigc_status s = bind(c, entry, dims, args, n_args, results, n_results, &b);
+    if (s != AIGC_OK) {
+        return s;
+    }
+    const aigc_abi_entry *e = &c->m->entries[entry];
+    if (b.sizes[0] > c->arena_bytes) {
+        return aigc_fail(&c->error, AIGC_ERR_MEMORY, "%s needs an arena of %lld bytes, there are %lld: call aigc_reserve", e->name, (long long)b.sizes[0], (long long)c->arena_bytes);
+    }
+    const void *in[MOST_TENSORS];
+    void *out[MOST_TENSORS];
+    for (uint32_t i = 0; i < n_args; i++) {
+        in[i] = args[i].data;
+    }
+    for (uint32_t i = 0; i < n_results; i++) {
+        out[i] = results[i].data;
+    }
+    aigc_abi_call call = {.dims = b.dims,
+                          .args = in,
+                          .results = out,
+                          .params = c->w ? c->w->slots : NULL,
+                          .states = c->states,
+                          .arena = c->arena,
+                          .externs = c->externs,
+                          .seed = c->seed,
+                          .n_threads = c->n_threads,
+                          .barrier = c->pool ? aigc_pool_barrier : NULL,
+                          .barrier_data = c->pool,
+                          .profile = c->hook,
+                          .profile_data = c->hook_data};
+    running r = {e, &call};
+    if (c->pool) {
+        aigc_pool_run(c->pool, run_thread, &r);
+    } else {
+        run_thread(&r, 0);
+    }
+    return AIGC_OK;
+}
