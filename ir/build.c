@@ -15,7 +15,7 @@ const ir_node *ir_build(ir_builder *b, ir_op op, uint32_t n_in, const ir_node *c
                         uint32_t n_attrs, const ir_attr *attrs, uint32_t n_bodies,
                         ir_graph *const *bodies)
 {
-    const ir_type *few[8];
+    const ir_type *few[8] = {NULL};
     const ir_type **types =
         n_in <= 8 ? few : arena_array(ir_graph_arena(b->graph), const ir_type *, n_in);
     for (uint32_t i = 0; i < n_in; i++) {

@@ -2,6 +2,7 @@
 #include "ir/infer.h"
 #include "ir/graph_impl.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -55,6 +56,27 @@ const char *infer_word(infer *f, ir_attr_key key, const char *const *words)
     return NULL;
 }
 
+/* "t.0 + 1" becomes "t + 1": the number only tells loops apart. */
+static void hide_loop_numbers(char *text)
+{
+    char *to = text;
+    for (const char *p = text; *p;) {
+        const char *word = p;
+        while (isalnum((unsigned char)*p) || *p == '_') {
+            *to++ = *p++;
+        }
+        bool name = p != word && !isdigit((unsigned char)*word);
+        if (name && *p == '.' && isdigit((unsigned char)p[1])) {
+            do {
+                p++;
+            } while (isdigit((unsigned char)*p));
+        } else if (*p) {
+            *to++ = *p++;
+        }
+    }
+    *to = 0;
+}
+
 static void set_error(infer *f, int o0, int a0, int o1, int a1, const char *format, va_list args)
 {
     f->error->operand[0] = o0;
@@ -66,6 +88,7 @@ static void set_error(infer *f, int o0, int a0, int o1, int a1, const char *form
         snprintf(f->error->text + n, sizeof f->error->text - (size_t)n,
                  " (cannot be proved for all sizes)");
     }
+    hide_loop_numbers(f->error->text);
 }
 
 bool infer_fail(infer *f, const char *format, ...)

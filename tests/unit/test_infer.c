@@ -495,7 +495,7 @@ static void test_attention(void **state)
 static const ir_node *loop(const char *lo, const char *hi, int64_t step, const char *x,
                            int64_t times, int64_t plus, const char *carried)
 {
-    const ir_sym *t = ir_sym_loop(c, "t", D(lo), D(hi), step);
+    const ir_sym *t = ir_sym_loop(c, "t.7", D(lo), D(hi), step);
     ir_builder inner = {.ctx = c, .graph = ir_graph_create(c, "body"), .conditions = b.graph};
     const ir_node *given = in(x), *start = in("f32[2]");
     const ir_node *carry = ir_graph_add_input(inner.graph, "h", ir_node_type(start), (ir_loc){0});
@@ -537,7 +537,8 @@ static void test_loops(void **state)
     gives(ir_get(&b, loop("3", "3", 1, "f32[4]", 1, 0, "2"), 1), "f32[0, 1]");
     gives(ir_get(&b, loop("0", "1", 1, "f32[1]", 1, 0, "2"), 1), "f32[1, 1]");
     assert_int_equal(ir_graph_n_conditions(b.graph), 0); /* all of this is known */
-    gives(loop("0", "T", 1, "f32[T]", 1, 1, "2"), "out of range for axis 0 of size T");
+    gives(loop("0", "T", 1, "f32[T]", 1, 1, "2"),
+          "slice t + 1:t + 2 is out of range for axis 0 of size T");
     gives(loop("0", "T", 1, "f32[T]", 2, 0, "2"), "f32[2]");
     assumed(0, "T <= 1"); /* what holds in every turn is checked once, without the index */
     gives(loop("0", "T", 1, "f32[H]", 1, 0, "2"), "f32[2]");
