@@ -483,84 +483,74 @@ static verdict weigh(fuser *f, const ir_node *n, const group_list *l)
 typedef struct search {
     fuser *f;
     bool *seen;
-    const group_list *targets;
-    const ir_node *value; /* whose other users are targets as well */
+    const ir_node *value; /* would become a result of ... */
+    const group *k;       /* ... this kernel */
 } search;
 
-static bool reaches(search *s, const ir_node *n);
+static bool needs_it(search *s, const ir_node *n);
 
-static bool group_reaches(search *s, const group *k)
+static bool operand_needs_it(search *s, const ir_node *n)
 {
-    for (uint32_t i = 0; i < s->targets->n; i++) {
-        if (s->targets->at[i] == k) {
+    for (uint32_t j = 0; j < n->n_in; j++) {
+        if (needs_it(s, n->in[j])) {
             return true;
-        }
-    }
-    for (uint32_t i = 0; i < k->roots.len; i++) {
-        const ir_node *r = k->roots.at[i].node;
-        s->seen[r->id] = true;
-        for (uint32_t j = 0; j < r->n_in; j++) {
-            if (reaches(s, r->in[j])) {
-                return true;
-            }
         }
     }
     return false;
 }
 
-/* Does computing n need a target first? */
-static bool reaches(search *s, const ir_node *n)
+/* Does making n, from memory, need what the kernel makes? */
+static bool needs_it(search *s, const ir_node *n)
 {
-    if (s->seen[n->id] || n == s->value) {
+    const group *q = s->f->root_of[n->id];
+    if (n == s->value || (q && q == s->k)) {
+        return true;
+    }
+    if (s->seen[n->id]) {
         return false;
     }
     s->seen[n->id] = true;
-    const group *k = s->f->root_of[n->id];
-    if (k) {
-        return group_reaches(s, k);
+    for (uint32_t i = 0; q && i < q->roots.len; i++) {
+        const ir_node *r = q->roots.at[i].node;
+        bool met = s->seen[r->id] && r != n;
+        s->seen[r->id] = true;
+        if (!met && operand_needs_it(s, r)) {
+            return true;
+        }
     }
+    return !q && operand_needs_it(s, n);
+}
+
+/* Does what the kernel reads from memory need what it makes? `inside` marks what has been looked
+ * into. */
+static bool reads_need_it(search *s, const ir_node *n, bool *inside)
+{
     for (uint32_t j = 0; j < n->n_in; j++) {
-        bool direct = n->in[j] == s->value && !s->f->p->inlined[n->id] &&
-                      (n->op == IR_OP_loop || n->op == IR_OP_extern || n->op == IR_OP_kernel);
-        if (direct || reaches(s, n->in[j])) {
+        const ir_node *x = n->in[j];
+        bool within = x == s->value || s->f->root_of[x->id] == s->k || s->f->p->inlined[x->id];
+        if (inside[x->id]) {
+            continue;
+        }
+        inside[x->id] = true;
+        if (within ? x != s->value && reads_need_it(s, x, inside) : needs_it(s, x)) {
             return true;
         }
     }
     return false;
 }
 
-static bool any_operand_reaches(fuser *f, const ir_node *value, const group_list *targets,
-                                const ir_node *const *nodes, uint32_t n)
+/* Would the kernel k, also making n, wait for something that waits for n or for k? */
+static bool would_cycle(fuser *f, group *k, const ir_node *n)
 {
-    search s = {f, arena_array(f->a, bool, ir_graph_size(f->g)), targets, value};
-    for (uint32_t i = 0; i < n; i++) {
-        for (uint32_t j = 0; j < nodes[i]->n_in; j++) {
-            if (reaches(&s, nodes[i]->in[j])) {
-                return true;
-            }
-        }
-    }
-    return false;
-}
-
-/* Would the kernel k, also making n, wait for something that waits for n or for k? all: readers of
- * n. */
-static bool would_cycle(fuser *f, group *k, const ir_node *n, const group_list *all)
-{
-    group_list others = {0}, with_k = {0};
-    for (uint32_t i = 0; i < all->n; i++) {
-        if (all->at[i] != k) {
-            add_group(&others, all->at[i]);
-            add_group(&with_k, all->at[i]);
-        }
-    }
-    add_group(&with_k, k);
-    const ir_node *roots[MOST_ROOTS];
+    uint32_t size = ir_graph_size(f->g);
+    search s = {f, arena_array(f->a, bool, size), n, k};
+    bool *inside = arena_array(f->a, bool, size);
     for (uint32_t i = 0; i < k->roots.len; i++) {
-        roots[i] = k->roots.at[i].node;
+        if (reads_need_it(&s, k->roots.at[i].node, inside)) {
+            return true;
+        }
     }
-    return others.n + 1 != with_k.n || any_operand_reaches(f, n, &others, roots, k->roots.len) ||
-           any_operand_reaches(f, n, &with_k, &n, 1);
+    return operand_needs_it(&s, n);
 }
 
 /* Is the value read in the kernel at exactly the points of its domain? */
@@ -599,7 +589,7 @@ static bool join_as_result(fuser *f, const ir_node *n, const group_list *l)
     for (uint32_t i = 0; i < l->n; i++) {
         group *k = l->at[i];
         if (k->roots.len >= MOST_ROOTS || !same_points(f, k, n) || reads_updated(f, k, n) ||
-            would_cycle(f, k, n, l)) {
+            would_cycle(f, k, n)) {
             continue;
         }
         if (access_is_reduction(n)) {
@@ -636,7 +626,7 @@ static bool join_sibling(fuser *f, const ir_node *n, const group_list *l)
                           ir_type_same_shape(ir_node_type(n->in[x]), t);
             }
         }
-        if (shared && !would_cycle(f, k, n, l)) {
+        if (shared && !would_cycle(f, k, n)) {
             form_add_root(f->p, k->form, n);
             add_root(f, k, n, k->index);
             return true;
