@@ -1,0 +1,73 @@
+#include "runtime/convert.h"
+
+static float element(uint8_t t, const unsigned char *p)
+{
+    union {
+        double f64;
+        float f32;
+        int64_t i64;
+        int32_t i32;
+        int16_t i16;
+        uint16_t u16;
+    } v;
+    memcpy(&v, p, aigc_dtype_bytes(t));
+    switch (t) {
+    case AIGC_F64:
+        return (float)v.f64;
+    case AIGC_F32:
+        return v.f32;
+    case AIGC_F16:
+        return aigc_f16_to_float(v.u16);
+    case AIGC_BF16:
+        return aigc_bf16_to_float(v.u16);
+    case AIGC_I64:
+        return (float)v.i64;
+    case AIGC_I32:
+        return (float)v.i32;
+    case AIGC_I16:
+        return (float)v.i16;
+    case AIGC_I8:
+        return (float)(int8_t)*p;
+    default:
+        return (float)*p;
+    }
+}
+
+/* ggml-common.h, block_q8_0 and block_q4_0 */
+static void decode_block(uint8_t t, const unsigned char *b, float *out)
+{
+    uint16_t h;
+    memcpy(&h, b, 2);
+    float scale = aigc_f16_to_float(h);
+    for (int i = 0; i < 32; i++) {
+        int q = t == AIGC_Q8_0 ? (int8_t)b[2 + i] : ((b[2 + i % 16] >> (i < 16 ? 0 : 4)) & 15) - 8;
+        out[i] = scale * (float)q;
+    }
+}
+
+void aigc_convert_to_float(uint8_t storage, const void *data, int64_t first, int64_t n, float *out)
+{
+    int64_t block = aigc_dtype_block(storage), bytes = (int64_t)aigc_dtype_bytes(storage);
+    const unsigned char *p = (const unsigned char *)data + first / block * bytes;
+    for (int64_t i = 0; i < n; i += block, p += bytes) {
+        if (block > 1) {
+            decode_block(storage, p, out + i);
+        } else {
+            out[i] = element(storage, p);
+        }
+    }
+}
+
+void aigc_convert_from_float(uint8_t storage, void *data, int64_t first, int64_t n, const float *in)
+{
+    unsigned char *p = (unsigned char *)data + first * (int64_t)aigc_dtype_bytes(storage);
+    for (int64_t i = 0; i < n; i++, p += aigc_dtype_bytes(storage)) {
+        double d = (double)in[i];
+        uint16_t h = storage == AIGC_F16 ? aigc_float_to_f16(in[i]) : aigc_float_to_bf16(in[i]);
+        int64_t v = (int64_t)in[i];
+        const void *from = storage == AIGC_F64 ? (const void *)&d : storage == AIGC_F32 ? (const void *)&in[i]
+                           : storage == AIGC_F16 || storage == AIGC_BF16                ? (const void *)&h
+                                                                                        : (const void *)&v;
+        memcpy(p, from, aigc_dtype_bytes(storage));
+    }
+}
