@@ -374,14 +374,14 @@ static void test_verifier(void **state)
     result(f, "a", add(f, linear(f, w, "w5", 512, 512), h));
     ir_graph *g = run(f, f->b.graph, PASS_plan_memory, 1);
     const ir_dim *zero = K(f, 0), *far = K(f, 1 << 20);
-    const ir_attr *at = ir_node_attr(find(g, IR_OP_kernel, 0), IR_ATTR_at);
+    const ir_attr *at = ir_node_attr(find(g, IR_OP_kernel, 1), IR_ATTR_at);
     const ir_attr wrong[] = {
-        ir_attr_ds(IR_ATTR_at, 1, at->dims), /* over a value that is still needed */
+        ir_attr_ds(IR_ATTR_at, 1, at->dims), /* over its own operand, read elsewhere */
         ir_attr_ds(IR_ATTR_at, 1, &far),     /* beyond the end */
         ir_attr_ds(IR_ATTR_bytes, 1, &zero), /* another size */
     };
     for (int i = 0; i < 3; i++) {
-        ir_graph *bad = spoil(g, 1, wrong[i]);
+        ir_graph *bad = spoil(g, 2, wrong[i]);
         assert_false(plan_verify(&f->m, bad, f->d));
         assert_true(diag_error_count(f->d) > 0);
         diag_clear(f->d);
