@@ -91,12 +91,39 @@ static void print_head(FILE *out, const ast *t)
     }
 }
 
+/* a + b + c prints as (+ a b c): the operands on the left that the same operator joins. */
+static const ast *chain_of(const ast *t)
+{
+    const ast *left = t->kind == AST_BINARY && t->n ? t->kids[0] : NULL;
+    return left && left->kind == AST_BINARY && left->text == t->text ? left : NULL;
+}
+
+static void print_flat(FILE *out, const ast *t);
+
+static void print_chain(FILE *out, const ast *t)
+{
+    const ast *left = chain_of(t);
+    if (left) {
+        print_chain(out, left);
+    } else {
+        fputc(' ', out);
+        print_flat(out, t->kids[0]);
+    }
+    fputc(' ', out);
+    print_flat(out, t->kids[1]);
+}
+
 static void print_flat(FILE *out, const ast *t)
 {
     if (print_leaf(out, t)) {
         return;
     }
     print_head(out, t);
+    if (chain_of(t)) {
+        print_chain(out, t);
+        fputc(')', out);
+        return;
+    }
     for (uint32_t i = 0; i < t->n; i++) {
         fputc(' ', out);
         print_flat(out, t->kids[i]);
@@ -130,6 +157,19 @@ static bool fits(const ast *t, uint32_t room)
     return columns(t, room) <= room;
 }
 
+static void print_tree(FILE *out, const ast *t, uint32_t indent);
+
+static void print_chain_tree(FILE *out, const ast *t, uint32_t indent)
+{
+    const ast *left = chain_of(t);
+    if (left) {
+        print_chain_tree(out, left, indent);
+    } else {
+        print_tree(out, t->kids[0], indent);
+    }
+    print_tree(out, t->kids[1], indent);
+}
+
 static void print_tree(FILE *out, const ast *t, uint32_t indent)
 {
     fprintf(out, "%*s", (int)indent, "");
@@ -140,6 +180,12 @@ static void print_tree(FILE *out, const ast *t, uint32_t indent)
         return;
     }
     print_head(out, t);
+    if (chain_of(t)) {
+        fputc('\n', out);
+        print_chain_tree(out, t, indent + 2);
+        fprintf(out, "%*s)\n", (int)indent, "");
+        return;
+    }
     uint32_t i = 0;
     for (; i < t->n && !stands_alone(t->kids[i]) && fits(t->kids[i], WIDTH / 3) && t->kind != AST_BLOCK &&
            t->kind != AST_FILE;

@@ -1,8 +1,8 @@
 /* What the parts of the parser share while one file is parsed:
  *
  *     lexer.l         words, numbers, strings, signs        one raw token at a time, line breaks among them
- *     tokens.c        what ends a statement, which words are keywords where they stand, brackets that are
- *                     not closed, and where to go on after a mistake
+ *     tokens.c        what ends a statement, which words are keywords where they stand
+ *     recover.c       brackets that are not closed, and where to go on after a mistake
  *     parser.y        the grammar
  *     syntax_error.c  the words for what the grammar does not allow
  *     parse.c         nodes, and ast_parse itself */
@@ -95,8 +95,9 @@ void parse_lexical_error(parse *p, span where, const char *help, const char *for
 /* After so many mistakes the rest of a file is not read: finding a way past each takes time. */
 enum { PARSE_MOST_MISTAKES = 200 };
 
-/* Goes on after a mistake: the next token is the END of the statement, or the '{' of its block. */
-void parse_resume(parse *p);
+/* Goes on after a mistake: the next token is the END of the statement, or the '{' of its block.
+ * False: the file ends here. */
+bool parse_resume(parse *p);
 /* Line, from 1, of an offset. */
 uint32_t parse_line(const parse *p, uint32_t at);
 

@@ -72,7 +72,13 @@ static void check_used(parse *p, const ast *t);
 file: items { p->result = parse_node_list(p, AST_FILE, (span){p->file->id, 0, p->file->size}, NULL, NULL, $1); }
 
 /* Going on after a mistake. The token that did not fit has been dealt with by parse_resume. */
-oops: error { yyclearin; yyerrok; parse_resume(p); }
+oops: error {
+    yyclearin;
+    yyerrok;
+    if (!parse_resume(p)) {
+        YYABORT;
+    }
+}
 
 /* Items of a file ------------------------------------------------------------------------------ */
 
@@ -268,6 +274,7 @@ unary: power
 power: postfix | postfix POWER unary { $$ = BIN("**", $1, $3, @$); }
 postfix: primary
   | postfix '(' args ')' { $$ = parse_node_list(p, AST_CALL, @$, NULL, $1, $3); }
+  | postfix '[' ']' { $$ = NODE1(INDEX, @$, NULL, $1); }
   | postfix '[' index_items ']' { $$ = parse_node_list(p, AST_INDEX, @$, NULL, $1, $3); }
   | postfix '.' NAME { $$ = named(NODE1(FIELD, @$, $3, $1), $3, @3); }
 primary: NAME { $$ = NODE0(NAME, @1, $1); }

@@ -106,7 +106,7 @@ static bool goes_without_saying(const char *name, bool after_value, bool value)
 /* "',' or ')'": what could stand here, or NULL where that would be a long list. */
 static const char *wanted_text(parse *p, const expectation *e, const bracket *open)
 {
-    enum { MOST = 4 };
+    enum { MOST = 6 };
     const char *items[MOST + 2];
     uint32_t n = 0;
     bool after_value = wants(e, "'*'") || wants(e, "'.'"), value = wants(e, "a number");
