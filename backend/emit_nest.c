@@ -317,6 +317,9 @@ static void run_points(nest_emitter *q, uint32_t rows, uint32_t cols)
     e->lane_axis = outer ? q->n->outer[n - 1] : NULL;
     run_steps(q);
     e->lane_axis = NULL;
+    for (uint32_t i = 0; i < 2 && i < n; i++) { /* points have moved them */
+        e->v_axes[q->n->outer[n - 1 - i]->id] = i ? v_row : v_col;
+    }
 }
 
 static void run_axis(nest_emitter *q, uint32_t axis, uint32_t rows, uint32_t cols);

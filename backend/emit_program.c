@@ -170,6 +170,15 @@ static LLVMValueRef emit_bind(programmer *q)
     return f;
 }
 
+static void store_sizes(programmer *q, const ir_type *t, LLVMValueRef v_out, int64_t *at)
+{
+    emit *e = q->e;
+    for (uint32_t k = 0; k < t->rank; k++) {
+        LLVMValueRef v_at = emit_i64(e, (*at)++);
+        LLVMBuildStore(e->b, dim_value(q, t->dims[k]), LLVMBuildGEP2(e->b, e->i64, v_out, &v_at, 1, ""));
+    }
+}
+
 static LLVMValueRef emit_sizes(programmer *q)
 {
     emit *e = q->e;
@@ -182,10 +191,12 @@ static LLVMValueRef emit_sizes(programmer *q)
     int64_t at = 1;
     for (uint32_t i = 0; i < ir_graph_n_outputs(q->g); i++) {
         const ir_output *o = ir_graph_output(q->g, i);
-        for (uint32_t k = 0; o->kind == IR_OUTPUT_RESULT && k < ir_node_type(o->node)->rank; k++) {
-            LLVMValueRef v_at = emit_i64(e, at++);
-            LLVMBuildStore(e->b, dim_value(q, ir_node_type(o->node)->dims[k]), LLVMBuildGEP2(e->b, e->i64, v_out, &v_at, 1, ""));
+        if (o->kind == IR_OUTPUT_RESULT) {
+            store_sizes(q, ir_node_type(o->node), v_out, &at);
         }
+    }
+    for (uint32_t i = 0; i < ir_graph_n_inputs(q->g); i++) {
+        store_sizes(q, ir_node_type(ir_graph_input(q->g, i)), v_out, &at);
     }
     LLVMBuildRetVoid(e->b);
     return f;

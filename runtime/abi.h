@@ -137,7 +137,8 @@ typedef struct aigc_abi_entry {
      * first n_dim_args are given, the others are written. Returns 0, or 1 + the number of the
      * check that failed. Never fails in any other way, whatever the numbers. */
     uint32_t (*bind)(const int64_t *arg_dims, int64_t *dims);
-    /* out[0] = bytes of arena needed; then the sizes of all results' axes, one after the other. */
+    /* out[0] = bytes of arena needed; then the sizes of all results' axes, one after the
+     * other; then those of all arguments' axes. The dims must be within their bounds. */
     void (*sizes)(const int64_t *dims, int64_t *out);
     /* Run by n_threads threads together, each with its own number. */
     void (*run)(const aigc_abi_call *call, uint32_t thread);

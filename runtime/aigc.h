@@ -85,6 +85,10 @@ AIGC_MUST_CHECK aigc_status aigc_reserve(aigc_context *c, int64_t arena_bytes);
 AIGC_MUST_CHECK aigc_status aigc_call(aigc_context *c, uint32_t entry, const int64_t *dims, const aigc_tensor *args, uint32_t n_args,
                                       aigc_tensor *results, uint32_t n_results);
 
+/* The same for the functions of a model's header: all dims of the entry are given, by the caller, who
+ * vouches that args and results have the sizes they imply. The entry's conditions are checked. Grows the arena where it must. */
+AIGC_MUST_CHECK aigc_status aigc_call_bound(aigc_context *c, uint32_t entry, const int64_t *dims, const void *const *args, void *const *results);
+
 /* Time of every kernel of a call (models compiled with profiling): hook is called before kernel `kernel`
  * of the entry, and with UINT32_MAX after the last, by the calling thread. NULL switches it off. */
 void aigc_context_profile(aigc_context *c, void (*hook)(void *data, uint32_t kernel), void *data);

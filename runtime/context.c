@@ -281,6 +281,31 @@ static void run_thread(void *data, uint32_t thread)
     r->e->run(r->call, thread);
 }
 
+/* Runs an entry whose dims are checked. */
+static aigc_status run_entry(aigc_context *c, const aigc_abi_entry *e, const int64_t *dims, const void *const *args, void *const *results)
+{
+    aigc_abi_call call = {.dims = dims,
+                          .args = args,
+                          .results = results,
+                          .params = c->w ? c->w->slots : NULL,
+                          .states = c->states,
+                          .arena = c->arena,
+                          .externs = c->externs,
+                          .seed = c->seed,
+                          .n_threads = c->n_threads,
+                          .barrier = c->pool ? aigc_pool_barrier : NULL,
+                          .barrier_data = c->pool,
+                          .profile = c->hook,
+                          .profile_data = c->hook_data};
+    running r = {e, &call};
+    if (c->pool) {
+        aigc_pool_run(c->pool, run_thread, &r);
+    } else {
+        run_thread(&r, 0);
+    }
+    return AIGC_OK;
+}
+
 aigc_status aigc_call(aigc_context *c, uint32_t entry, const int64_t *dims, const aigc_tensor *args, uint32_t n_args, aigc_tensor *results, uint32_t n_results)
 {
     bound_call b;
@@ -300,24 +325,36 @@ aigc_status aigc_call(aigc_context *c, uint32_t entry, const int64_t *dims, cons
     for (uint32_t i = 0; i < n_results; i++) {
         out[i] = results[i].data;
     }
-    aigc_abi_call call = {.dims = b.dims,
-                          .args = in,
-                          .results = out,
-                          .params = c->w ? c->w->slots : NULL,
-                          .states = c->states,
-                          .arena = c->arena,
-                          .externs = c->externs,
-                          .seed = c->seed,
-                          .n_threads = c->n_threads,
-                          .barrier = c->pool ? aigc_pool_barrier : NULL,
-                          .barrier_data = c->pool,
-                          .profile = c->hook,
-                          .profile_data = c->hook_data};
-    running r = {e, &call};
-    if (c->pool) {
-        aigc_pool_run(c->pool, run_thread, &r);
-    } else {
-        run_thread(&r, 0);
+    return run_entry(c, e, b.dims, in, out);
+}
+
+aigc_status aigc_call_bound(aigc_context *c, uint32_t entry, const int64_t *dims, const void *const *args, void *const *results)
+{
+    if (entry >= c->m->n_entries) {
+        return aigc_fail(&c->error, AIGC_ERR_ARGUMENT, "model %s has no entry %u", c->m->name, entry);
     }
-    return AIGC_OK;
+    const aigc_abi_entry *e = &c->m->entries[entry];
+    bound_call b;
+    uint32_t axes = 0;
+    for (uint32_t i = 0; i < e->n_results; i++) {
+        axes += e->results[i].rank;
+    }
+    for (uint32_t i = 0; i < e->n_dims && i < MOST_DIMS; i++) {
+        b.dims[i] = dims[i];
+        if (dims[i] < e->dim_lo[i] || dims[i] > e->dim_hi[i] || dims[i] > (int64_t)1 << 40) {
+            return failed_check(c, e, 2 * i + 1 + (dims[i] > e->dim_lo[i]), dims);
+        }
+    }
+    e->sizes(b.dims, b.sizes);
+    uint32_t failed = e->bind(b.sizes + 1 + axes, b.dims);
+    if (failed) {
+        return failed_check(c, e, failed, b.dims);
+    }
+    if (b.sizes[0] > c->arena_bytes) {
+        aigc_status s = aigc_reserve(c, b.sizes[0]);
+        if (s != AIGC_OK) {
+            return s;
+        }
+    }
+    return run_entry(c, e, b.dims, args, results);
 }

@@ -1,4 +1,5 @@
 /* What this machine has. */
+#define _GNU_SOURCE
 #include "runtime/aigc.h"
 
 #include <sched.h>

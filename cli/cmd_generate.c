@@ -1,0 +1,6 @@
+#include "cli/session.h"
+int cmd_generate(const args *a)
+{
+    (void)a;
+    return 0;
+}

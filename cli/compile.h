@@ -1,0 +1,50 @@
+/* From a file of source to object code, stage by stage: what libaigc and the commands share. */
+#ifndef AIGC_CLI_COMPILE_H
+#define AIGC_CLI_COMPILE_H
+
+#include "backend/module.h"
+#include "frontend/frontend.h"
+#include "passes/pass.h"
+#include "runtime/io/weights_file.h"
+
+typedef struct compile_options {
+    const char *const *defines; /* "name=value" */
+    uint32_t n_defines;
+    const weights_file *weights; /* gives hyper-parameters and storages; or NULL */
+    const char *model;           /* which model of the file; NULL: the last */
+    const char *target, *cpu;    /* NULL: this machine */
+    const char *symbol;          /* NULL: the model's name; the object exports SYMBOL_model */
+    int level;                   /* -O */
+    bool profile, no_cache, verify;
+    FILE *explain;               /* NULL, or where passes say what they did */
+    void (*after)(void *data, pass_id id, const ir_entry *e);
+    void *data;
+} compile_options;
+
+typedef struct compiler {
+    arena *a;
+    diag *d;
+    ir_ctx *ctx;
+    ir_module *m;         /* NULL until compile_source succeeds */
+    const k_module *k;    /* NULL until compile_lower */
+    target *t;            /* NULL until compile_lower */
+    const char *symbol;
+    bool from_cache;      /* the object came from the disk */
+} compiler;
+
+compiler *compile_create(void);
+void compile_destroy(compiler *c);
+/* Each is false where c->d has errors. Stages go in this order; compile_lower runs the passes too. */
+bool compile_source(compiler *c, const char *path, const compile_options *o);
+bool compile_passes(compiler *c, const compile_options *o);
+bool compile_lower(compiler *c, const compile_options *o);
+/* Object code, from the cache where it is there; in c's arena. */
+const void *compile_object(compiler *c, const compile_options *o, size_t *size);
+/* "asm" or "llvm" text; in c's arena. */
+const char *compile_text(compiler *c, const compile_options *o, const char *kind);
+
+/* weights_meta.c: hyper-parameters and storages from the file of weights. */
+bool weights_meta_for_frontend(void *weights, const char *key, frontend_meta *out);
+void weights_set_storages(ir_module *m, const weights_file *f);
+
+#endif

@@ -1,0 +1,82 @@
+/* What a file of weights says about a model: hyper-parameters, and how each parameter is kept. */
+#include "cli/compile.h"
+#include "runtime/io/weights_load.h"
+
+#include <string.h>
+
+/* Keys that files leave out where they follow from the rest. */
+static bool derived(const weights_file *f, const char *key, frontend_meta *out)
+{
+    if (strcmp(key, "aigc.tied") == 0) { /* no output matrix: the embedding serves */
+        bool output = weights_file_find(f, "output.weight") || weights_file_find(f, "lm_head.weight");
+        *out = (frontend_meta){.kind = FRONTEND_META_BOOL, .i = !output};
+        return true;
+    }
+    size_t n = strlen(key);
+    if (n > 11 && strcmp(key + n - 11, ".vocab_size") == 0 && f->gguf) {
+        const gguf_value *v = gguf_find(f->gguf, "tokenizer.ggml.tokens");
+        if (v && v->array) {
+            *out = (frontend_meta){.kind = FRONTEND_META_INT, .i = (int64_t)v->count};
+            return true;
+        }
+    }
+    return false;
+}
+
+bool weights_meta_for_frontend(void *weights, const char *key, frontend_meta *out)
+{
+    const weights_file *f = weights;
+    weights_meta m;
+    if (!weights_file_meta(f, key, &m)) {
+        return derived(f, key, out);
+    }
+    *out = (frontend_meta){.kind = m.kind == WEIGHTS_META_INT     ? FRONTEND_META_INT
+                                   : m.kind == WEIGHTS_META_FLOAT ? FRONTEND_META_FLOAT
+                                   : m.kind == WEIGHTS_META_BOOL  ? FRONTEND_META_BOOL
+                                                                  : FRONTEND_META_STR,
+                           .i = m.i,
+                           .f = m.f,
+                           .s = m.s};
+    return true;
+}
+
+static uint32_t slots_of(const ir_param *p)
+{
+    int64_t n = 1;
+    for (uint32_t i = 0; i < p->n_indices; i++) {
+        n *= p->counts[i];
+    }
+    return (uint32_t)n;
+}
+
+/* f32 parameters stay as the file has them, where all like ones agree. */
+static uint8_t storage_in(const ir_param *p, const weights_file *f)
+{
+    const char *aliases[64];
+    uint32_t n = p->n_aliases < 63 ? p->n_aliases : 63;
+    memcpy(aliases, p->aliases, n * sizeof *aliases);
+    aliases[n] = NULL;
+    aigc_abi_param like = {.name = p->name, .aliases = aliases, .n_indices = p->n_indices, .counts = p->counts, .slots = slots_of(p)};
+    uint8_t found = AIGC_DTYPE_NONE;
+    for (uint32_t i = 0; i < like.slots; i++) {
+        char name[512];
+        const weights_tensor *t = weights_match(f, &like, i, name);
+        if (!t || t->dtype == AIGC_DTYPE_NONE || (found != AIGC_DTYPE_NONE && t->dtype != found)) {
+            return AIGC_DTYPE_NONE;
+        }
+        found = t->dtype;
+    }
+    return found;
+}
+
+void weights_set_storages(ir_module *m, const weights_file *f)
+{
+    for (uint32_t i = 0; i < m->n_params; i++) {
+        ir_param *p = &m->params[i];
+        uint8_t s = p->type->dtype == IR_f32 ? storage_in(p, f) : AIGC_DTYPE_NONE;
+        bool block = s == AIGC_Q8_0 || s == AIGC_Q4_0;
+        if (s == AIGC_F16 || s == AIGC_BF16 || block) {
+            p->storage = (ir_storage)s;
+        }
+    }
+}
