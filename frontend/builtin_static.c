@@ -44,10 +44,7 @@ static bool as_list(call *c, const value *v, value *out)
     for (int64_t i = 0; i < n; i++) {
         items[i] = value_int(v->kind == V_RANGE ? v->range.lo + i : i);
         if (v->kind == V_MODULES) {
-            reference *ref = arena_copy(c->e->a, v->module.ref, sizeof *ref);
-            ref->index[ref->n++] = ir_dim_const(c->e->c, i);
-            items[i] = (value){.kind = V_MODULE};
-            items[i].module.ref = ref;
+            items[i] = value_module_at(c->e, v, i);
         }
     }
     *out = value_list(c->e, V_LIST, (uint32_t)n, items);

@@ -168,6 +168,8 @@ value value_bool(bool b);
 value value_str(const char *s);
 value value_dim(elab *e, const ir_dim *d); /* an int when constant */
 value value_list(elab *e, value_kind k, uint32_t n, const value *items);
+/* Module i of a list of like ones. */
+value value_module_at(elab *e, const value *modules, int64_t i);
 value value_tensor(elab *e, const ir_node *n); /* of the current level; poison for NULL */
 
 /* Conversions; false, with an error told, when it is something else. `what` names it in messages. */

@@ -396,11 +396,12 @@ static value eval_comprehension(elab *e, scope *s, const ast *t)
     if (over.kind == V_POISON) {
         return over;
     }
-    if (over.kind != V_RANGE && over.kind != V_LIST && over.kind != V_TUPLE) {
+    bool modules = over.kind == V_MODULES;
+    if (over.kind != V_RANGE && over.kind != V_LIST && over.kind != V_TUPLE && !modules) {
         return elab_error(e, t->kids[2]->where, "a list is made over a range or a list, found %s",
                           value_text(e, &over));
     }
-    int64_t n = over.kind == V_RANGE ? over.range.hi - over.range.lo : over.list.n;
+    int64_t n = over.kind == V_RANGE ? over.range.hi - over.range.lo : modules ? over.module.count : over.list.n;
     n = n < 0 ? 0 : n;
     /* Like modules: one instance, counted. */
     if (over.kind == V_RANGE && target->kind == AST_NAME && !uses_name(item, target->text) && !cond &&
@@ -418,7 +419,7 @@ static value eval_comprehension(elab *e, scope *s, const ast *t)
     VEC(value) out = {0};
     for (int64_t i = 0; i < n; i++) {
         scope *inner = scope_create(e, s);
-        value one = over.kind == V_RANGE ? value_int(over.range.lo + i) : over.list.at[i];
+        value one = over.kind == V_RANGE ? value_int(over.range.lo + i) : modules ? value_module_at(e, &over, i) : over.list.at[i];
         if (target->kind == AST_NAME) {
             scope_set(e, inner, target->text, one);
         } else if (one.kind == V_TUPLE && one.list.n == target->n) {

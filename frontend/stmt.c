@@ -464,10 +464,7 @@ void run_for(elab *e, scope *s, const ast *t)
     for (int64_t i = 0; i < n && !e->has_returned; i++) {
         value one = over.kind == V_RANGE ? value_int(over.range.lo + i) : value_none();
         if (over.kind == V_MODULES) {
-            reference *ref = arena_copy(e->a, over.module.ref, sizeof *ref);
-            ref->index[ref->n++] = ir_dim_const(e->c, i);
-            one = (value){.kind = V_MODULE};
-            one.module.ref = ref;
+            one = value_module_at(e, &over, i);
         } else if (over.kind != V_RANGE) {
             one = over.list.at[i];
         }

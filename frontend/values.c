@@ -40,6 +40,15 @@ value value_dim(elab *e, const ir_dim *d)
     return ir_dim_is_const(d) ? value_int(ir_dim_value(d)) : (value){.kind = V_DIM, .dim = d};
 }
 
+value value_module_at(elab *e, const value *modules, int64_t i)
+{
+    reference *ref = arena_copy(e->a, modules->module.ref, sizeof *ref);
+    ref->index[ref->n++] = ir_dim_const(e->c, i);
+    value v = {.kind = V_MODULE};
+    v.module.ref = ref;
+    return v;
+}
+
 value value_list(elab *e, value_kind k, uint32_t n, const value *items)
 {
     value v = {.kind = k};

@@ -1,0 +1,92 @@
+/* stories260K (shared/models): greedy text token for token and logits, from every storage, with 1 and 2 threads, -O0 to -O3. */
+#include "e2e/e2e.h"
+
+#define LLAMA AIGC_SOURCE_DIR "/examples/llama/llama.aigc"
+
+static void texts(const char *weights, int level, uint32_t threads)
+{
+    char path[1024], reference[1024];
+    e2e_model("stories260K/reference.json", reference);
+    json_t *all = e2e_json(reference);
+    e2e r = e2e_open(LLAMA, e2e_model(weights, path), level, threads);
+    static const char *const keys[] = {"bos", "once", "sara"};
+    for (int i = 0; i < 3; i++) {
+        const json_t *k = json_object_get(all, keys[i]);
+        e2e_greedy(&r, json_object_get(k, "prompt_ids"), json_object_get(k, "greedy_ids"), SIZE_MAX);
+    }
+    e2e_model("stories260K/reference.safetensors", reference);
+    e2e_compare(&r, "forward", reference, "tokens", reference, "logits", 1e-4);
+    e2e_close(&r);
+    json_decref(all);
+}
+
+static void test_safetensors(void **state)
+{
+    (void)state;
+    texts("stories260K/model.safetensors", 2, 1);
+    texts("stories260K/model.safetensors", 2, 2);
+}
+
+static void test_gguf(void **state)
+{
+    (void)state;
+    texts("stories260K/model.gguf", 2, 1);
+    texts("stories260K/model.gguf", 2, 2);
+}
+
+static void test_levels(void **state)
+{
+    (void)state;
+    for (int level = 0; level <= 3; level++) {
+        texts("stories260K/model.gguf", level, 2);
+    }
+}
+
+static void test_blocks(void **state)
+{
+    (void)state;
+    char path[1024], reference[1024], logits[1024];
+    static const char *const storages[][2] = {{"q8_0", "stories260K/model-q8_0.gguf"}, {"q4_0", "stories260K/model-q4_0.gguf"}};
+    e2e_model("stories260K/reference-quantised.safetensors", logits);
+    json_t *all = e2e_json(e2e_model("stories260K/reference-quantised.json", reference));
+    for (int i = 0; i < 2; i++) {
+        e2e r = e2e_open(LLAMA, e2e_model(storages[i][1], path), 2, 2);
+        const json_t *k = json_object_get(all, storages[i][0]);
+        e2e_greedy(&r, json_object_get(k, "prompt_ids"), json_object_get(k, "generated_ids"), SIZE_MAX);
+        char name[64];
+        snprintf(name, sizeof name, "%s.logits", storages[i][0]);
+        e2e_compare(&r, "forward", e2e_model("stories260K/reference.safetensors", reference), "tokens", logits, name, 1e-4);
+        e2e_close(&r);
+    }
+    json_decref(all);
+}
+
+/* The cache: chunks of any size give what one call gives. */
+static void test_c_function(void **state)
+{
+    (void)state;
+    char path[1024];
+    e2e r = e2e_open(LLAMA, e2e_model("stories260K/model.gguf", path), 2, 1);
+    aigc_status (*next)(aigc_context *, int64_t pos, int64_t n, const int32_t *tokens, float *logits);
+    *(void **)&next = aigc_program_function(r.p, "next");
+    assert_non_null(next);
+    static float at_once[512], piecewise[512];
+    int32_t tokens[] = {1, 403, 407, 261, 378, 432};
+    assert_int_equal(next(r.c, 0, 6, tokens, at_once), AIGC_OK);
+    assert_int_equal(next(r.c, 0, 1, tokens, piecewise), AIGC_OK);
+    assert_int_equal(next(r.c, 1, 3, tokens + 1, piecewise), AIGC_OK);
+    assert_int_equal(next(r.c, 4, 2, tokens + 4, piecewise), AIGC_OK);
+    for (int i = 0; i < 512; i++) {
+        assert_true(fabsf(at_once[i] - piecewise[i]) < 1e-4f);
+    }
+    assert_int_equal(next(r.c, 510, 6, tokens, at_once), AIGC_ERR_BOUND);
+    assert_null(aigc_program_function(r.p, "nothing"));
+    e2e_close(&r);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_safetensors), cmocka_unit_test(test_gguf), cmocka_unit_test(test_levels),
+                                       cmocka_unit_test(test_blocks), cmocka_unit_test(test_c_function)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
