@@ -1,6 +1,57 @@
-#include "cli/session.h"
+/* aigc check: types, sizes, and the weights tensor by tensor. */
+#include "cli/args.h"
+#include "runtime/io/weights_load.h"
+
+#include <stdio.h>
+
+static int check_weights(const compiler *c, const weights_file *w)
+{
+    weights_report r = {0};
+    aigc_error err = {{0}};
+    aigc_status s = weights_check(weights_params_of(c->m, c->a), w, &r, &err);
+    if (r.text) {
+        fprintf(stderr, "%s", r.text);
+    }
+    if (s == AIGC_OK) {
+        printf("%u tensors, all parameters found%s\n", w->n_tensors, r.n_extra ? "; those left over are not used" : "");
+    } else {
+        fprintf(stderr, "%s\n", err.text);
+    }
+    weights_report_free(&r);
+    return s == AIGC_OK ? EXIT_OK : EXIT_INPUT;
+}
+
+static void summary(const compiler *c)
+{
+    uint32_t entries = 0, objectives = 0;
+    for (uint32_t i = 0; i < c->m->n_entries; i++) {
+        *(c->m->entries[i].kind == IR_ENTRY ? &entries : &objectives) += 1;
+    }
+    printf("%s: %u entries, %u objectives, %u parameters (like ones counted once), %u states\n", c->m->name, entries, objectives, c->m->n_params, c->m->n_states);
+}
+
 int cmd_check(const args *a)
 {
-    (void)a;
-    return 0;
+    weights_file *w;
+    int code = args_open_weights(a, &w);
+    if (code) {
+        return code;
+    }
+    compiler *c = compile_create();
+    compile_options o = args_compile_options(a, w);
+    o.verify = true;
+    code = compile_source(c, a->file, &o) ? EXIT_OK : EXIT_INPUT;
+    if (code == EXIT_OK) {
+        summary(c);
+        code = w ? check_weights(c, w) : EXIT_OK;
+    }
+    if (code == EXIT_OK && !compile_passes(c, &o)) {
+        code = EXIT_INPUT;
+    }
+    args_print_messages(c);
+    compile_destroy(c);
+    if (w) {
+        weights_file_close(w);
+    }
+    return code;
 }

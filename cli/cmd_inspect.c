@@ -1,6 +1,213 @@
-#include "cli/session.h"
+/* aigc inspect: what a file of weights or a model holds. */
+#include "cli/args.h"
+#include "ir/shape.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <stdio.h>
+#include <string.h>
+
+static bool ends_with(const char *s, const char *end)
+{
+    size_t n = strlen(s), m = strlen(end);
+    return n >= m && strcmp(s + n - m, end) == 0;
+}
+
+static void print_bytes(double n)
+{
+    static const char *const units[] = {"B", "KB", "MB", "GB", "TB"};
+    int u = 0;
+    for (; n >= 1000 && u < 4; u++) {
+        n /= 1000;
+    }
+    printf(u ? "%.1f %s" : "%.0f %s", n, units[u]);
+}
+
+/* Weights ----------------------------------------------------------------------------------------- */
+
+static void print_value(const gguf_value *v)
+{
+    printf("  %.*s = ", (int)v->key_length, v->key);
+    if (v->array) {
+        printf("[%" PRIu64 "]", v->count);
+    }
+    for (uint64_t i = 0; i < v->count && i < (v->array ? 4 : 1); i++) {
+        uint64_t n;
+        const char *s = v->type == GGUF_STRING ? gguf_string(v, i, &n) : NULL;
+        printf(v->array ? " " : "");
+        if (s) {
+            printf("\"%.*s%s\"", (int)(n < 60 ? n : 60), s, n > 60 ? "..." : "");
+        } else if (gguf_is_int(v) || v->type == GGUF_BOOL) {
+            printf("%" PRId64, gguf_int(v, i));
+        } else {
+            printf("%g", gguf_float(v, i));
+        }
+    }
+    printf("%s\n", v->array && v->count > 4 ? " ..." : "");
+}
+
+static void print_metadata(const weights_file *w)
+{
+    if (w->gguf) {
+        printf("\nmetadata:\n");
+        for (uint64_t i = 0; i < w->gguf->n_values; i++) {
+            print_value(&w->gguf->values[i]);
+        }
+    }
+    const json_t *sources[] = {w->metadata, w->config};
+    static const char *const titles[] = {"metadata", "config.json"};
+    for (int i = 0; i < 2; i++) {
+        if (sources[i]) {
+            char *text = json_dumps(sources[i], JSON_INDENT(2) | JSON_ENCODE_ANY);
+            printf("\n%s: %s\n", titles[i], text ? text : "");
+            free(text);
+        }
+    }
+}
+
+static int inspect_weights(const char *path)
+{
+    weights_file *w;
+    aigc_error err;
+    if (weights_file_open(path, &w, &err) != AIGC_OK) {
+        fprintf(stderr, "%s\n", err.text);
+        return EXIT_INPUT;
+    }
+    double bytes = 0, elements = 0;
+    for (uint32_t i = 0; i < w->n_tensors; i++) {
+        const weights_tensor *t = &w->tensors[i];
+        double n = 1;
+        printf("%-56s %-5s [", t->name, t->storage);
+        for (uint32_t k = 0; k < t->rank; k++) {
+            printf("%s%" PRId64, k ? ", " : "", t->dims[k]);
+            n *= (double)t->dims[k];
+        }
+        printf("]\n");
+        bytes += t->size_bytes > 0 ? (double)t->size_bytes : 0;
+        elements += n;
+    }
+    printf("%s: %u tensors, %.0f numbers, ", w->format, w->n_tensors, elements);
+    print_bytes(bytes);
+    printf("\n");
+    print_metadata(w);
+    weights_file_close(w);
+    return EXIT_OK;
+}
+
+/* Models ------------------------------------------------------------------------------------------ */
+
+static double print_type(const ir_module *m, const ir_type *t, const char *element)
+{
+    double n = 1;
+    printf("%s[", element);
+    for (uint32_t i = 0; i < t->rank; i++) {
+        printf("%s%s", i ? ", " : "", ir_dim_text(m->ctx, t->dims[i]));
+        n *= ir_dim_is_const(t->dims[i]) ? (double)ir_dim_value(t->dims[i]) : 1;
+    }
+    printf("]");
+    return n;
+}
+
+static void print_entry(const ir_module *m, const ir_entry *e)
+{
+    const ir_graph *g = e->graph;
+    printf("\nentry %s", e->name);
+    for (uint32_t i = 0; i < ir_graph_n_inputs(g); i++) {
+        printf("%s%s: ", i ? ", " : "(", ir_node_str(ir_graph_input(g, i), IR_ATTR_name));
+        print_type(m, ir_node_type(ir_graph_input(g, i)), ir_dtype_name(ir_node_type(ir_graph_input(g, i))->dtype));
+    }
+    printf("%s", ir_graph_n_inputs(g) ? ")" : "()");
+    for (uint32_t i = 0; i < ir_graph_n_outputs(g); i++) {
+        const ir_output *o = ir_graph_output(g, i);
+        if (o->kind == IR_OUTPUT_RESULT) {
+            printf(" -> ");
+            print_type(m, ir_node_type(o->node), ir_dtype_name(ir_node_type(o->node)->dtype));
+        }
+    }
+    printf("\n");
+    if (e->doc) {
+        printf("  %s\n", e->doc);
+    }
+    for (uint32_t i = 0; i < ir_graph_n_syms(g); i++) {
+        const ir_sym *s = ir_graph_sym(g, i);
+        printf("  %s %s: %" PRId64 " to ", i < ir_graph_n_dim_args(g) ? "argument" : "size", s->name, s->lo);
+        printf(s->hi == INT64_MAX ? "any\n" : "%" PRId64 "\n", s->hi);
+    }
+    for (uint32_t i = 0; i < ir_graph_n_conditions(g); i++) {
+        printf("  holds: %s\n", ir_graph_condition(g, i)->text);
+    }
+    const ir_dim *bytes = ir_graph_arena_bytes(g);
+    printf("  arena: %s bytes", ir_dim_text(m->ctx, bytes));
+    if (bytes->hi != INT64_MAX && !ir_dim_is_const(bytes)) {
+        printf(", at most ");
+        print_bytes((double)bytes->hi);
+    }
+    printf("\n");
+}
+
+static void print_model(const ir_module *m)
+{
+    double weights = 0, numbers = 0, states = 0;
+    printf("model %s%s%s\n\nparameters:\n", m->name, m->doc ? ": " : "", m->doc ? m->doc : "");
+    for (uint32_t i = 0; i < m->n_params; i++) {
+        const ir_param *p = &m->params[i];
+        double count = 1;
+        printf("  %-52s ", p->name);
+        double n = print_type(m, p->type, ir_storage_name(p->storage));
+        for (uint32_t k = 0; k < p->n_indices; k++) {
+            printf(" x %" PRId64, p->counts[k]);
+            count *= (double)p->counts[k];
+        }
+        printf("\n");
+        numbers += n * count;
+        weights += n * count * (double)ir_storage_block_bytes(p->storage) / (double)ir_storage_block(p->storage);
+    }
+    printf("  %.0f numbers, ", numbers);
+    print_bytes(weights);
+    printf("\n");
+    for (uint32_t i = 0; i < m->n_states; i++) {
+        printf("%s  %-52s ", i ? "" : "\nstates:\n", m->states[i].name);
+        states += print_type(m, m->states[i].type, ir_dtype_name(m->states[i].type->dtype)) * (double)ir_dtype_bytes(m->states[i].type->dtype);
+        printf("\n");
+    }
+    if (m->n_states) {
+        printf("  ");
+        print_bytes(states);
+        printf("\n");
+    }
+}
+
+static int inspect_model(const args *a)
+{
+    weights_file *w;
+    int code = args_open_weights(a, &w);
+    if (code) {
+        return code;
+    }
+    compiler *c = compile_create();
+    compile_options o = args_compile_options(a, w);
+    if (compile_source(c, a->file, &o) && compile_passes(c, &o)) {
+        print_model(c->m);
+        for (uint32_t i = 0; i < c->m->n_entries; i++) {
+            if (c->m->entries[i].kind == IR_ENTRY) {
+                print_entry(c->m, &c->m->entries[i]);
+            }
+        }
+        for (uint32_t i = 0; i < c->m->n_generates; i++) {
+            printf("\ngenerate %s with %s\n", c->m->generates[i].name, c->m->generates[i].entry);
+        }
+    } else {
+        code = EXIT_INPUT;
+    }
+    args_print_messages(c);
+    compile_destroy(c);
+    if (w) {
+        weights_file_close(w);
+    }
+    return code;
+}
+
 int cmd_inspect(const args *a)
 {
-    (void)a;
-    return 0;
+    return ends_with(a->file, ".aigc") ? inspect_model(a) : inspect_weights(a->file);
 }

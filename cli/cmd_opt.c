@@ -1,6 +1,29 @@
-#include "cli/session.h"
+/* aigc opt: passes over a model, the IR to stdout. */
+#include "cli/args.h"
+#include "ir/text.h"
+
+#include <stdio.h>
+
 int cmd_opt(const args *a)
 {
-    (void)a;
-    return 0;
+    weights_file *w;
+    int code = args_open_weights(a, &w);
+    if (code) {
+        return code;
+    }
+    compiler *c = compile_create();
+    compile_options o = args_compile_options(a, w);
+    pass_options po = {.level = a->level, .verify = true, .explain = a->explain ? stderr : NULL};
+    bool ok = compile_source(c, a->file, &o) && (a->passes ? pass_run_named(c->m, c->d, a->passes, &po) : pass_run_all(c->m, c->d, &po));
+    if (ok && diag_error_count(c->d) == 0) {
+        printf("%s", ir_print_module(c->m, c->a));
+    } else {
+        code = EXIT_INPUT;
+    }
+    args_print_messages(c);
+    compile_destroy(c);
+    if (w) {
+        weights_file_close(w);
+    }
+    return code;
 }

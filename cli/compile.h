@@ -46,5 +46,7 @@ const char *compile_text(compiler *c, const compile_options *o, const char *kind
 /* weights_meta.c: hyper-parameters and storages from the file of weights. */
 bool weights_meta_for_frontend(void *weights, const char *key, frontend_meta *out);
 void weights_set_storages(ir_module *m, const weights_file *f);
+/* The parameters of a model that is not compiled, as the runtime sees them: to compare with a file. In the arena. */
+const aigc_abi_model *weights_params_of(const ir_module *m, arena *a);
 
 #endif

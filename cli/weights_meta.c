@@ -80,3 +80,28 @@ void weights_set_storages(ir_module *m, const weights_file *f)
         }
     }
 }
+
+const aigc_abi_model *weights_params_of(const ir_module *m, arena *a)
+{
+    aigc_abi_model *out = arena_new(a, aigc_abi_model);
+    aigc_abi_param *params = arena_array(a, aigc_abi_param, m->n_params + 1);
+    uint32_t at = 0;
+    for (uint32_t i = 0; i < m->n_params; i++) {
+        const ir_param *p = &m->params[i];
+        const char **aliases = arena_array(a, const char *, p->n_aliases + 1);
+        int64_t *dims = arena_array(a, int64_t, p->type->rank + 1);
+        for (uint32_t k = 0; k < p->n_aliases; k++) {
+            aliases[k] = p->aliases[k];
+        }
+        aliases[p->n_aliases] = NULL;
+        for (uint32_t k = 0; k < p->type->rank; k++) {
+            dims[k] = ir_dim_value(p->type->dims[k]);
+        }
+        params[i] = (aigc_abi_param){.name = p->name, .aliases = aliases, .n_indices = p->n_indices, .counts = p->counts,
+                                     .first_slot = at, .slots = slots_of(p), .storage = (uint8_t)p->storage,
+                                     .rank = (uint8_t)p->type->rank, .dims = dims};
+        at += params[i].slots;
+    }
+    *out = (aigc_abi_model){.abi_version = AIGC_ABI_VERSION, .name = m->name, .n_params = m->n_params, .params = params, .n_slots = at};
+    return out;
+}

@@ -60,7 +60,7 @@ static void verify_types(verifier *v, const ir_graph *g, const ir_node *n)
     const ir_type *in[256], *results[16];
     uint32_t n_results = 0;
     ir_error e = {0};
-    if (n->n_in > 256 || n->op == IR_OP_input) {
+    if (n->n_in > 256 || ir_op_family(n->op) == IR_FAMILY_LEAF) { /* leaves say their type themselves */
         return;
     }
     for (uint32_t i = 0; i < n->n_in; i++) {
@@ -111,9 +111,6 @@ static void verify_node(verifier *v, const ir_graph *g, const ir_node *n, ir_sta
     verify_types(v, g, n);
     if (stage != IR_STAGE_TENSOR && !allowed_after_kernels(n->op)) {
         SAY(v, g, n, "%s cannot stand outside of a kernel at stage %s", ir_op_name(n->op), ir_stage_name(stage));
-    }
-    if (stage == IR_STAGE_TENSOR && n->op == IR_OP_kernel) {
-        SAY(v, g, n, "a kernel at stage %s", ir_stage_name(stage));
     }
     for (uint32_t i = 0; i < n->n_bodies; i++) {
         verify_graph(v, n->bodies[i], n->op == IR_OP_loop ? stage : IR_STAGE_TENSOR);

@@ -191,4 +191,5 @@ def main():
     save(p)
 
 
-main()
+if __name__ == "__main__":
+    main()

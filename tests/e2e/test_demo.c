@@ -1,0 +1,210 @@
+/* The weights of examples/demo: text and logits equal to PyTorch's (demo_reference.py), by JIT, linked object, program and
+ * shared library; the cache of objects; the command's exit codes. */
+#include "e2e/e2e.h"
+
+#include <dlfcn.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define LLAMA   AIGC_SOURCE_DIR "/examples/llama/llama.aigc"
+#define WEIGHTS AIGC_SOURCE_DIR "/examples/demo/model.safetensors"
+
+static char folder[] = "/tmp/aigc-test-XXXXXX";
+
+/* Output of a shell command; its exit code in *code. */
+static char *run(int *code, const char *format, ...)
+{
+    char command[8192];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(command, sizeof command, format, args);
+    va_end(args);
+    FILE *f = popen(command, "r");
+    assert_non_null(f);
+    char *text = calloc(1, 1 << 16);
+    assert_non_null(text);
+    size_t n = fread(text, 1, (1 << 16) - 1, f);
+    text[n] = 0;
+    int status = pclose(f);
+    *code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+    return text;
+}
+
+static json_t *reference(void)
+{
+    return e2e_json(AIGC_SOURCE_DIR "/tests/e2e/demo_reference.json");
+}
+
+static void check_ids(const char *text, const json_t *want)
+{
+    for (size_t i = 0; i < json_array_size(want); i++) {
+        char *end;
+        long id = strtol(text, &end, 10);
+        if (end == text || id != json_integer_value(json_array_get(want, i))) {
+            fail_msg("token %zu: expected %lld, found '%.20s'", i, (long long)json_integer_value(json_array_get(want, i)), text);
+        }
+        text = end;
+    }
+}
+
+static void test_jit(void **state)
+{
+    (void)state;
+    json_t *all = reference(), *k;
+    const char *prompt;
+    for (int level = 0; level <= 3; level++) {
+        e2e r = e2e_open(LLAMA, WEIGHTS, level, level % 2 + 1);
+        json_object_foreach(all, prompt, k) {
+            e2e_greedy(&r, json_object_get(k, "prompt_ids"), json_object_get(k, "greedy_ids"), SIZE_MAX);
+        }
+        e2e_close(&r);
+    }
+    json_decref(all);
+}
+
+static void test_command(void **state)
+{
+    (void)state;
+    json_t *all = reference(), *k;
+    const char *prompt;
+    int code;
+    json_object_foreach(all, prompt, k) {
+        for (int cached = 0; cached < 2; cached++) {
+            char *text = run(&code, "AIGC_CACHE_DIR=%s/cache %s generate %s --weights %s --prompt '%s' --temperature 0 --max-tokens 100 --ids", folder,
+                             AIGC_COMMAND, LLAMA, WEIGHTS, prompt);
+            assert_int_equal(code, 0);
+            check_ids(text, json_object_get(k, "greedy_ids"));
+            free(text);
+        }
+    }
+    json_decref(all);
+}
+
+static void test_linked_object(void **state)
+{
+    (void)state;
+    json_t *all = reference(), *k = json_object_get(all, "ROMEO:");
+    int code;
+    free(run(&code, "cd %s && %s build %s --weights %s -o llama.o && cc -I%s -I. %s/examples/c/link.c llama.o %s/libaigc_io.a %s/libaigc_runtime.a "
+                    "-ljansson -lm -lpthread $AIGC_TEST_CFLAGS -o link",
+             folder, AIGC_COMMAND, LLAMA, WEIGHTS, AIGC_SOURCE_DIR, AIGC_SOURCE_DIR, AIGC_LIB_DIR, AIGC_LIB_DIR));
+    assert_int_equal(code, 0);
+    char ids[1024] = "";
+    for (size_t i = 0; i < json_array_size(json_object_get(k, "prompt_ids")); i++) {
+        snprintf(ids + strlen(ids), sizeof ids - strlen(ids), " %lld", (long long)json_integer_value(json_array_get(json_object_get(k, "prompt_ids"), i)));
+    }
+    char *text = run(&code, "%s/link %s 100%s", folder, WEIGHTS, ids);
+    assert_int_equal(code, 0);
+    check_ids(text, json_object_get(k, "greedy_ids"));
+    free(text);
+    json_decref(all);
+}
+
+static void test_program(void **state)
+{
+    (void)state;
+    json_t *all = reference(), *k = json_object_get(all, "ROMEO:");
+    int code;
+    free(run(&code, "CC='%s' %s build %s --weights %s --emit exe -o %s/llama", AIGC_CC, AIGC_COMMAND, LLAMA, WEIGHTS, folder));
+    assert_int_equal(code, 0);
+    for (int threads = 1; threads <= 2; threads++) {
+        char *text = run(&code, "%s/llama --weights %s --prompt ROMEO: --temperature 0 --max-tokens 100 --ids --threads %d", folder, WEIGHTS, threads);
+        assert_int_equal(code, 0);
+        check_ids(text, json_object_get(k, "greedy_ids"));
+        free(text);
+    }
+    json_decref(all);
+}
+
+static void test_other_target(void **state)
+{
+    (void)state;
+    int code;
+    free(run(&code, "cd %s && %s build %s --weights %s --target aarch64-linux-gnu -o arm.o", folder, AIGC_COMMAND, LLAMA, WEIGHTS));
+    assert_int_equal(code, 0);
+    char path[256];
+    unsigned char head[20];
+    snprintf(path, sizeof path, "%s/arm.o", folder);
+    FILE *f = fopen(path, "rb");
+    assert_non_null(f);
+    assert_int_equal(fread(head, 1, 20, f), 20);
+    fclose(f);
+    assert_memory_equal(head, "\x7f" "ELF", 4);
+    assert_int_equal(head[18], 183); /* EM_AARCH64 */
+}
+
+static void test_damaged_cache(void **state)
+{
+    (void)state;
+    int code;
+    const char *command = "AIGC_CACHE_DIR=%s/cache2 %s run %s --weights %s --entry next --input tokens=1,2,3 --input pos=0 2>&1";
+    char *first = run(&code, command, folder, AIGC_COMMAND, LLAMA, WEIGHTS);
+    assert_int_equal(code, 0);
+    free(run(&code, "for f in %s/cache2/*; do printf damaged | dd of=$f bs=1 seek=3000 conv=notrunc 2>/dev/null; done", folder));
+    char *second = run(&code, command, folder, AIGC_COMMAND, LLAMA, WEIGHTS);
+    assert_int_equal(code, 0);
+    assert_string_equal(first, second);
+    free(run(&code, "for f in %s/cache2/*; do truncate -s 100 $f; done", folder));
+    char *third = run(&code, command, folder, AIGC_COMMAND, LLAMA, WEIGHTS);
+    assert_string_equal(first, third);
+    free(first);
+    free(second);
+    free(third);
+}
+
+static void test_exit_codes(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *arguments;
+        int code;
+        const char *words;
+    } cases[] = {
+        {"", 2, "usage"},
+        {"--help", 0, "generate"},
+        {"run --help", 0, "--entry"},
+        {"frobnicate x", 2, "no command"},
+        {"check /nonexistent.aigc", 1, "No such file"},
+        {"check " LLAMA " --frob", 2, "unknown option"},
+        {"check " LLAMA " -D layers=6 --weights " WEIGHTS, 1, "model.layers.5.input_layernorm.weight: missing"},
+        {"check " LLAMA " -D hidden=99 --weights " WEIGHTS, 1, "gate_proj"},
+        {"check " LLAMA " --weights " WEIGHTS, 0, "all parameters found"},
+        {"inspect " WEIGHTS, 0, "model.norm.weight"},
+        {"inspect " LLAMA, 0, "arena:"},
+        {"run " LLAMA " --entry nothing", 2, "forward"},
+        {"run " LLAMA " --weights " WEIGHTS " --entry next --input tokens=1,2 --input pos=255", 3, "pos + T <= ctx"},
+        {"generate " LLAMA, 2, "--weights"},
+        {"opt " LLAMA " --passes canonicalize,nothing", 1, "nothing"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        int code;
+        char *text = run(&code, "%s %s 2>&1", AIGC_COMMAND, cases[i].arguments);
+        if (code != cases[i].code || !strstr(text, cases[i].words)) {
+            fail_msg("aigc %s: exit %d, expected %d and '%s':\n%s", cases[i].arguments, code, cases[i].code, cases[i].words, text);
+        }
+        free(text);
+    }
+}
+
+static int begin(void **state)
+{
+    (void)state;
+    return mkdtemp(folder) ? 0 : 1;
+}
+
+static int end(void **state)
+{
+    (void)state;
+    int code;
+    free(run(&code, "rm -rf %s", folder));
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_jit),          cmocka_unit_test(test_command),       cmocka_unit_test(test_linked_object),
+                                       cmocka_unit_test(test_program),      cmocka_unit_test(test_other_target),  cmocka_unit_test(test_damaged_cache),
+                                       cmocka_unit_test(test_exit_codes)};
+    return cmocka_run_group_tests(tests, begin, end);
+}
