@@ -120,6 +120,7 @@ static aigc_status run(aigc_generator *g, const tokenizer *t, const text_options
         fwrite(p.stream.held, 1, p.stream.n, out);
         fputc('\n', out);
     }
+    fflush(out);
     if (o->verbose) {
         double now = clock_now();
         fprintf(stderr, "%zu tokens in %.0f ms, then %lld in %.2f s: %.1f tokens/s\n", n, 1e3 * (begun - start), (long long)made, now - begun, (double)made / (now - begun + 1e-9));
