@@ -43,6 +43,28 @@ static const frontend_define *split_defines(compiler *c, const compile_options *
     return out;
 }
 
+static bool is_air(const char *path)
+{
+    size_t n = strlen(path);
+    return n > 4 && strcmp(path + n - 4, ".air") == 0;
+}
+
+static ir_module *read_source(compiler *c, const source_file *f, const compile_options *o)
+{
+    if (is_air(f->path)) {
+        if (o->n_defines) {
+            diag_error(c->d, (span){0}, "-D sets a model's hyper-parameters; in %s they are settled", f->path);
+        }
+        return ir_read_module(c->ctx, c->d, f);
+    }
+    frontend_options fo = {.defines = split_defines(c, o),
+                           .n_defines = o->n_defines,
+                           .meta = o->weights ? weights_meta_for_frontend : NULL,
+                           .meta_data = (void *)(uintptr_t)o->weights,
+                           .model = o->model};
+    return diag_error_count(c->d) ? NULL : frontend_compile(c->ctx, c->d, f, &fo);
+}
+
 bool compile_source(compiler *c, const char *path, const compile_options *o)
 {
     const source_file *f = source_read(diag_sources(c->d), path);
@@ -50,15 +72,7 @@ bool compile_source(compiler *c, const char *path, const compile_options *o)
         diag_error(c->d, (span){0}, "%s: %s", path, strerror(errno));
         return false;
     }
-    frontend_options fo = {.defines = split_defines(c, o),
-                           .n_defines = o->n_defines,
-                           .meta = o->weights ? weights_meta_for_frontend : NULL,
-                           .meta_data = (void *)(uintptr_t)o->weights,
-                           .model = o->model};
-    if (diag_error_count(c->d)) {
-        return false;
-    }
-    c->m = frontend_compile(c->ctx, c->d, f, &fo);
+    c->m = read_source(c, f, o);
     if (!c->m || diag_error_count(c->d)) {
         return false;
     }

@@ -137,7 +137,8 @@ static const ir_dim *parse_part(parser *p)
     if (!name) {
         return refuse(p, "expected a size");
     }
-    if (eat(p->cursor, '(')) {
+    if (*p->cursor->at == '(') { /* at once: in "arena T (" a bracket of another kind follows */
+        p->cursor->at++;
         return parse_call(p, name);
     }
     const ir_sym *s = p->lookup ? p->lookup(p->data, name) : NULL;

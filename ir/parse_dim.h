@@ -7,7 +7,8 @@
  *     type  = dtype "[" [ dim { "," dim } ] "]"
  *
  * Names are letters, digits, "_", "?", "@", "'" and inner dots ("t.0"), and do not begin with a
- * digit. Blanks between words do not matter. The text is hostile: nesting and size are bounded. */
+ * digit. Blanks between words do not matter, but
+ * a function's bracket follows its name at once. The text is hostile: nesting and size are bounded. */
 #ifndef AIGC_IR_PARSE_DIM_H
 #define AIGC_IR_PARSE_DIM_H
 
