@@ -8,7 +8,7 @@
  * depend on the score. Leaves alone: chains whose middle values have another user or are outputs,
  * softmax over another axis, contractions of another form. Scores then exist a block at a time
  * only: Milakov, Gimelshein, arXiv:1805.02867; Dao et al., arXiv:2205.14135. */
-#include "passes/rewrite.h"
+#include "passes/match.h"
 
 #include <string.h>
 
@@ -242,9 +242,10 @@ static const ir_dim *causal_offset(ir_ctx *c, const ir_node *t)
         return NULL;
     }
     const ir_dim *shift = ir_dim_const(c, 0);
-    if (i->op == IR_OP_add && i->in[1]->op == IR_OP_dim) {
-        shift = ir_node_attr(i->in[1], IR_ATTR_dim)->dim;
-        i = i->in[0];
+    const ir_node *rest, *by;
+    if (i->op == IR_OP_add && match_either(i, IR_OP_dim, &rest, &by)) {
+        shift = ir_node_attr(by, IR_ATTR_dim)->dim;
+        i = rest;
     }
     bool rows =
         i->op == IR_OP_iota && ir_node_type(i)->rank == 2 && ir_node_int(i, IR_ATTR_axis, 1) == 0;
