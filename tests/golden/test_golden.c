@@ -60,7 +60,7 @@ static void open_golden(golden *g)
     size_t n = strlen(g->path);
     g->is_air = strcmp(g->path + n - 4, ".air") == 0;
     char *mark = strstr(g->text, "\n# expect:");
-    g->expect = mark ? mark + 11 : NULL;
+    g->expect = mark ? mark + 10 : NULL;
     if (mark) {
         mark[1] = 0;
     }
