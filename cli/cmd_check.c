@@ -12,6 +12,9 @@ static int check_weights(const compiler *c, const weights_file *w)
     if (r.text) {
         fprintf(stderr, "%s", r.text);
     }
+    if (s != AIGC_OK && r.n_missing + r.n_mismatched) {
+        snprintf(err.text, sizeof err.text, "%u missing, %u of another shape", r.n_missing, r.n_mismatched);
+    }
     if (s == AIGC_OK) {
         printf("%u tensors, all parameters found%s\n", w->n_tensors, r.n_extra ? "; those left over are not used" : "");
     } else {

@@ -58,7 +58,7 @@ static void print_metadata(const weights_file *w)
     static const char *const titles[] = {"metadata", "config.json"};
     for (int i = 0; i < 2; i++) {
         if (sources[i]) {
-            char *text = json_dumps(sources[i], JSON_INDENT(2) | JSON_ENCODE_ANY);
+            char *text = json_dumps(sources[i], JSON_INDENT(2) | JSON_ENCODE_ANY | JSON_REAL_PRECISION(15));
             printf("\n%s: %s\n", titles[i], text ? text : "");
             free(text);
         }
