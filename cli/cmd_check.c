@@ -1,5 +1,5 @@
 /* aigc check: types, sizes, and the weights tensor by tensor. */
-#include "cli/args.h"
+#include "cli/session.h"
 #include "runtime/io/weights_load.h"
 
 #include <stdio.h>
@@ -36,7 +36,8 @@ static void summary(const compiler *c)
 int cmd_check(const args *a)
 {
     weights_file *w;
-    int code = args_open_weights(a, &w);
+    int code = session_dump_only(a);
+    code = code ? code : args_open_weights(a, &w);
     if (code) {
         return code;
     }

@@ -1,5 +1,5 @@
 /* aigc inspect: what a file of weights or a model holds. */
-#include "cli/args.h"
+#include "cli/session.h"
 #include "ir/shape.h"
 
 #include <inttypes.h>
@@ -180,7 +180,8 @@ static void print_model(const ir_module *m)
 static int inspect_model(const args *a)
 {
     weights_file *w;
-    int code = args_open_weights(a, &w);
+    int code = session_dump_only(a);
+    code = code ? code : args_open_weights(a, &w);
     if (code) {
         return code;
     }
