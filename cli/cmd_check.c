@@ -1,5 +1,5 @@
 /* aigc check: types, sizes, and the weights tensor by tensor. */
-#include "cli/args.h"
+#include "cli/session.h"
 #include "runtime/io/weights_load.h"
 
 #include <stdio.h>
@@ -11,6 +11,9 @@ static int check_weights(const compiler *c, const weights_file *w)
     aigc_status s = weights_check(weights_params_of(c->m, c->a), w, &r, &err);
     if (r.text) {
         fprintf(stderr, "%s", r.text);
+    }
+    if (s != AIGC_OK && r.n_missing + r.n_mismatched) {
+        snprintf(err.text, sizeof err.text, "%u missing, %u of another shape", r.n_missing, r.n_mismatched);
     }
     if (s == AIGC_OK) {
         printf("%u tensors, all parameters found%s\n", w->n_tensors, r.n_extra ? "; those left over are not used" : "");
@@ -33,7 +36,8 @@ static void summary(const compiler *c)
 int cmd_check(const args *a)
 {
     weights_file *w;
-    int code = args_open_weights(a, &w);
+    int code = session_dump_only(a);
+    code = code ? code : args_open_weights(a, &w);
     if (code) {
         return code;
     }

@@ -1,5 +1,5 @@
 /* aigc opt: passes over a model, the IR to stdout. */
-#include "cli/args.h"
+#include "cli/session.h"
 #include "ir/text.h"
 
 #include <stdio.h>
@@ -7,7 +7,8 @@
 int cmd_opt(const args *a)
 {
     weights_file *w;
-    int code = args_open_weights(a, &w);
+    int code = session_dump_only(a);
+    code = code ? code : args_open_weights(a, &w);
     if (code) {
         return code;
     }

@@ -174,6 +174,12 @@ static void test_exit_codes(void **state)
         {"inspect " LLAMA, 0, "arena:"},
         {"run " LLAMA " --entry nothing", 2, "forward"},
         {"run " LLAMA " --weights " WEIGHTS " --entry next --input tokens=1,2 --input pos=255", 3, "pos + T <= ctx"},
+        {"run " LLAMA " --weights " WEIGHTS " --entry next --input tokens=1,2", 2, "pos=NUMBER"},
+        {"run " LLAMA " --weights " WEIGHTS " --entry next --input tokens=1 --input pos=x", 2, "found x"},
+        {"run " LLAMA " --weights " WEIGHTS " --entry next --input tokens=1 --input pos=0 --input poss=1", 2, "it has: tokens pos"},
+        {"run " LLAMA " --weights " WEIGHTS " --entry next --input tokens=1 --input pos=0 --output logits=x.npy", 2, "it has: out"},
+        {"help build", 0, "--emit"},
+        {"--version", 0, "aigc "},
         {"generate " LLAMA, 2, "--weights"},
         {"opt " LLAMA " --passes canonicalize,nothing", 1, "nothing"},
     };
