@@ -54,7 +54,9 @@ static uint8_t storage_in(const ir_param *p, const weights_file *f)
 {
     const char *aliases[64];
     uint32_t n = p->n_aliases < 63 ? p->n_aliases : 63;
-    memcpy(aliases, p->aliases, n * sizeof *aliases);
+    if (n) {
+        memcpy(aliases, p->aliases, n * sizeof *aliases);
+    }
     aliases[n] = NULL;
     aigc_abi_param like = {.name = p->name, .aliases = aliases, .n_indices = p->n_indices, .counts = p->counts, .slots = slots_of(p)};
     uint8_t found = AIGC_DTYPE_NONE;

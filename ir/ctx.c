@@ -15,6 +15,7 @@ ir_ctx *ir_ctx_create(arena *a, intern_table *names)
                   .texts = map_create(a),
                   .signs = map_create(a),
                   .kept_data = map_create(a)};
+    arena_on_destroy(a, ir_graphs_destroy, c);
     return c;
 }
 

@@ -76,6 +76,11 @@ ir_graph *ir_graph_create(ir_ctx *c, const char *name)
     g->a = a;
     g->name = intern(c->names, name);
     g->interned = map_create(a);
+    g->after = c->graphs;
+    if (c->graphs) {
+        c->graphs->before = g;
+    }
+    c->graphs = g;
     return g;
 }
 
@@ -91,7 +96,21 @@ void ir_graph_destroy(ir_graph *g)
             ir_graph_destroy(n->bodies[k]);
         }
     }
+    *(g->before ? &g->before->after : &g->ctx->graphs) = g->after;
+    if (g->after) {
+        g->after->before = g->before;
+    }
     arena_destroy(g->a);
+}
+
+void ir_graphs_destroy(void *ctx)
+{
+    ir_graph *g = ((ir_ctx *)ctx)->graphs;
+    while (g) {
+        ir_graph *after = g->after;
+        arena_destroy(g->a);
+        g = after;
+    }
 }
 
 ir_ctx *ir_graph_ctx(const ir_graph *g)

@@ -186,7 +186,8 @@ typedef struct ir_condition {
 
 ir_graph *ir_graph_create(ir_ctx *c, const char *name);
 /* Frees the graph, and every body of its nodes that no other graph's node has. A graph that is a
- * body of a node belongs to that node: destroying it does nothing. */
+ * body of a node belongs to that node: destroying it does nothing. What nobody destroys goes with
+ * the context's arena. */
 void ir_graph_destroy(ir_graph *g);
 ir_ctx *ir_graph_ctx(const ir_graph *g);
 arena *ir_graph_arena(const ir_graph *g);

@@ -19,6 +19,7 @@ struct ir_graph {
     const ir_dim *arena_bytes;
     map *interned; /* hash -> chain of nodes */
     uint32_t held; /* by how many nodes, as a body */
+    struct ir_graph *before, *after; /* in ctx->graphs */
 };
 
 #endif

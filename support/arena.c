@@ -12,8 +12,15 @@ typedef struct block {
     _Alignas(max_align_t) unsigned char bytes[];
 } block;
 
+typedef struct cleanup {
+    struct cleanup *before;
+    void (*free_it)(void *data);
+    void *data;
+} cleanup;
+
 struct arena {
     block *last;
+    cleanup *cleanups;
     size_t handed_out;
 };
 
@@ -50,9 +57,22 @@ static void free_blocks_after(arena *a, const block *keep)
 void arena_destroy(arena *a)
 {
     if (a) {
+        for (cleanup *c = a->cleanups; c;) {
+            cleanup *before = c->before;
+            c->free_it(c->data);
+            free(c);
+            c = before;
+        }
         free_blocks_after(a, NULL);
         free(a);
     }
+}
+
+void arena_on_destroy(arena *a, void (*free_it)(void *data), void *data)
+{
+    cleanup *c = checked(malloc(sizeof *c));
+    *c = (cleanup){a->cleanups, free_it, data};
+    a->cleanups = c;
 }
 
 static void add_block(arena *a, size_t at_least)
