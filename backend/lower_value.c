@@ -256,6 +256,9 @@ static const k_expr *moved(lower *l, const lower_scope *s, const ir_node *n, con
 static const k_expr *input(lower *l, const lower_scope *s, const ir_node *n, const ir_dim *const *index, const k_expr *guard)
 {
     uint32_t i = (uint32_t)ir_node_int(n, IR_ATTR_index, 0);
+    if (s->bufs && s->bufs[i]->panel) {
+        return lower_load_packed(l, s->bufs[i], index, guard);
+    }
     if (s->bufs) {
         return lower_load(l, s->bufs[i], lower_linear(l, ir_node_type(n), index), guard);
     }

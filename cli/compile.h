@@ -36,6 +36,7 @@ compiler *compile_create(void);
 void compile_destroy(compiler *c);
 /* Each is false where c->d has errors. Stages go in this order; compile_lower runs the passes too. */
 bool compile_source(compiler *c, const char *path, const compile_options *o);
+bool compile_target(compiler *c, const compile_options *o); /* facts of the machine code is made for */
 bool compile_passes(compiler *c, const compile_options *o);
 bool compile_lower(compiler *c, const compile_options *o);
 /* Object code, from the cache where it is there; in c's arena. */

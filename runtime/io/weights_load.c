@@ -174,16 +174,9 @@ static bool stays(const aigc_abi_param *p, const weights_tensor *t)
     return p->layout == AIGC_LAYOUT_ROWS && p->storage == t->dtype && (uintptr_t)t->data % align == 0;
 }
 
-static int64_t packed_elems(const aigc_abi_param *p)
-{
-    int64_t n = p->dims[p->pack_transposed ? 1 : 0], k = p->dims[p->pack_transposed ? 0 : 1];
-    return (n + p->panel - 1) / p->panel * p->panel * k;
-}
-
 static int64_t room_for(const aigc_abi_param *p)
 {
-    int64_t bytes = p->layout == AIGC_LAYOUT_PANELS ? packed_elems(p) * (int64_t)aigc_dtype_bytes(p->storage) : aigc_tensor_bytes(p->storage, p->rank, p->dims);
-    return (bytes + 63) / 64 * 64;
+    return (aigc_param_bytes(p) + 63) / 64 * 64;
 }
 
 static void convert_rows(const aigc_abi_param *p, const weights_tensor *t, void *out)
@@ -208,13 +201,20 @@ static void convert_rows(const aigc_abi_param *p, const weights_tensor *t, void 
 /* out[(n / panel) * K * panel + k * panel + n % panel]; zero where there is no n */
 static void pack_panels(const aigc_abi_param *p, const weights_tensor *t, void *out)
 {
+    enum { CHUNK = 1024 };
+    float part[CHUNK], kept[CHUNK]; /* kept: in the parameter's storage, of at most 4 bytes an element */
     int64_t n = p->dims[p->pack_transposed ? 1 : 0], k = p->dims[p->pack_transposed ? 0 : 1], panel = p->panel;
-    memset(out, 0, (size_t)(packed_elems(p) * (int64_t)aigc_dtype_bytes(p->storage)));
-    for (int64_t r = 0; r < n; r++) {
-        for (int64_t c = 0; c < k; c++) {
-            float v;
-            aigc_convert_to_float(t->dtype, t->data, p->pack_transposed ? c * n + r : r * k + c, 1, &v);
-            aigc_convert_from_float(p->storage, out, r / panel * k * panel + c * panel + r % panel, 1, &v);
+    size_t bytes = aigc_dtype_bytes(p->storage);
+    memset(out, 0, (size_t)aigc_param_bytes(p));
+    for (int64_t row = 0; row < p->dims[0]; row++) {
+        for (int64_t at = 0; at < p->dims[1]; at += CHUNK) {
+            int64_t m = p->dims[1] - at < CHUNK ? p->dims[1] - at : CHUNK;
+            aigc_convert_to_float(t->dtype, t->data, row * p->dims[1] + at, m, part);
+            aigc_convert_from_float(p->storage, kept, 0, m, part);
+            for (int64_t i = 0; i < m; i++) {
+                int64_t r = p->pack_transposed ? at + i : row, c = p->pack_transposed ? row : at + i;
+                memcpy((char *)out + (size_t)(r / panel * k * panel + c * panel + r % panel) * bytes, (char *)kept + (size_t)i * bytes, bytes);
+            }
         }
     }
 }
