@@ -49,13 +49,32 @@ void aigc_convert_to_float(uint8_t storage, const void *data, int64_t first, int
 {
     int64_t block = aigc_dtype_block(storage), bytes = (int64_t)aigc_dtype_bytes(storage);
     const unsigned char *p = (const unsigned char *)data + first / block * bytes;
-    for (int64_t i = 0; i < n; i += block, p += bytes) {
-        if (block > 1) {
-            decode_block(storage, p, out + i);
-        } else {
-            out[i] = element(storage, p);
-        }
+    for (int64_t i = 0; i < n && block == 1; i++, p += bytes) {
+        out[i] = element(storage, p);
     }
+    int64_t skip = first % block;
+    for (int64_t i = 0; i < n && block > 1; p += bytes) {
+        float part[32];
+        int64_t m = block - skip < n - i ? block - skip : n - i;
+        bool whole = m == block;
+        decode_block(storage, p, whole ? out + i : part);
+        if (!whole) {
+            memcpy(out + i, part + skip, (size_t)m * sizeof *out);
+        }
+        i += m;
+        skip = 0;
+    }
+}
+
+typedef struct number { /* of a whole type, or not */
+    bool whole;
+    int64_t i;
+    double f;
+} number;
+
+static int64_t whole_of(number v)
+{
+    return v.whole ? v.i : v.f >= 9.2e18 ? INT64_MAX : v.f > -9.2e18 ? (int64_t)v.f : v.f != v.f ? 0 : INT64_MIN;
 }
 
 void aigc_convert_from_float(uint8_t storage, void *data, int64_t first, int64_t n, const float *in)
@@ -63,8 +82,9 @@ void aigc_convert_from_float(uint8_t storage, void *data, int64_t first, int64_t
     unsigned char *p = (unsigned char *)data + first * (int64_t)aigc_dtype_bytes(storage);
     for (int64_t i = 0; i < n; i++, p += aigc_dtype_bytes(storage)) {
         double d = (double)in[i];
+        bool is_float = storage <= AIGC_BF16;
         uint16_t h = storage == AIGC_F16 ? aigc_float_to_f16(in[i]) : aigc_float_to_bf16(in[i]);
-        int64_t v = (int64_t)in[i];
+        int64_t v = is_float ? 0 : whole_of((number){.f = d}); /* nan and what is too large: no undefined conversion */
         const void *from = storage == AIGC_F64 ? (const void *)&d : storage == AIGC_F32 ? (const void *)&in[i]
                            : storage == AIGC_F16 || storage == AIGC_BF16                ? (const void *)&h
                                                                                         : (const void *)&v;
@@ -73,12 +93,6 @@ void aigc_convert_from_float(uint8_t storage, void *data, int64_t first, int64_t
 }
 
 /* Any dense type ---------------------------------------------------------------------------------- */
-
-typedef struct number { /* of a whole type, or not */
-    bool whole;
-    int64_t i;
-    double f;
-} number;
 
 static number number_at(const void *data, uint8_t type, int64_t k)
 {
@@ -93,11 +107,6 @@ static number number_at(const void *data, uint8_t type, int64_t k)
     case AIGC_I8: return (number){.whole = true, .i = ((const int8_t *)data)[k]};
     default: return (number){.whole = true, .i = ((const uint8_t *)data)[k]};
     }
-}
-
-static int64_t whole_of(number v)
-{
-    return v.whole ? v.i : v.f >= 9.2e18 ? INT64_MAX : v.f > -9.2e18 ? (int64_t)v.f : v.f != v.f ? 0 : INT64_MIN;
 }
 
 static void number_store(void *data, uint8_t type, int64_t k, number v)

@@ -36,7 +36,7 @@ static inline uint16_t aigc_float_to_f16(float f)
     return h;
 }
 
-/* n elements beginning at element `first` (a block's first, for block storages), as floats. */
+/* n elements beginning at element `first`, as floats. */
 void aigc_convert_to_float(uint8_t storage, const void *data, int64_t first, int64_t n, float *out);
 /* n floats into a dense storage at element `first`. */
 void aigc_convert_from_float(uint8_t storage, void *data, int64_t first, int64_t n, const float *in);

@@ -108,18 +108,27 @@ static aigc_status read_value(reader *r, gguf_value *v, aigc_error *err, const c
     return r->short_ ? aigc_fail(err, AIGC_ERR_FORMAT, "%s: the file ends within its metadata", path) : AIGC_OK;
 }
 
+/* How much of a tensor's name a message has room for. */
+static int name_width(const gguf_tensor *t)
+{
+    return t->name_length < 150 ? (int)t->name_length : 150;
+}
+
 static aigc_status read_tensor(reader *r, gguf_tensor *t, uint64_t *offset, aigc_error *err, const char *path)
 {
     t->name = take_string(r, &t->name_length);
     uint64_t rank = take_int(r, 4);
-    if (r->short_ || rank > AIGC_MAX_RANK || t->name_length > 4096) {
+    if (r->short_) {
+        return aigc_fail(err, AIGC_ERR_FORMAT, "%s: the file ends within its list of tensors", path);
+    }
+    if (rank > AIGC_MAX_RANK || t->name_length > 4096) {
         return aigc_fail(err, AIGC_ERR_FORMAT, "%s: a tensor's description is not well formed", path);
     }
     t->rank = (uint8_t)rank;
     for (uint64_t i = 0; i < rank; i++) {
         uint64_t d = take_int(r, 8);
         if (d > (uint64_t)1 << 40) {
-            return aigc_fail(err, AIGC_ERR_FORMAT, "%s: tensor %.*s has an axis of size %llu", path, (int)t->name_length, t->name, (unsigned long long)d);
+            return aigc_fail(err, AIGC_ERR_FORMAT, "%s: tensor %.*s has an axis of size %llu", path, name_width(t), t->name, (unsigned long long)d);
         }
         t->dims[rank - 1 - i] = (int64_t)d;
     }
@@ -131,9 +140,92 @@ static aigc_status read_tensor(reader *r, gguf_tensor *t, uint64_t *offset, aigc
     uint8_t dtype = gguf_dtype(t->ggml_type);
     t->size_bytes = dtype == AIGC_DTYPE_NONE ? -1 : aigc_tensor_bytes(dtype, t->rank, t->dims);
     if (dtype != AIGC_DTYPE_NONE && t->size_bytes < 0) {
-        return aigc_fail(err, AIGC_ERR_FORMAT, "%s: the sizes of tensor %.*s do not fit its storage %s", path, (int)t->name_length, t->name, gguf_type_name(t->ggml_type));
+        return aigc_fail(err, AIGC_ERR_FORMAT, "%s: the sizes of tensor %.*s do not fit its storage %s", path, name_width(t), t->name, gguf_type_name(t->ggml_type));
     }
     return AIGC_OK;
+}
+
+static int by_key(const void *x, const void *y)
+{
+    const gguf_value *a = *(const gguf_value *const *)x, *b = *(const gguf_value *const *)y;
+    uint64_t n = a->key_length < b->key_length ? a->key_length : b->key_length;
+    int order = memcmp(a->key, b->key, n);
+    return order ? order : (a->key_length > b->key_length) - (a->key_length < b->key_length);
+}
+
+static aigc_status check_keys(const gguf_file *f, aigc_error *err, const char *path)
+{
+    const gguf_value **sorted = malloc((f->n_values + 1) * sizeof *sorted);
+    if (!sorted) {
+        return aigc_fail(err, AIGC_ERR_MEMORY, "out of memory");
+    }
+    for (uint64_t i = 0; i < f->n_values; i++) {
+        sorted[i] = &f->values[i];
+    }
+    qsort(sorted, f->n_values, sizeof *sorted, by_key);
+    aigc_status s = AIGC_OK;
+    for (uint64_t i = 1; i < f->n_values && s == AIGC_OK; i++) {
+        if (by_key(&sorted[i - 1], &sorted[i]) == 0) {
+            int n = sorted[i]->key_length < 200 ? (int)sorted[i]->key_length : 200;
+            s = aigc_fail(err, AIGC_ERR_FORMAT, "%s: key %.*s is there twice", path, n, sorted[i]->key);
+        }
+    }
+    free(sorted);
+    return s;
+}
+
+static int by_place(const void *x, const void *y)
+{
+    const gguf_tensor *a = *(const gguf_tensor *const *)x, *b = *(const gguf_tensor *const *)y;
+    return ((uintptr_t)a->data > (uintptr_t)b->data) - ((uintptr_t)a->data < (uintptr_t)b->data);
+}
+
+static aigc_status check_overlap(const gguf_file *f, aigc_error *err, const char *path)
+{
+    const gguf_tensor **sorted = malloc((f->n_tensors + 1) * sizeof *sorted);
+    uint64_t n = 0;
+    if (!sorted) {
+        return aigc_fail(err, AIGC_ERR_MEMORY, "out of memory");
+    }
+    for (uint64_t i = 0; i < f->n_tensors; i++) {
+        if (f->tensors[i].size_bytes > 0) {
+            sorted[n++] = &f->tensors[i];
+        }
+    }
+    qsort(sorted, n, sizeof *sorted, by_place);
+    aigc_status s = AIGC_OK;
+    for (uint64_t i = 1; i < n && s == AIGC_OK; i++) {
+        const gguf_tensor *a = sorted[i - 1], *b = sorted[i];
+        if ((uintptr_t)b->data - (uintptr_t)a->data < (uint64_t)a->size_bytes) {
+            s = aigc_fail(err, AIGC_ERR_FORMAT, "%s: tensors %.*s and %.*s overlap", path, name_width(a), a->name, name_width(b), b->name);
+        }
+    }
+    free(sorted);
+    return s;
+}
+
+/* Where each tensor lies, after the list of them has ended at `end`. */
+static aigc_status place_tensors(gguf_file *f, uint64_t end, const uint64_t *offsets, aigc_error *err, const char *path)
+{
+    const gguf_value *align = gguf_find(f, "general.alignment");
+    uint64_t alignment = align ? (uint64_t)gguf_int(align, 0) : 32;
+    if (alignment == 0 || alignment > 65536 || (alignment & (alignment - 1))) {
+        return aigc_fail(err, AIGC_ERR_FORMAT, "%s: an alignment of %llu is not possible", path, (unsigned long long)alignment);
+    }
+    uint64_t base = (end + alignment - 1) / alignment * alignment;
+    for (uint64_t i = 0; i < f->n_tensors; i++) {
+        gguf_tensor *t = &f->tensors[i];
+        uint64_t at, behind, size = t->size_bytes < 0 ? 0 : (uint64_t)t->size_bytes;
+        if (offsets[i] % alignment) {
+            return aigc_fail(err, AIGC_ERR_FORMAT, "%s: tensor %.*s does not begin at a multiple of %llu bytes", path, name_width(t), t->name,
+                             (unsigned long long)alignment);
+        }
+        if (__builtin_add_overflow(base, offsets[i], &at) || __builtin_add_overflow(at, size, &behind) || behind > f->map.size) {
+            return aigc_fail(err, AIGC_ERR_FORMAT, "%s: tensor %.*s lies outside the file", path, name_width(t), t->name);
+        }
+        t->data = f->map.data + at;
+    }
+    return check_overlap(f, err, path);
 }
 
 static aigc_status read_all(gguf_file *f, aigc_error *err, const char *path)
@@ -163,22 +255,8 @@ static aigc_status read_all(gguf_file *f, aigc_error *err, const char *path)
         s = read_tensor(&r, &f->tensors[i], &offsets[i], err, path);
         f->n_tensors = i + 1;
     }
-    const gguf_value *align = s == AIGC_OK ? gguf_find(f, "general.alignment") : NULL;
-    uint64_t alignment = align ? (uint64_t)gguf_int(align, 0) : 32;
-    if (s == AIGC_OK && (alignment == 0 || alignment > 65536 || (alignment & (alignment - 1)))) {
-        s = aigc_fail(err, AIGC_ERR_FORMAT, "%s: an alignment of %llu is not possible", path, (unsigned long long)alignment);
-    }
-    uint64_t base = s == AIGC_OK ? ((uint64_t)(r.p - f->map.data) + alignment - 1) / alignment * alignment : 0;
-    for (uint64_t i = 0; i < f->n_tensors && s == AIGC_OK; i++) {
-        gguf_tensor *t = &f->tensors[i];
-        uint64_t at, end;
-        uint64_t size = t->size_bytes < 0 ? 0 : (uint64_t)t->size_bytes;
-        if (__builtin_add_overflow(base, offsets[i], &at) || __builtin_add_overflow(at, size, &end) || end > f->map.size || offsets[i] % alignment) {
-            s = aigc_fail(err, AIGC_ERR_FORMAT, "%s: tensor %.*s lies outside the file", path, (int)t->name_length, t->name);
-        } else {
-            t->data = f->map.data + at;
-        }
-    }
+    s = s == AIGC_OK ? check_keys(f, err, path) : s;
+    s = s == AIGC_OK ? place_tensors(f, (uint64_t)(r.p - f->map.data), offsets, err, path) : s;
     free(offsets);
     return s;
 }

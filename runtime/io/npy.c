@@ -53,7 +53,7 @@ static aigc_status parse_header(const char *path, const char *header, aigc_tenso
         t->dims[t->rank++] = d;
         shape = end + strspn(end, ", ");
     }
-    return AIGC_OK;
+    return *shape == ')' ? AIGC_OK : aigc_fail(err, AIGC_ERR_FORMAT, "%s: its shape does not end", path);
 }
 
 aigc_status npy_read(const char *path, aigc_tensor *out, aigc_error *err)
@@ -100,12 +100,15 @@ aigc_status npy_read(const char *path, aigc_tensor *out, aigc_error *err)
 
 aigc_status npy_write(const char *path, const aigc_tensor *t, aigc_error *err)
 {
-    char header[256], shape[160] = "";
+    char header[320], shape[AIGC_MAX_RANK * 22 + 1] = "";
     size_t used = 0;
     int64_t n = 1;
     const char *descr = "<f4";
     for (size_t i = 0; i + 1 < sizeof types / sizeof *types; i++) {
         descr = types[i].dtype == t->dtype ? types[i].descr : descr;
+    }
+    if (t->rank > AIGC_MAX_RANK || aigc_tensor_bytes(t->dtype, t->rank, t->dims) < 0) {
+        return aigc_fail(err, AIGC_ERR_ARGUMENT, "%s: this tensor's sizes are not possible", path);
     }
     for (uint32_t i = 0; i < t->rank; i++) {
         used += (size_t)snprintf(shape + used, sizeof shape - used, "%lld,%s", (long long)t->dims[i], i + 1 < t->rank ? " " : "");

@@ -88,7 +88,7 @@ aigc_status safetensors_read(weights_file *f, const char *path, aigc_error *err)
     json_t *header = json_loadb((const char *)map.data + 8, length, JSON_REJECT_DUPLICATES, &why);
     if (!json_is_object(header)) {
         json_decref(header);
-        return aigc_fail(err, AIGC_ERR_FORMAT, "%s: its header is not well formed: %s", path, why.text);
+        return aigc_fail(err, AIGC_ERR_FORMAT, "%s: its header is not well formed: %s", path, *why.text ? why.text : "an object is needed");
     }
     const unsigned char *data = map.data + 8 + length;
     uint64_t room = map.size - 8 - length;
@@ -113,11 +113,13 @@ aigc_status safetensors_read(weights_file *f, const char *path, aigc_error *err)
         }
     }
     if (s == AIGC_OK) {
+        uint64_t taken = 0; /* by those before: an empty one may lie among others */
         qsort(extents, n, sizeof *extents, by_begin);
-        for (size_t i = 1; i < n && s == AIGC_OK; i++) {
-            if (extents[i].begin < extents[i - 1].end && extents[i].end > extents[i].begin) {
+        for (size_t i = 0; i < n && s == AIGC_OK; i++) {
+            if (extents[i].begin < taken && extents[i].end > extents[i].begin) {
                 s = aigc_fail(err, AIGC_ERR_FORMAT, "%s: two tensors overlap", path);
             }
+            taken = extents[i].end > taken ? extents[i].end : taken;
         }
     }
     free(extents);

@@ -52,14 +52,34 @@ static aigc_status read_gguf(weights_file *f, const char *path, aigc_error *err)
     return s;
 }
 
+/* Every tensor that the index names is in one of the files. */
+static aigc_status check_index(const weights_file *f, const char *path, json_t *map, aigc_error *err)
+{
+    json_t *there = json_object();
+    aigc_status s = there ? AIGC_OK : aigc_fail(err, AIGC_ERR_MEMORY, "out of memory");
+    for (uint32_t i = 0; i < f->n_tensors && s == AIGC_OK; i++) {
+        s = json_object_set_new(there, f->tensors[i].name, json_true()) == 0 ? s : aigc_fail(err, AIGC_ERR_MEMORY, "out of memory");
+    }
+    const char *name;
+    json_t *file;
+    json_object_foreach (map, name, file) {
+        if (s == AIGC_OK && !json_object_get(there, name)) {
+            s = aigc_fail(err, AIGC_ERR_MISSING, "%s: tensor %.150s is not in %.150s", path, name, json_string_value(file));
+        }
+    }
+    json_decref(there);
+    return s;
+}
+
 /* model.safetensors.index.json: {"weight_map": {tensor: file}} */
 static aigc_status read_index(weights_file *f, const char *path, aigc_error *err)
 {
     json_error_t why;
-    json_t *index = json_load_file(path, 0, &why), *map = json_object_get(index, "weight_map");
+    json_t *index = json_load_file(path, JSON_REJECT_DUPLICATES, &why), *map = json_object_get(index, "weight_map");
     if (!json_is_object(map)) {
+        bool well_formed = index != NULL;
         json_decref(index);
-        return aigc_fail(err, AIGC_ERR_FORMAT, "%s: not an index of safetensors files", path);
+        return aigc_fail(err, AIGC_ERR_FORMAT, "%s: not an index of safetensors files: %s", path, well_formed ? "it has no weight_map" : why.text);
     }
     json_t *done = json_object();
     const char *key;
@@ -77,6 +97,9 @@ static aigc_status read_index(weights_file *f, const char *path, aigc_error *err
             json_object_set_new(done, file, json_true());
             s = safetensors_read(f, full, err);
         }
+    }
+    if (s == AIGC_OK) {
+        s = check_index(f, path, map, err);
     }
     json_decref(done);
     json_decref(index);

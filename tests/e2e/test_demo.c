@@ -86,9 +86,9 @@ static void test_linked_object(void **state)
     (void)state;
     json_t *all = reference(), *k = json_object_get(all, "ROMEO:");
     int code;
-    free(run(&code, "cd %s && %s build %s --weights %s -o llama.o && cc -I%s -I. %s/examples/c/link.c llama.o %s/libaigc_io.a %s/libaigc_runtime.a "
-                    "-ljansson -lm -lpthread $AIGC_TEST_CFLAGS -o link",
-             folder, AIGC_COMMAND, LLAMA, WEIGHTS, AIGC_SOURCE_DIR, AIGC_SOURCE_DIR, AIGC_LIB_DIR, AIGC_LIB_DIR));
+    free(run(&code, "cd %s && %s build %s --weights %s -o llama.o && %s -I%s -I. %s/examples/c/link.c llama.o %s/libaigc_io.a %s/libaigc_runtime.a "
+                    "-ljansson -lm -lpthread -o link",
+             folder, AIGC_COMMAND, LLAMA, WEIGHTS, AIGC_CC, AIGC_SOURCE_DIR, AIGC_SOURCE_DIR, AIGC_LIB_DIR, AIGC_LIB_DIR));
     assert_int_equal(code, 0);
     char ids[1024] = "";
     for (size_t i = 0; i < json_array_size(json_object_get(k, "prompt_ids")); i++) {
@@ -172,7 +172,7 @@ static void test_exit_codes(void **state)
         {"check " LLAMA " --weights " WEIGHTS, 0, "all parameters found"},
         {"inspect " WEIGHTS, 0, "model.norm.weight"},
         {"inspect " LLAMA, 0, "arena:"},
-        {"run " LLAMA " --entry nothing", 2, "forward"},
+        {"run " LLAMA " --weights " WEIGHTS " --entry nothing", 2, "forward"},
         {"run " LLAMA " --weights " WEIGHTS " --entry next --input tokens=1,2 --input pos=255", 3, "pos + T <= ctx"},
         {"run " LLAMA " --weights " WEIGHTS " --entry next --input tokens=1,2", 2, "pos=NUMBER"},
         {"run " LLAMA " --weights " WEIGHTS " --entry next --input tokens=1 --input pos=x", 2, "found x"},
