@@ -226,10 +226,10 @@ static bool sides_fit(const pattern *p, const int *left, uint32_t nl, const int 
 {
     elab *e = p->e;
     for (uint32_t i = 0; i < nl + nr; i++) {
-        const int *side = i < nl ? left : right;
+        const int *names = i < nl ? left : right;
         uint32_t k = i < nl ? i : i - nl;
-        if (place_of(side, k, side[k]) >= 0) {
-            elab_error(e, p->where, "axis '%s' stands twice on the %s", shown_name(p, side[k]), i < nl ? "left" : "right");
+        if (place_of(names, k, names[k]) >= 0) {
+            elab_error(e, p->where, "axis '%s' stands twice on the %s", shown_name(p, names[k]), i < nl ? "left" : "right");
             return false;
         }
     }
