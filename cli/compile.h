@@ -49,5 +49,8 @@ bool weights_meta_for_frontend(void *weights, const char *key, frontend_meta *ou
 void weights_set_storages(ir_module *m, const weights_file *f);
 /* The parameters of a model that is not compiled, as the runtime sees them: to compare with a file. In the arena. */
 const aigc_abi_model *weights_params_of(const ir_module *m, arena *a);
+/* weights_report.c: tells, at the declarations, which parameters the weights do not have or have otherwise; warns
+ * of tensors left over. False when there was an error. */
+bool weights_report_all(compiler *c, const weights_file *f);
 
 #endif

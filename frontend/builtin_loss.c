@@ -66,7 +66,17 @@ static value nll(call *c, value logp, value target)
     if (!t || !x) {
         return value_poison();
     }
-    if (ir_dtype_is_float(ir_node_type(t)->dtype)) { /* probabilities */
+    const ir_type *have = ir_node_type(t), *scores = ir_node_type(x);
+    bool classes = !ir_dtype_is_float(have->dtype), fits = scores->rank && have->rank + classes == scores->rank;
+    for (uint32_t i = 0; fits && i < have->rank; i++) {
+        fits = ir_dim_equal(c->e->c, have->dims[i], scores->dims[i]) != IR_NEVER;
+    }
+    if (!fits) {
+        uint32_t rank = scores->rank - (classes && scores->rank);
+        return elab_error(c->e, c->where, "%s: the logits %s need targets %s, found %s", c->name, type_text(c->e, scores),
+                          type_text(c->e, ir_type_get(c->e->c, have->dtype, rank, scores->dims)), type_text(c->e, have));
+    }
+    if (!classes) { /* probabilities */
         value s = f(c, "sum", 2, (value[]){op(c, "*", logp, target), value_int(-1)});
         return op(c, "*", mean_of(c, s), value_float(-1));
     }
