@@ -285,7 +285,7 @@ const char *header_text(const ir_module *m, const char *symbol, const char *sour
         *s = (char)toupper((unsigned char)*s);
     }
     const char *guard = arena_printf(a, "AIGC_%s_H", upper);
-    fprintf(f, "/* Made by aigc from %s. ", source);
+    fprintf(f, "/* Made by aigc from %s.%s", source, m->doc ? " " : "");
     write_words(f, m->doc ? m->doc : "");
     fprintf(f, "\n *\n * Make weights (runtime/io/weights_load.h) and a context (runtime/aigc.h), then call the entries below. Tensors are\n"
                " * dense and row-major; the caller owns them. AIGC_OK, or a status whose words aigc_error_message(c) has. */\n");
