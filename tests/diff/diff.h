@@ -125,9 +125,10 @@ static inline void diff_add_entry(diff_module *d, const diff_entry *e, ir_graph 
                                   .results = arena_array(d->a, ir_arg_info, n)};
 }
 
-static inline void diff_compile(diff_module *d, int level)
+/* after: called after each pass for every entry; or NULL. */
+static inline void diff_compile(diff_module *d, int level, void (*after)(void *data, pass_id id, const ir_entry *e), void *data)
 {
-    pass_options po = {.level = level, .verify = true};
+    pass_options po = {.level = level, .verify = true, .after = after, .data = data};
     d->target = target_create(NULL, NULL, level, d->a, d->d);
     if (!d->target || !pass_run_all(&d->m, d->d, &po)) {
         diag_print(d->d, stdout, false);
