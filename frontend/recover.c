@@ -65,10 +65,8 @@ static bool closes_in_time(const parse *p, uint32_t from)
     return true;
 }
 
-/* How many more '}' than '{' follow. */
-static int64_t surplus_braces(const parse *p, uint32_t from)
+int64_t recover_surplus_braces(const source_file *f, uint32_t from)
 {
-    const source_file *f = p->file;
     int64_t n = 0;
     for (uint32_t i = from; i < f->size;) {
         char c = f->text[i];
@@ -228,7 +226,7 @@ bool recover_misplaced(parse *p, token t)
     const char *text = t.value.text;
     uint32_t open = open_braces(p);
     p->mistakes++;
-    int64_t surplus = surplus_braces(p, t.where.begin);
+    int64_t surplus = recover_surplus_braces(p->file, t.where.begin);
     if (here == PLACE_FILE) {
         diag_error(p->d, t.where, "'%s' belongs into a model or module", text);
         if (surplus > 0) { /* an earlier '}' was one too many: pass over what was meant to be inside */
