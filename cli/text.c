@@ -62,11 +62,18 @@ static void print_token(printer *p, int32_t id)
         fprintf(p->out, "%d\n", id);
         return;
     }
-    char bytes[1024], shown[1024 + 4];
+    char bytes[1024], shown[1024 + 4], *more = NULL;
     size_t n = tokenizer_decode(p->t, id, p->first, bytes, sizeof bytes);
-    n = utf8_stream_push(&p->stream, bytes, n < sizeof bytes ? n : sizeof bytes, shown);
+    if (n > sizeof bytes && (more = malloc(2 * n + 4))) { /* its bytes, and then what is shown of them */
+        tokenizer_decode(p->t, id, p->first, more, n);
+        size_t m = utf8_stream_push(&p->stream, more, n, more + n);
+        fwrite(more + n, 1, m, p->out);
+    } else {
+        n = utf8_stream_push(&p->stream, bytes, n < sizeof bytes ? n : sizeof bytes, shown);
+        fwrite(shown, 1, n, p->out);
+    }
+    free(more);
     p->first = false;
-    fwrite(shown, 1, n, p->out);
     fflush(p->out);
 }
 

@@ -71,17 +71,47 @@ static void tell_missing(const report *r, uint32_t first)
     if (m->params[first].made.file) {
         diag_note(r->c->d, m->params[first].where, "declared here");
     }
-    const ir_param *p = &m->params[first];
     if (near) {
         diag_help(r->c->d, "did you mean '%s'? A second name is given by: alias \"%s\" = ...", near, near);
-    } else if (p->n_indices == 1) {
-        int64_t there = 0;
-        while (there < p->counts[0] && weights_match(r->f, &r->params->params[first], (uint32_t)there, name)) {
-            there++;
+    }
+}
+
+/* How many like ones from the first on the file has, where it has none after those; else -1. */
+static int64_t leading(const report *r, uint32_t i)
+{
+    const aigc_abi_param *p = &r->params->params[i];
+    char name[NAME_ROOM];
+    uint32_t n = 0;
+    while (n < p->slots && weights_match(r->f, p, n, name)) {
+        n++;
+    }
+    for (uint32_t k = n; k < p->slots; k++) {
+        if (weights_match(r->f, p, k, name)) {
+            return -1;
         }
-        if (there) {
-            diag_help(r->c->d, "the weights have %" PRId64 " of the %" PRId64 " in this list", there, p->counts[0]);
+    }
+    return n;
+}
+
+/* A list of modules the file has fewer of: one error for all that is missing of them. */
+static void tell_short_list(const report *r, uint32_t first, bool *missing)
+{
+    const ir_module *m = r->c->m;
+    const ir_param *p = &m->params[first];
+    int64_t there = p->n_indices == 1 ? leading(r, first) : -1;
+    if (there <= 0 || there == p->counts[0]) {
+        return;
+    }
+    for (uint32_t i = 0; i < m->n_params; i++) {
+        if (same_place(m->params[i].list, p->list) && (m->params[i].n_indices != 1 || leading(r, i) != there)) {
+            return;
         }
+    }
+    char name[NAME_ROOM];
+    (void)weights_match(r->f, &r->params->params[first], (uint32_t)there, name);
+    diag_error(r->c->d, p->list, "the weights have %" PRId64 " of these %" PRId64 ": there is no '%s'", there, p->counts[0], name);
+    for (uint32_t i = 0; i < m->n_params; i++) {
+        missing[i] &= !same_place(m->params[i].list, p->list);
     }
 }
 
@@ -152,6 +182,11 @@ bool weights_report_all(compiler *c, const weights_file *f)
                 r.used[t - f->tensors] = true;
                 told = told || !tensor_fits(&r, i, t, name); /* like ones are told once */
             }
+        }
+    }
+    for (uint32_t i = 0; i < m->n_params; i++) {
+        if (missing[i] && m->params[i].list.file) {
+            tell_short_list(&r, i, missing);
         }
     }
     for (uint32_t i = 0; i < m->n_params; i++) {

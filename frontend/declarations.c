@@ -16,10 +16,17 @@ static void take(elab *e, taken *names, const char *name, const span *where)
         if (first) {
             elab_error(e, *where, "'%s' is declared twice", name);
             diag_note(e->d, *first, "first here");
+            map_set(e->twice, map_key(first), (void *)(uintptr_t)(const void *)first);
+            map_set(e->twice, map_key(where), (void *)(uintptr_t)(const void *)where);
             return;
         }
     }
     map_set(names->names, map_key(name), (void *)(uintptr_t)(const void *)where);
+}
+
+bool is_twice(const elab *e, const ast *t)
+{
+    return map_get(e->twice, map_key(t->text ? &t->name_where : &t->where)) != NULL;
 }
 
 static void check_params(elab *e, const ast *params)
@@ -50,7 +57,7 @@ static void check_member(elab *e, taken *names, const ast *t)
         break;
     case AST_STATE:
         for (uint32_t i = 1; i < t->n; i++) {
-            take(e, names, t->kids[i]->text, &t->kids[i]->where);
+            take(e, names, t->kids[i]->text, &t->kids[i]->name_where);
         }
         break;
     case AST_FN:

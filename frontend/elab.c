@@ -83,7 +83,11 @@ static bool type_head(elab *e, const ast *t, ir_dtype *dtype, ir_arg_info *info)
     }
     static const char *const known[] = {"f64", "f32", "f16", "bf16", "i64", "i32", "i16", "i8", "u8", "bool",
                                         "text", "image", "audio", "class", "dim"};
-    elab_error(e, t->where, "'%s' is no element type", t->kind == AST_NAME ? t->text : "this");
+    elab_error(e, t->where, "'%s' is no element type", source_text(e, t));
+    if (t->kind == AST_NAME && strcmp(t->text, "dim") == 0) {
+        diag_help(e->d, "a size is an argument 'n: dim', a tensor of integers is i32[...]");
+        return false;
+    }
     const char *guess = t->kind == AST_NAME ? foreign_dtype(t->text) : NULL;
     if (!guess && t->kind == AST_NAME) {
         guess = diag_nearest(t->text, known, sizeof known / sizeof *known);

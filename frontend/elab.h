@@ -96,6 +96,7 @@ struct instance {
     uint32_t n_counts;     /* one a {} of the path */
     int64_t counts[IR_MAX_RANK];
     const instance *parent;
+    span list;             /* where the innermost list of modules around it was made */
 };
 
 struct level {
@@ -121,6 +122,10 @@ struct elab {
     level *level;
     ir_graph *conditions;                /* of the entry being traced */
     bool training;                       /* in an objective */
+    bool damaged;                        /* there are mistakes of syntax: what is missing may be among what was lost */
+    bool lost;                           /* and braces do not match: where things belong is uncertain */
+    map *broken;                         /* functions with mistakes of syntax in them: ast -> itself */
+    map *twice;                          /* places of names declared twice: which of the two is meant is uncertain */
     const ast *model;                    /* the one compiled */
     const ast *entry;                    /* being traced */
     VEC(struct { span where; const ast *decl; const char *name; }) calls; /* of functions and modules around, outermost first */
@@ -246,8 +251,11 @@ bool bind_type(elab *e, scope *s, const ast *t, span where, const char *name, co
 
 /* Files (files.c): the names of a file and of all it imports */
 scope *load_file(elab *e, const source_file *f, const ast **tree);
+/* Is there a mistake of syntax in this function? It is not looked into any more. */
+bool is_broken(const elab *e, const ast *decl);
 /* Names declared twice, incomplete C functions (declarations.c) */
 void check_declarations(elab *e, const ast *file);
+bool is_twice(const elab *e, const ast *t);
 
 /* Modules (modules.c) */
 /* const name = expr, of a file or a module: a static value, or a tensor that is computed where it is used. */

@@ -364,12 +364,26 @@ static void trace_entry(elab *e, const ast *t, const reference *self, scope *fil
 
 /* generate, train, alias --------------------------------------------------------------------------- */
 
+static bool is_declared(const elab *e, ast_kind kind, const char *name)
+{
+    const ast *members = e->model->kids[1];
+    for (uint32_t i = 0; i < members->n; i++) {
+        if (members->kids[i]->kind == kind && members->kids[i]->text == name) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static const ir_entry *find_entry(elab *e, const ast *t)
 {
     for (uint32_t i = 0; i < e->entries.len; i++) {
         if (t->kind == AST_NAME && e->entries.at[i].name == t->text) {
             return &e->entries.at[i];
         }
+    }
+    if (t->kind == AST_NAME && is_declared(e, AST_ENTRY, t->text)) {
+        return NULL; /* with mistakes told already */
     }
     const char *near[64];
     uint32_t n = 0;
@@ -429,6 +443,9 @@ static void read_generate(elab *e, scope *s, const ast *t)
         }
         return;
     }
+    if (ir_graph_n_outputs(step->graph) == 0 || (pair && ir_graph_n_outputs(entries[0]->graph) == 0)) {
+        return; /* its mistakes are told already */
+    }
     g.entry = step->name;
     g.encode = pair ? entries[0]->name : NULL;
     for (uint32_t i = 0; i < ir_graph_n_inputs(step->graph); i++) {
@@ -469,7 +486,7 @@ static void check_train(elab *e, scope *s, const ast *t, const reference *self)
             near[n++] = e->entries.at[i].name;
         }
     }
-    if (!found) {
+    if (!found && !is_declared(e, AST_OBJECTIVE, t->text)) {
         elab_error(e, t->name_where, "'%s' is no objective of this model", t->text);
         elab_did_you_mean(e, diag_nearest(t->text, near, n));
     }
@@ -480,7 +497,9 @@ static void check_train(elab *e, scope *s, const ast *t, const reference *self)
     for (uint32_t i = 0; i < 6; i++) {
         known |= strcmp(optimizers[i], name) == 0;
     }
-    if (!known) {
+    if (!known && with->kind != AST_CALL) {
+        elab_error(e, with->where, "an optimizer is called with its settings, as in adamw(lr = 3e-4), found %s", source_text(e, with));
+    } else if (!known) {
         elab_error(e, with->where, "'%s' is no optimizer: sgd, adam, adamw, lion, rmsprop and adagrad are known", name);
         elab_did_you_mean(e, diag_nearest(name, optimizers, 6));
     }
@@ -652,13 +671,13 @@ static void check_names(elab *e)
 ir_module *frontend_compile(ir_ctx *c, diag *d, const source_file *f, const frontend_options *o)
 {
     arena *a = ir_ctx_arena(c);
-    elab state = {.a = a, .c = c, .names = ir_ctx_names(c), .d = d, .o = o, .files = map_create(a), .path = ""};
+    elab state = {.a = a, .c = c, .names = ir_ctx_names(c), .d = d, .o = o, .files = map_create(a), .broken = map_create(a), .twice = map_create(a), .path = ""};
     elab *e = &state;
     add_builtins(e);
     const ast *tree;
     scope *file = load_file(e, f, &tree);
     const ast *model = choose_model(e, tree);
-    if (!model || diag_error_count(d)) {
+    if (!model || e->lost) {
         return NULL;
     }
     e->model = model;
@@ -674,11 +693,12 @@ ir_module *frontend_compile(ir_ctx *c, diag *d, const source_file *f, const fron
     scope *s = scope_create(e, file);
     s->self = v.module.ref;
     for (uint32_t i = 0; i < members->n; i++) {
-        if (members->kids[i]->kind == AST_ENTRY || members->kids[i]->kind == AST_OBJECTIVE) {
+        bool traced = members->kids[i]->kind == AST_ENTRY || members->kids[i]->kind == AST_OBJECTIVE;
+        if (traced && !is_broken(e, members->kids[i]) && !is_twice(e, members->kids[i])) {
             trace_entry(e, members->kids[i], v.module.ref, file);
         }
     }
-    for (uint32_t i = 0; i < members->n; i++) {
+    for (uint32_t i = 0; i < members->n && !e->damaged; i++) {
         const ast *t = members->kids[i];
         if (t->kind == AST_GENERATE) {
             read_generate(e, s, t);

@@ -296,6 +296,9 @@ static value eval_name(elab *e, scope *s, const ast *t)
     if (elab_lookup(e, s, t->text, &v)) {
         return v;
     }
+    if (e->damaged) {
+        return value_poison();
+    }
     const char *dtype = foreign_dtype(t->text);
     bool library = frontend_std_find(t->text) != NULL;
     elab_error(e, t->where, dtype ? "'%s' is no element type" : "'%s' is not defined", t->text);
@@ -349,6 +352,9 @@ static value eval_field(elab *e, scope *s, const ast *t)
         value *v = scope_find(x.names, t->text);
         if (v) {
             return *v;
+        }
+        if (e->damaged) {
+            return value_poison();
         }
         elab_error(e, t->name_where, "'%s' is not in %s", t->text, x.name);
         elab_did_you_mean(e, elab_nearest_in(x.names, t->text));

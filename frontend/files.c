@@ -146,14 +146,43 @@ static value item_value(elab *e, scope *s, const ast *k)
     return v;
 }
 
+bool is_broken(const elab *e, const ast *decl)
+{
+    return map_get(e->broken, map_key(decl)) != NULL;
+}
+
+/* Functions with a mistake of syntax in them: what their other statements mean is uncertain. */
+static void mark_broken(elab *e, const ast *t)
+{
+    for (uint32_t i = 0; i < t->n; i++) {
+        const ast *k = t->kids[i];
+        if (!k) {
+            continue;
+        }
+        if (k->kind == AST_FN || k->kind == AST_ENTRY || k->kind == AST_OBJECTIVE || k->kind == AST_OP) {
+            if (diag_has_error_in(e->d, k->where)) {
+                map_set(e->broken, map_key(k), (void *)(uintptr_t)(const void *)k);
+            }
+        } else if (k->kind == AST_MODULE || k->kind == AST_MODEL || k->kind == AST_BLOCK || k->kind == AST_IF) {
+            mark_broken(e, k);
+        }
+    }
+}
+
 scope *load_file(elab *e, const source_file *f, const ast **tree)
 {
     file_record *record = arena_new(e->a, file_record);
     *record = (file_record){.shown = intern_printf(e->names, "%s.aigc", last_part(e, f->path))};
     map_set(e->files, map_key(canonical(e, f->path)), record);
     vec_push(e->a, &e->reading, record);
+    uint32_t errors = diag_error_count(e->d);
     const ast *t = ast_parse(e->a, e->names, e->d, f);
     *tree = t;
+    if (diag_error_count(e->d) != errors) {
+        e->damaged = true;
+        e->lost |= !t->i;
+        mark_broken(e, t);
+    }
     check_declarations(e, t);
     scope *s = scope_create(e, NULL);
     for (uint32_t i = 0; i < t->n; i++) {
@@ -163,8 +192,8 @@ scope *load_file(elab *e, const source_file *f, const ast **tree)
             const char *name = last_part(e, k->text);
             value v = {.kind = names ? V_NAMESPACE : V_POISON, .where = k->where, .name = name, .names = names};
             scope_set(e, s, name, v);
-        } else if (k->kind != AST_ERROR && !scope_find(s, k->text)) {
-            scope_set(e, s, k->text, item_value(e, s, k));
+        } else if (k->kind != AST_ERROR) {
+            scope_set(e, s, k->text, is_twice(e, k) ? value_poison() : item_value(e, s, k));
         }
     }
     e->reading.len--;

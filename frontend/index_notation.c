@@ -307,7 +307,7 @@ static const ir_node *element(notation *q, const ast *t)
         return v.kind == V_POISON ? NULL : want_operand(e, t->where, v, ir_type_scalar(e->c, q->dtype));
     }
     value v;
-    if (t->kind == AST_NAME && !elab_lookup(e, q->s, t->text, &v)) {
+    if (t->kind == AST_NAME && !e->damaged && !elab_lookup(e, q->s, t->text, &v)) {
         elab_error(e, t->where, "index '%s' is not defined", t->text);
         diag_help(e->d, "indices are named on the left side, or by what goes over them: sum{%s} ...", t->text);
         return NULL;
@@ -386,6 +386,9 @@ static value define(notation *q, const ast *t, const ast *result)
 value call_op(call *c, const ast *decl, scope *outer)
 {
     elab *e = c->e;
+    if (is_broken(e, decl)) {
+        return value_poison();
+    }
     notation q = {.e = e, .s = scope_create(e, outer), .dtype = IR_f32};
     const ast *params = decl->kids[0];
     if (c->n_args + c->n_keywords > params->n) {

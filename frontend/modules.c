@@ -125,7 +125,8 @@ static void declare_weight(elab *e, instance *in, scope *s, const ast *t)
                   .storage = ir_storage_of_dtype(dtype),
                   .layout = intern(e->names, "rows"),
                   .where = t->name_where,
-                  .made = place_made(e, t->name_where)};
+                  .made = place_made(e, t->name_where),
+                  .list = in->list};
     value v = {.kind = V_PARAM, .where = t->where, .name = t->text, .type = t->kids[0], .type_scope = s};
     v.slot.number = e->params.len;
     vec_push(e->a, &e->params, p);
@@ -163,7 +164,7 @@ static void declare_states(elab *e, instance *in, scope *s, const ast *t)
         value v = {.kind = V_STATE, .where = t->where, .name = t->kids[i]->text, .type = t->kids[0], .type_scope = s};
         v.slot.number = e->states.len;
         vec_push(e->a, &e->states, state);
-        scope_set(e, in->members, t->kids[i]->text, v);
+        scope_set(e, in->members, t->kids[i]->text, is_twice(e, t->kids[i]) ? value_poison() : v);
     }
 }
 
@@ -232,6 +233,12 @@ value eval_const(elab *e, scope *s, const ast *t)
 static void declare(elab *e, instance *in, scope *s, const ast *t)
 {
     value v = {.kind = V_FN, .where = t->where, .name = t->text};
+    bool named = t->kind == AST_WEIGHT || t->kind == AST_MEMBER || t->kind == AST_CONST || t->kind == AST_FN || t->kind == AST_ENTRY ||
+                 t->kind == AST_OBJECTIVE;
+    if (named && is_twice(e, t)) {
+        scope_set(e, in->members, t->text ? t->text : intern(e->names, "%call"), value_poison());
+        return;
+    }
     switch (t->kind) {
     case AST_BLOCK:
         for (uint32_t i = 0; i < t->n; i++) {
@@ -303,12 +310,16 @@ static uint32_t first_repeated(const elab *e)
 static value too_deep(elab *e, span where)
 {
     uint32_t depth = e->calls.len, first = first_repeated(e);
+    if (e->damaged) { /* what ends it may be among what was lost */
+        e->stopped = true;
+        return value_poison();
+    }
     if (first) {
         const ast *decl = e->calls.at[first].decl;
         bool module = decl->kind == AST_MODULE || decl->kind == AST_MODEL;
         e->calls.len = first;
-        elab_error(e, e->calls.at[first].where, module ? "module '%s' contains itself without an end" : "'%s' calls itself without an end",
-                   e->calls.at[first].name);
+        elab_error(e, e->calls.at[first].where, module ? "module '%s' contains itself without an end (%d deep)" : "'%s' calls itself without an end (%d deep)",
+                   e->calls.at[first].name, DEEPEST_CALL);
         diag_note(e->d, decl->text ? decl->name_where : decl->where, "it is declared here");
         e->calls.len = depth;
     } else {
@@ -329,6 +340,7 @@ value instantiate(call *c, const ast *decl, scope *file, const char *path, const
     in->parent = parent ? parent->inst : NULL;
     if (parent) {
         in->n_counts = parent->inst->n_counts;
+        in->list = parent->inst->list;
         memcpy(in->counts, parent->inst->counts, sizeof in->counts);
     }
     if (count >= 0) {
@@ -336,6 +348,7 @@ value instantiate(call *c, const ast *decl, scope *file, const char *path, const
             return elab_error(e, c->where, "lists of modules are nested too deeply");
         }
         in->counts[in->n_counts++] = count;
+        in->list = c->where;
         path = intern_printf(e->names, "%s.{}", path);
     }
     in->path = path;
@@ -428,6 +441,9 @@ value member_of(elab *e, span where, const value *v, const char *name)
     value *m = scope_find(ref->inst->members, name);
     if (m) {
         return in_graph(e, attach(e, *m, ref));
+    }
+    if (e->damaged) {
+        return value_poison();
     }
     elab_error(e, where, "module %s has no member '%s'", ref->inst->decl->text, name);
     diag_note(e->d, ref->inst->decl->name_where, "it is declared here");
@@ -523,12 +539,31 @@ bool check_result(elab *e, scope *s, const ast *result, span where, value *v)
     return true;
 }
 
+/* A result belongs to the caller: it is no longer the local name it had. */
+static value anonymous(value v)
+{
+    if (v.kind == V_TUPLE || v.kind == V_LIST) {
+        for (uint32_t i = 0; i < v.list.n; i++) {
+            v.list.at[i] = anonymous(v.list.at[i]);
+        }
+    }
+    if (v.kind == V_TENSOR || v.kind == V_DIM || (is_static(&v) && v.kind != V_NONE)) {
+        v.where = (span){0};
+        v.name = NULL;
+        v.type = NULL;
+    }
+    return v;
+}
+
 static value call_function(elab *e, span where, const value *f, call *c)
 {
     const ast *decl = f->code.decl;
     const char *name = decl->text ? decl->text : f->code.self ? f->code.self->inst->decl->text : "this";
     if (e->calls.len >= DEEPEST_CALL) {
         return too_deep(e, where);
+    }
+    if (is_broken(e, decl)) {
+        return value_poison();
     }
     scope *s = scope_create(e, f->code.scope);
     s->self = f->code.self;
@@ -557,7 +592,7 @@ static value call_function(elab *e, span where, const value *f, call *c)
     e->returned = saved;
     e->has_returned = had;
     e->return_where = return_where;
-    return result;
+    return anonymous(result);
 }
 
 static value call_extern(elab *e, span where, const value *f, call *c)
@@ -722,6 +757,9 @@ value call_value(elab *e, span where, value f, call *c)
         return call_extern(e, where, &f, c);
     case V_MODULE: {
         value *method = scope_find(f.module.ref->inst->members, intern(e->names, "%call"));
+        if (!method && e->damaged) {
+            return value_poison();
+        }
         if (!method) {
             elab_error(e, where, "module %s cannot be called: it has no 'fn (...)'", f.module.ref->inst->decl->text);
             diag_note(e->d, f.module.ref->inst->decl->name_where, "it is declared here");

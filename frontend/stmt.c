@@ -372,6 +372,10 @@ void run_loop(elab *e, scope *s, const ast *t)
     if (ok && t->kids[5]) {
         tr.cond = want_operand(e, t->kids[5]->where, eval_expr(e, inner, t->kids[5]), NULL);
         ok = tr.cond != NULL;
+        if (ok && (ir_node_type(tr.cond)->rank || ir_node_type(tr.cond)->dtype != IR_bool)) {
+            elab_error(e, t->kids[5]->where, "the condition of a loop must be one bool, found %s", type_text(e, ir_node_type(tr.cond)));
+            ok = false;
+        }
     }
     tr.n_carries = carries->n;
     tr.n_collects = collects->n;

@@ -21,6 +21,7 @@ typedef struct ir_param {
     bool pack_transposed;
     span where;
     span made; /* where the module of a library that declares it was made; nowhere: it is the user's own */
+    span list; /* where the innermost list of modules around it was made; nowhere: it is in none */
 } ir_param;
 
 typedef struct ir_state {

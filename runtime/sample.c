@@ -70,7 +70,7 @@ static int64_t filter(const aigc_sampling *s, aigc_candidate *c, int64_t n)
 
 int32_t aigc_sample(const aigc_sampling *s, float *logits, int64_t n, const int32_t *seen, int64_t n_seen, aigc_candidate *work, uint64_t *state)
 {
-    if (s->repetition_penalty != 1 && s->repetition_penalty > 0) {
+    if (n_seen > 0 && s->repetition_penalty != 1 && s->repetition_penalty > 0) {
         int64_t last = n_seen < 256 ? n_seen : 256; /* of the last 256 tokens */
         penalize(logits, n, seen + n_seen - last, last, s->repetition_penalty);
     }
@@ -88,6 +88,9 @@ int32_t aigc_sample(const aigc_sampling *s, float *logits, int64_t n, const int3
     float top = work[0].value;
     for (int64_t i = 1; i < kept; i++) {
         top = work[i].value > top ? work[i].value : top;
+    }
+    if (isinf(top)) { /* differences from it are no numbers */
+        return likeliest(logits, n);
     }
     double sum = 0;
     for (int64_t i = 0; i < kept; i++) {

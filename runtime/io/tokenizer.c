@@ -51,6 +51,9 @@ aigc_status tokenizer_set(tokenizer *t, uint32_t id, const char *text, size_t si
     if (id >= t->n || size > 1 << 16) {
         return aigc_fail(err, AIGC_ERR_FORMAT, "token %u: %s", id, id >= t->n ? "there are fewer tokens" : "its text is too long");
     }
+    if (score != score) { /* merges are ordered by it */
+        return aigc_fail(err, AIGC_ERR_FORMAT, "token %u: its score is not a number", id);
+    }
     token_entry *e = &t->entries[id];
     free(e->text);
     e->text = malloc(size + 1);
@@ -122,6 +125,42 @@ uint32_t tokenizer_rank(const tokenizer *t, const char *left, size_t left_size, 
     return UINT32_MAX;
 }
 
+int tokenizer_byte(const char *text, size_t size)
+{
+    static const char digits[] = "0123456789abcdef";
+    if (size != 6 || memcmp(text, "<0x", 3) != 0 || text[5] != '>') {
+        return -1;
+    }
+    int byte = 0;
+    for (int i = 3; i < 5; i++) {
+        char c = text[i] >= 'A' && text[i] <= 'F' ? (char)(text[i] + 32) : text[i];
+        const char *digit = c ? strchr(digits, c) : NULL;
+        if (!digit) {
+            return -1;
+        }
+        byte = byte * 16 + (int)(digit - digits);
+    }
+    return byte;
+}
+
+/* Bytes as letters (GPT-2's bytes_to_unicode): printable ones stand for themselves, the others for U+0100 and on. */
+static bool stands_for_itself(unsigned b)
+{
+    return (b >= '!' && b <= '~') || (b >= 0xa1 && b <= 0xac) || b >= 0xae;
+}
+
+static uint16_t letter_of(unsigned byte)
+{
+    unsigned n = 256;
+    if (stands_for_itself(byte)) {
+        return (uint16_t)byte;
+    }
+    for (unsigned b = 0; b < byte; b++) {
+        n += !stands_for_itself(b);
+    }
+    return (uint16_t)n;
+}
+
 static int longer_first(const void *a, const void *b, void *t)
 {
     uint32_t x = ((const tokenizer *)t)->entries[*(const int32_t *)a].size, y = ((const tokenizer *)t)->entries[*(const int32_t *)b].size;
@@ -148,21 +187,27 @@ aigc_status tokenizer_finish(tokenizer *t, aigc_error *err)
             continue;
         }
         uint32_t mask = t->table_size - 1, i = spread(hash_text(fnv_begin, e->text, e->size)) & mask;
-        if (tokenizer_find(t, e->text, e->size) < 0) { /* the first of equals */
+        /* The first of equals. Text never becomes a control token, nor "<0x41>" the byte it names. */
+        if (e->type != TOKEN_CONTROL && e->type != TOKEN_UNKNOWN && e->type != TOKEN_BYTE && tokenizer_find(t, e->text, e->size) < 0) {
             while (t->table[i]) {
                 i = (i + 1) & mask;
             }
             t->table[i] = id + 1;
         }
-        unsigned byte;
-        if (e->type == TOKEN_BYTE && e->size == 6 && sscanf(e->text, "<0x%2x>", &byte) == 1) {
-            t->byte_ids[byte & 255] = (int32_t)id;
+        int byte = e->type == TOKEN_BYTE ? tokenizer_byte(e->text, e->size) : -1;
+        if (byte >= 0) {
+            t->byte_ids[byte] = (int32_t)id;
         }
         if ((e->type == TOKEN_CONTROL || e->type == TOKEN_USER) && e->size) {
             t->specials[t->n_specials++] = (int32_t)id;
         }
     }
     qsort_r(t->specials, t->n_specials, sizeof *t->specials, longer_first, t);
+    for (unsigned b = 0; b < 256; b++) {
+        t->letters[b] = letter_of(b);
+        t->bytes[t->letters[b]] = (uint8_t)b;
+        t->is_letter[t->letters[b]] = true;
+    }
     bool bad = t->bos >= (int32_t)t->n || t->eos >= (int32_t)t->n || t->unknown >= (int32_t)t->n;
     return bad ? aigc_fail(err, AIGC_ERR_FORMAT, "a special token is none of the %u tokens", t->n) : AIGC_OK;
 }
@@ -205,35 +250,6 @@ aigc_status tokenizer_add_known_pattern(tokenizer *t, const char *name, aigc_err
     return aigc_fail(err, AIGC_ERR_UNSUPPORTED, "the pre-tokenizer %s is not known here; known are gpt-2, llama-bpe and qwen2", name);
 }
 
-/* Bytes as letters (GPT-2's bytes_to_unicode): printable ones stand for themselves, the others for U+0100 and on. ---- */
-
-static bool stands_for_itself(unsigned b)
-{
-    return (b >= '!' && b <= '~') || (b >= 0xa1 && b <= 0xac) || b >= 0xae;
-}
-
-static uint32_t letter_of(unsigned byte)
-{
-    uint32_t n = 256;
-    if (stands_for_itself(byte)) {
-        return byte;
-    }
-    for (unsigned b = 0; b < byte; b++) {
-        n += !stands_for_itself(b);
-    }
-    return n;
-}
-
-static int byte_of(uint32_t letter)
-{
-    for (unsigned b = 0; b < 256; b++) {
-        if (letter_of(b) == letter) {
-            return (int)b;
-        }
-    }
-    return -1;
-}
-
 static size_t put_letter(uint32_t c, char *out)
 {
     if (c < 0x80) {
@@ -269,6 +285,12 @@ static aigc_status emit_id(encoding *c, int32_t id)
     return AIGC_OK;
 }
 
+static aigc_status emit_unknown(encoding *c, const char *s, size_t n)
+{
+    return c->t->unknown >= 0 ? emit_id(c, c->t->unknown)
+                              : aigc_fail(c->err, AIGC_ERR_FORMAT, "the vocabulary has no token for '%.*s'", n < 100 ? (int)n : 100, s);
+}
+
 /* A symbol that no merge touches any more: its token, or its bytes', or the unknown token. */
 static aigc_status emit_symbol(void *data, const char *s, size_t n)
 {
@@ -283,14 +305,14 @@ static aigc_status emit_symbol(void *data, const char *s, size_t n)
         for (size_t at = 0; at < n && status == AIGC_OK;) {
             size_t length = utf8_length(s + at, n - at);
             id = tokenizer_find(t, s + at, length);
-            status = id >= 0 ? emit_id(c, id) : t->unknown >= 0 ? emit_id(c, t->unknown) : AIGC_OK;
+            status = id >= 0 ? emit_id(c, id) : emit_unknown(c, s + at, length);
             at += length;
         }
         return status;
     }
     for (size_t i = 0; i < n; i++) {
         if (t->byte_ids[(unsigned char)s[i]] < 0) {
-            return t->unknown >= 0 ? emit_id(c, t->unknown) : aigc_fail(c->err, AIGC_ERR_FORMAT, "the vocabulary has no token for '%.*s'", (int)n, s);
+            return emit_unknown(c, s, n);
         }
     }
     aigc_status status = AIGC_OK;
@@ -308,7 +330,7 @@ static aigc_status encode_word(encoding *c, const char *word, size_t n)
         return aigc_fail(c->err, AIGC_ERR_MEMORY, "out of memory");
     }
     for (size_t i = 0; i < n; i++) {
-        size += put_letter(letter_of((unsigned char)word[i]), letters + size);
+        size += put_letter(c->t->letters[(unsigned char)word[i]], letters + size);
     }
     int32_t whole = c->t->ignore_merges ? tokenizer_find(c->t, letters, size) : -1;
     aigc_status s = whole >= 0 ? emit_id(c, whole) : tokenizer_merge(c->t, letters, size, emit_symbol, c);
@@ -338,8 +360,8 @@ static aigc_status encode_words(encoding *c, uint32_t at, const char *text, size
         if (found < 0) {
             break;
         }
-        if (range[1] <= range[0]) { /* an empty match */
-            from = range[1] + 1;
+        if (range[1] <= range[0] || range[0] < from) { /* an empty match, or one that \K has moved */
+            from = (range[1] > from ? range[1] : from) + 1;
             continue;
         }
         if (range[0] > done) { /* what no pattern takes stays together */
@@ -459,8 +481,8 @@ size_t tokenizer_decode(const tokenizer *t, int32_t id, bool first, char *out, s
     if (e->type == TOKEN_CONTROL || (t->kind != TOKENIZER_CHARS && e->type == TOKEN_UNKNOWN)) {
         return 0;
     }
-    unsigned byte;
-    if (e->type == TOKEN_BYTE && sscanf(e->text, "<0x%2x>", &byte) == 1) {
+    int byte = e->type == TOKEN_BYTE ? tokenizer_byte(e->text, e->size) : -1;
+    if (byte >= 0) {
         put(out, size, &n, (char)byte);
         return n;
     }
@@ -469,9 +491,8 @@ size_t tokenizer_decode(const tokenizer *t, int32_t id, bool first, char *out, s
         const char *s = e->text + at;
         if (t->kind == TOKENIZER_BYTES && e->type != TOKEN_USER && length <= 2) {
             uint32_t letter = length == 1 ? (unsigned char)s[0] : ((uint32_t)(s[0] & 0x1f) << 6) | (uint32_t)(s[1] & 0x3f);
-            int b = byte_of(letter);
-            if (b >= 0) {
-                put(out, size, &n, (char)b);
+            if (letter < TOKENIZER_LETTERS && t->is_letter[letter]) {
+                put(out, size, &n, (char)t->bytes[letter]);
                 at += length;
                 continue;
             }
@@ -564,7 +585,7 @@ aigc_status tokenizer_open(const char *path, tokenizer **out, aigc_error *err)
         mapped_file m;
         s = mapped_file_open(path, &m, err);
         if (s == AIGC_OK) {
-            s = tokenizer_read_model(t, m.data, m.size, err);
+            s = m.size ? tokenizer_read_model(t, m.data, m.size, err) : aigc_fail(err, AIGC_ERR_FORMAT, "%s: the file is empty", path);
             mapped_file_close(&m);
         }
     }

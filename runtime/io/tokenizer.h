@@ -31,7 +31,7 @@ bool tokenizer_ends(const tokenizer *t, int32_t id); /* eos, or another end of a
 AIGC_MUST_CHECK aigc_status tokenizer_encode(const tokenizer *t, const char *text, size_t size, bool special, int32_t **ids, size_t *n, aigc_error *err);
 
 /* Bytes of one token as it stands in text, at most size of them into out; returns how many there are. Control
- * tokens have none. first: it begins a text, and the space that encoding put there is left out. */
+ * tokens have none, nor have ids that are no token's. first: it begins a text, and the space that encoding put there is left out. */
 size_t tokenizer_decode(const tokenizer *t, int32_t id, bool first, char *out, size_t size);
 
 /* UTF-8 as it comes: holds back the bytes of an unfinished character. */

@@ -71,7 +71,8 @@ aigc_status tokenizer_read_gguf(tokenizer *t, const gguf_file *f, aigc_error *er
         const gguf_value *pre = gguf_find(f, "tokenizer.ggml.pre");
         const char *name = pre ? gguf_string(pre, 0, &n) : NULL;
         char copy[64] = "gpt-2";
-        if (name && n < sizeof copy) {
+        if (name) {
+            n = n < sizeof copy ? n : sizeof copy - 1; /* longer ones are not known anyway */
             memcpy(copy, name, n);
             copy[n] = 0;
         }

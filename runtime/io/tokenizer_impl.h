@@ -22,7 +22,7 @@ typedef struct token_entry {
     uint8_t type;
 } token_entry;
 
-enum { TOKENIZER_MOST_PATTERNS = 4, TOKENIZER_MOST_TOKENS = 1 << 22 };
+enum { TOKENIZER_MOST_PATTERNS = 4, TOKENIZER_MOST_TOKENS = 1 << 22, TOKENIZER_LETTERS = 324 };
 
 struct tokenizer {
     tokenizer_kind kind;
@@ -40,6 +40,9 @@ struct tokenizer {
     int32_t byte_ids[256];       /* PIECES: tokens <0x00>...; -1 where there is none */
     pcre2_code *patterns[TOKENIZER_MOST_PATTERNS]; /* BYTES: words, each splitting what the one before left */
     uint32_t n_patterns;
+    uint16_t letters[256];       /* BYTES: the character that stands for each byte */
+    uint8_t bytes[TOKENIZER_LETTERS];
+    bool is_letter[TOKENIZER_LETTERS];
     int32_t *specials;           /* CONTROL and USER tokens, longest text first */
     uint32_t n_specials;
 };
@@ -51,8 +54,10 @@ aigc_status tokenizer_set(tokenizer *t, uint32_t id, const char *text, size_t si
 /* After all are set: builds the tables. */
 aigc_status tokenizer_finish(tokenizer *t, aigc_error *err);
 int32_t tokenizer_find(const tokenizer *t, const char *text, size_t size); /* -1 */
-/* After tokenizer_reserve_merges(n). */
+/* The byte that "<0x41>" names, or -1. */
+int tokenizer_byte(const char *text, size_t size);
 aigc_status tokenizer_reserve_merges(tokenizer *t, uint64_t n, aigc_error *err);
+/* After tokenizer_reserve_merges(n): at most n. */
 void tokenizer_add_merge(tokenizer *t, const char *left, size_t left_size, const char *right, size_t right_size, uint32_t rank);
 /* Rank of a merge, or UINT32_MAX. */
 uint32_t tokenizer_rank(const tokenizer *t, const char *left, size_t left_size, const char *right, size_t right_size);

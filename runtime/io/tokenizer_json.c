@@ -30,14 +30,13 @@ static aigc_status set_vocab(tokenizer *t, const json_t *vocab, const json_t *ad
         if (!json_is_integer(v) || json_integer_value(v) < 0) {
             return aigc_fail(err, AIGC_ERR_FORMAT, "token '%.40s' has no id", key);
         }
-        unsigned byte;
-        bool is_byte = t->kind == TOKENIZER_PIECES && strlen(key) == 6 && sscanf(key, "<0x%2x>", &byte) == 1;
+        bool is_byte = t->kind == TOKENIZER_PIECES && tokenizer_byte(key, strlen(key)) >= 0;
         s = s == AIGC_OK ? tokenizer_set(t, (uint32_t)json_integer_value(v), key, strlen(key), 0, is_byte ? TOKEN_BYTE : type, err) : s;
     }
     json_array_foreach(added, i, v) {
         const char *content = text_of(v, "content");
         json_int_t id = json_integer_value(json_object_get(v, "id"));
-        if (id < 0 || id > most) {
+        if (!json_is_integer(json_object_get(v, "id")) || id < 0 || id > most) {
             return aigc_fail(err, AIGC_ERR_FORMAT, "token '%.40s' has a wrong id", content);
         }
         bool control = json_is_true(json_object_get(v, "special"));

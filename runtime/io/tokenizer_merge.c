@@ -62,7 +62,7 @@ static void consider(merging *m, int32_t left, int32_t right)
     }
     const symbol *a = &m->symbols[left], *b = &m->symbols[right];
     double order;
-    if (m->t->n_merges) {
+    if (m->t->merges) {
         uint32_t rank = tokenizer_rank(m->t, a->text, a->size, b->text, b->size);
         if (rank == UINT32_MAX) {
             return;

@@ -495,9 +495,18 @@ static inline void make_attention(maker *k)
     ir_attr a[3] = {ir_attr_f(IR_ATTR_scale, 0.25), ir_attr_d(IR_ATTR_causal, K(k, 2)), ir_attr_d(IR_ATTR_reach, K(k, 4))};
     out(k, ir_build(&k->b, k->op, 3, in, 1, a, 0, NULL));
     out(k, ir_build(&k->b, k->op, 3, in, 2, a, 0, NULL));
-    out(k, ir_build(&k->b, k->op, 3, in, 3, a, 0, NULL));
     const ir_dim *score[4] = {K(k, 2), K(k, 3), k->T, S};
     ir_builder outer = k->b;
+    /* a sliding window: the hint goes with a mask */
+    k->b.graph = ir_graph_create(c, "window");
+    const ir_node *raw = ir_graph_add_input(k->b.graph, word(k, "score"), ir_type_get(c, k->t, 4, score), k->b.loc);
+    const ir_node *ahead = ir_binary(&k->b, IR_OP_sub, ir_iota(&k->b, IR_i64, 4, score, 3), ir_iota(&k->b, IR_i64, 4, score, 2));
+    const ir_node *seen = ir_binary(&k->b, IR_OP_and, ir_binary(&k->b, IR_OP_le, ahead, ir_const_i(&k->b, IR_i64, 2)),
+                                    ir_binary(&k->b, IR_OP_gt, ahead, ir_const_i(&k->b, IR_i64, -2)));
+    ir_graph_add_output(k->b.graph, IR_OUTPUT_RESULT, word(k, "score"), ir_where(&k->b, seen, raw, ir_const_f(&k->b, k->t, -INFINITY)));
+    ir_graph *window = k->b.graph;
+    k->b = outer;
+    out(k, ir_build(&k->b, k->op, 3, in, 3, a, 1, &window));
     k->b.graph = ir_graph_create(c, "score");
     const ir_node *s = ir_graph_add_input(k->b.graph, word(k, "score"), ir_type_get(c, k->t, 4, score), k->b.loc);
     const ir_node *bias = ir_graph_add_input(k->b.graph, word(k, "bias"), ir_node_type(in[3]), k->b.loc);
