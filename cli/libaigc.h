@@ -17,7 +17,7 @@ typedef struct aigc_settings {
     uint32_t n_defines;
     const char *weights;        /* safetensors file, folder or index, or GGUF; NULL: random weights */
     const char *model;          /* which model of the file; NULL: its last */
-    const char *cpu;            /* "native" (NULL), or a name LLVM knows */
+    const char *cpu;            /* "native" (NULL), or a name that aigc build --cpu help lists */
     int opt_level;              /* 0..3 */
     bool no_cache, profile;
 } aigc_settings;
