@@ -20,6 +20,8 @@ typedef struct aigc_settings {
     const char *cpu;            /* "native" (NULL), or a name that aigc build --cpu help lists */
     int opt_level;              /* 0..3 */
     bool no_cache, profile;
+    void (*stage)(void *data, const char *what); /* NULL, or told what begins: "compiling", "loading weights" */
+    void *stage_data;
 } aigc_settings;
 
 /* Parses, checks, compiles and loads weights. On failure err has the first message and *messages (when not NULL; free it)
