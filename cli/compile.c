@@ -55,13 +55,7 @@ static ir_module *read_air(compiler *c, const source_file *f)
 {
     c->from_text = true;
     ir_module *m = ir_read_module(c->ctx, c->d, f);
-    for (uint32_t i = 0; m && i < m->n_entries; i++) {
-        const ir_graph *g = m->entries[i].graph;
-        if (!ir_verify_graph(g, ir_graph_stage(g), c->d)) {
-            return NULL;
-        }
-    }
-    return m;
+    return m && ir_verify_module(m, c->d) ? m : NULL;
 }
 
 static ir_module *read_source(compiler *c, const source_file *f, const compile_options *o)

@@ -1,4 +1,4 @@
-/* The documentation names what there is: every built-in function, pass, op and command. */
+/* The documentation names what there is: every built-in function, pass, op, attribute and command. */
 #include "frontend/elab.h"
 #include "passes/pass.h"
 
@@ -64,6 +64,28 @@ static void test_passes(void **state)
     free(text);
 }
 
+/* Every op and attribute has its row; the example is what the command prints. */
+static void test_ir(void **state)
+{
+    (void)state;
+    char *text = text_of("docs/ir.md"), *example = calloc(1, 1 << 16);
+    assert_non_null(text);
+    assert_non_null(example);
+    for (int i = 0; i < IR_OP_COUNT; i++) {
+        expect("docs/ir.md", text, "\n| `", ir_op_name((ir_op)i), "` |");
+    }
+    for (int i = 0; i < IR_ATTR_COUNT; i++) {
+        expect("docs/ir.md", text, "\n| `", ir_attr_name((ir_attr_key)i), "` |");
+    }
+    FILE *f = popen(AIGC_COMMAND " opt " AIGC_SOURCE_DIR "/examples/mlp/mlp.aigc --passes canonicalize", "r");
+    assert_non_null(f);
+    assert_true(fread(example, 1, (1 << 16) - 1, f) > 100);
+    assert_int_equal(pclose(f), 0);
+    assert_non_null(strstr(text, example));
+    free(text);
+    free(example);
+}
+
 /* Every page of docs has its line in the index. */
 static void test_index(void **state)
 {
@@ -105,6 +127,6 @@ static void test_commands(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_builtins), cmocka_unit_test(test_passes), cmocka_unit_test(test_index), cmocka_unit_test(test_commands)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_builtins), cmocka_unit_test(test_passes), cmocka_unit_test(test_ir), cmocka_unit_test(test_index), cmocka_unit_test(test_commands)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
