@@ -44,6 +44,7 @@ typedef struct emit {
     LLVMValueRef v_axes[EMIT_MOST_AXES]; /* value of an axis; of the lane axis: of its first lane */
     const k_axis *lane_axis;             /* NULL: scalar code */
     LLVMValueRef v_mask;                 /* of lanes, or NULL: all */
+    bool lanes_aligned;                  /* vectors along the lane axis begin at multiples of the lanes */
     emit_value reduced[EMIT_MOST_STEPS];
     LLVMValueRef v_hole;                 /* value of K_HOLE, of the current shape */
     bool hole_vector;

@@ -170,18 +170,13 @@ static LLVMValueRef decode_run(emit *e, const k_buf *b, LLVMValueRef v_offset)
     return LLVMBuildFMul(e->b, v_s, LLVMBuildSIToFP(e->b, v, emit_vector(e, e->f32), ""), "");
 }
 
-/* A parameter in panels: logical [N, K] (or [K, N]) at panel, k, lane. Scalar or vector positions. */
-static LLVMValueRef panel_offset(emit *e, const k_buf *b, LLVMValueRef v_offset)
+/* Are the lanes of a load from panels side by side? Panels are whole vectors, so they are where a vector begins at a multiple
+ * of the lanes. */
+static bool within_panel(const emit *e, const k_expr *x)
 {
-    LLVMTypeRef t = LLVMTypeOf(v_offset);
-    LLVMValueRef v_cols = emit_const_int(e, t, ir_dim_value(b->type->dims[1]));
-    LLVMValueRef v_row = LLVMBuildUDiv(e->b, v_offset, v_cols, ""), v_col = LLVMBuildURem(e->b, v_offset, v_cols, "");
-    LLVMValueRef v_n = b->pack_transposed ? v_col : v_row, v_k = b->pack_transposed ? v_row : v_col;
-    LLVMValueRef v_panel = emit_const_int(e, t, b->panel);
-    LLVMValueRef v_p = LLVMBuildUDiv(e->b, v_n, v_panel, ""), v_l = LLVMBuildURem(e->b, v_n, v_panel, "");
-    LLVMValueRef v_depth = emit_const_int(e, t, ir_dim_value(b->type->dims[b->pack_transposed ? 0 : 1]));
-    LLVMValueRef v = LLVMBuildAdd(e->b, LLVMBuildMul(e->b, v_p, v_depth, ""), v_k, "");
-    return LLVMBuildAdd(e->b, LLVMBuildMul(e->b, v, v_panel, ""), v_l, "");
+    const ir_dim *stride;
+    return x->buf->panel && x->buf->panel % e->lanes == 0 && e->lanes_aligned && k_affine(e->c, e->a, x->args[1], e->lane_axis, &stride) &&
+           ir_dim_is_one(stride) && multiple_of(e, x->args[1], e->lanes);
 }
 
 static LLVMValueRef load_scalar(emit *e, const k_expr *x, LLVMValueRef v_guard)
@@ -193,9 +188,6 @@ static LLVMValueRef load_scalar(emit *e, const k_expr *x, LLVMValueRef v_guard)
     }
     if (!ir_storage_is_dense(b->storage)) {
         return decode(e, b, v_offset);
-    }
-    if (b->panel) {
-        v_offset = panel_offset(e, b, v_offset);
     }
     ir_dtype stored = ir_storage_dtype(b->storage);
     LLVMTypeRef t = emit_memory_type(e, stored);
@@ -238,7 +230,7 @@ static LLVMValueRef load_lanes(emit *e, const k_expr *x, LLVMValueRef v_guard)
     LLVMTypeRef t = emit_memory_type(e, stored), vt = emit_vector(e, t);
     unsigned bytes = (unsigned)ir_dtype_bytes(stored);
     LLVMValueRef v;
-    if (side_by_side && !b->panel) {
+    if (side_by_side || within_panel(e, x)) { /* beyond N a panel holds zeros */
         LLVMValueRef v_ptr = element_ptr(e, b, t, emit_scalar(e, x->args[0]));
         if (v_mask) {
             LLVMTypeRef types[2] = {vt, e->ptr};
@@ -249,7 +241,6 @@ static LLVMValueRef load_lanes(emit *e, const k_expr *x, LLVMValueRef v_guard)
         }
     } else {
         LLVMValueRef v_offsets = emit_lanes(e, x->args[0]);
-        v_offsets = b->panel ? panel_offset(e, b, v_offsets) : v_offsets;
         LLVMValueRef v_ptrs = LLVMBuildGEP2(e->b, t, e->v_bufs[b->id], &v_offsets, 1, "");
         LLVMTypeRef types[2] = {vt, emit_vector(e, e->ptr)};
         LLVMValueRef v_all = v_mask ? v_mask : LLVMConstAllOnes(emit_vector(e, e->i1));

@@ -50,6 +50,7 @@ LLVMValueRef emit_kernel(emit *e, const k_kernel *k)
     emit_memo_push(e, &memo);
     e->lane_axis = NULL;
     e->v_mask = NULL;
+    e->lanes_aligned = true;
     if (k->attention) {
         emit_attention(e, k->attention);
     } else if (k->sort) {

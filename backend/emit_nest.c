@@ -386,6 +386,8 @@ void emit_nest(emit *e, const k_nest *n)
         q->s.jam_cols = alone ? 1 : q->s.jam_cols;
         q->s.lanes = n->steps[i].kind == K_STEP_SCAN ? SCHEDULE_SCALAR : q->s.lanes;
     }
+    bool shares = q->s.lanes == SCHEDULE_OUTER && n->split + 1 == (int)n->n_outer;
+    e->lanes_aligned = !shares || n->grain % e->lanes == 0;
     if (n->split >= 0) {
         run_axis(q, 0, 1, 1);
         return;

@@ -51,7 +51,8 @@ typedef enum k_expr_kind {
     K_AXIS,    /* the axis variable as i64 */
     K_DIM,     /* a run-time size as i64 */
     K_LOAD,    /* buf[a], a an i64 expr in elements; where `guard` (bool, or NULL) is false, not
-                * touched: the value is then `fallback` */
+                * touched: the value is then `fallback`. Of a buffer in panels: args[1] is the place
+                * along the axis that panels divide */
     K_OP,      /* an elementwise op of the op table on args[0..n) */
     K_SELECT,  /* args: bool, then, else; both sides may be computed */
     K_CAST,    /* args[0] to dtype */

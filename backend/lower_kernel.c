@@ -320,7 +320,7 @@ static void lower_sort(building *b)
     s->n_outer = n_outer;
     s->outer = arena_copy(b->l.a, outer, n_outer * sizeof *outer);
     s->key = lower_value(&b->l, &b->scope, root->in[0], index, NULL);
-    s->descending = ir_node_int(root, IR_ATTR_descending, 0) != 0;
+    s->descending = ir_node_int(root, IR_ATTR_descending, root->op == IR_OP_topk) != 0;
     s->split = -1;
     const k_expr *at = lower_index(&b->l, lower_linear(&b->l, out, to));
     if (root->op != IR_OP_argsort) {

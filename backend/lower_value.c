@@ -252,14 +252,23 @@ static const k_expr *moved(lower *l, const lower_scope *s, const ir_node *n, con
     }
 }
 
+/* Attention's scores and values are computed in f32 whatever its type. */
+static const k_expr *hole_value(lower *l, ir_dtype t)
+{
+    return t == IR_f64 ? lower_cast(l, lower_hole(l, IR_f32), t) : lower_hole(l, t);
+}
+
 /* Inputs of the kernel's body are buffers; those of attention's body are the score and the extras. */
 static const k_expr *input(lower *l, const lower_scope *s, const ir_node *n, const ir_dim *const *index, const k_expr *guard)
 {
     uint32_t i = (uint32_t)ir_node_int(n, IR_ATTR_index, 0);
+    if (s->bufs && s->bufs[i]->panel) {
+        return lower_load_packed(l, s->bufs[i], index, guard);
+    }
     if (s->bufs) {
         return lower_load(l, s->bufs[i], lower_linear(l, ir_node_type(n), index), guard);
     }
-    return i == 0 ? lower_hole(l, ir_node_type(n)->dtype) : lower_value(l, s->outside, s->owner->in[2 + i], index, guard);
+    return i == 0 ? hole_value(l, ir_node_type(n)->dtype) : lower_value(l, s->outside, s->owner->in[2 + i], index, guard);
 }
 
 static const k_expr *leaf(lower *l, const lower_scope *s, const ir_node *n, const ir_dim *const *index, const k_expr *guard)
@@ -282,7 +291,7 @@ static const k_expr *leaf(lower *l, const lower_scope *s, const ir_node *n, cons
 const k_expr *lower_value(lower *l, const lower_scope *s, const ir_node *n, const ir_dim *const *index, const k_expr *guard)
 {
     if (n == s->hole) {
-        return lower_hole(l, ir_node_type(n)->dtype);
+        return hole_value(l, ir_node_type(n)->dtype);
     }
     uint64_t key = hash_combine(hash_combine(map_key(n), map_key(guard)), map_key(s));
     for (uint32_t i = 0; i < ir_node_type(n)->rank; i++) {

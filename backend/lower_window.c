@@ -124,26 +124,26 @@ const k_expr *lower_value_pool(lower *l, const lower_scope *s, const ir_node *n,
     return lower_cast(l, r, t);
 }
 
-/* torch.nn.functional.interpolate: the source position of an output position, in f32. */
-static const k_expr *source_position(lower *l, const ir_dim *at, const ir_dim *in, const ir_dim *out, bool align, bool clip)
+/* torch.nn.functional.interpolate: the source position of an output position, in f32 (f64 of f64). */
+static const k_expr *source_position(lower *l, ir_dtype t, const ir_dim *at, const ir_dim *in, const ir_dim *out, bool align, bool clip)
 {
-    const k_expr *y = lower_cast(l, lower_index(l, at), IR_f32), *half = lower_const_f(l, IR_f32, 0.5);
-    const k_expr *ni = lower_cast(l, lower_index(l, in), IR_f32), *no = lower_cast(l, lower_index(l, out), IR_f32), *one = lower_const_f(l, IR_f32, 1);
+    const k_expr *y = lower_cast(l, lower_index(l, at), t), *half = lower_const_f(l, t, 0.5);
+    const k_expr *ni = lower_cast(l, lower_index(l, in), t), *no = lower_cast(l, lower_index(l, out), t), *one = lower_const_f(l, t, 1);
     if (align) {
         const k_expr *steps = lower_binary(l, IR_OP_max, lower_binary(l, IR_OP_sub, no, one), one);
         return lower_binary(l, IR_OP_mul, y, lower_binary(l, IR_OP_div, lower_binary(l, IR_OP_sub, ni, one), steps));
     }
     const k_expr *p = lower_binary(l, IR_OP_mul, lower_binary(l, IR_OP_add, y, half), lower_binary(l, IR_OP_div, ni, no));
     p = lower_binary(l, IR_OP_sub, p, half);
-    return clip ? lower_binary(l, IR_OP_max, p, lower_const_f(l, IR_f32, 0)) : p;
+    return clip ? lower_binary(l, IR_OP_max, p, lower_const_f(l, t, 0)) : p;
 }
 
 /* Cubic convolution, a = -0.75 (Keys 1981, as torch). */
-static const k_expr *cubic_weight(lower *l, const k_expr *d)
+static const k_expr *cubic_weight(lower *l, ir_dtype t, const k_expr *d)
 {
     const double a = -0.75;
     const k_expr *x = lower_unary(l, IR_OP_abs, d);
-#define C(v) lower_const_f(l, IR_f32, v)
+#define C(v) lower_const_f(l, t, v)
 #define MUL(p, q) lower_binary(l, IR_OP_mul, p, q)
 #define ADD(p, q) lower_binary(l, IR_OP_add, p, q)
     const k_expr *near = ADD(MUL(MUL(ADD(MUL(x, C(a + 2)), C(-(a + 3))), x), x), C(1));
@@ -158,6 +158,7 @@ const k_expr *lower_value_resize(lower *l, const lower_scope *s, const ir_node *
 {
     const ir_type *x = ir_node_type(n->in[0]), *y = ir_node_type(n);
     ir_ctx *c = l->c;
+    ir_dtype t = y->dtype == IR_f64 ? IR_f64 : IR_f32;
     const char *mode = ir_node_str(n, IR_ATTR_mode);
     bool align = ir_node_int(n, IR_ATTR_align, 0) != 0, cubic = strcmp(mode, "cubic") == 0;
     uint32_t spatial = x->rank - 2, taps = strcmp(mode, "nearest") == 0 ? 1 : cubic ? 4 : 2, total = 1;
@@ -170,13 +171,13 @@ const k_expr *lower_value_resize(lower *l, const lower_scope *s, const ir_node *
             at[i][0] = ir_dim_floordiv(c, ir_dim_mul(c, index[i + 2], in), out);
             continue;
         }
-        const k_expr *p = source_position(l, index[i + 2], in, out, align, !cubic);
+        const k_expr *p = source_position(l, t, index[i + 2], in, out, align, !cubic);
         const k_expr *base = lower_unary(l, IR_OP_floor, p), *zero = lower_const_i(l, IR_i64, 0);
         const k_expr *last = lower_binary(l, IR_OP_sub, lower_index(l, in), lower_const_i(l, IR_i64, 1));
         for (uint32_t k = 0; k < taps; k++) {
-            const k_expr *tap = lower_binary(l, IR_OP_add, base, lower_const_f(l, IR_f32, cubic ? (double)k - 1 : (double)k));
+            const k_expr *tap = lower_binary(l, IR_OP_add, base, lower_const_f(l, t, cubic ? (double)k - 1 : (double)k));
             const k_expr *d = lower_binary(l, IR_OP_sub, p, tap);
-            weights[i][k] = cubic ? cubic_weight(l, d) : lower_binary(l, IR_OP_sub, lower_const_f(l, IR_f32, 1), lower_unary(l, IR_OP_abs, d));
+            weights[i][k] = cubic ? cubic_weight(l, t, d) : lower_binary(l, IR_OP_sub, lower_const_f(l, t, 1), lower_unary(l, IR_OP_abs, d));
             const k_expr *place = lower_cast(l, tap, IR_i64);
             place = lower_binary(l, IR_OP_max, lower_binary(l, IR_OP_min, place, last), zero);
             at[i][k] = lower_opaque(l, place, in);
@@ -196,7 +197,7 @@ const k_expr *lower_value_resize(lower *l, const lower_scope *s, const ir_node *
         if (taps == 1) {
             return v;
         }
-        v = lower_binary(l, IR_OP_mul, lower_cast(l, v, IR_f32), w);
+        v = lower_binary(l, IR_OP_mul, lower_cast(l, v, t), w);
         sum = sum ? lower_binary(l, IR_OP_add, sum, v) : v;
     }
     return lower_cast(l, sum, y->dtype);

@@ -8,10 +8,13 @@ static double load_cost(ir_ctx *c, arena *a, const k_expr *x, const k_axis *axis
         const ir_dim *stride;
         bool affine = k_affine(c, a, x->args[0], axis, &stride);
         bool same = affine && ir_dim_is_value(stride, 0), next = affine && ir_dim_is_one(stride);
-        bool dense = ir_storage_is_dense(x->buf->storage) && !x->buf->panel;
+        if (x->buf->panel && k_affine(c, a, x->args[1], axis, &stride)) {
+            next = ir_dim_is_one(stride);
+        }
+        bool dense = ir_storage_is_dense(x->buf->storage);
         cost += same ? 0.5 : next ? 1 : dense ? lanes : 4.0 * lanes;
     }
-    for (uint32_t i = 0; i < x->n; i++) {
+    for (uint32_t i = 0; i < (x->kind == K_LOAD ? 1 : x->n); i++) {
         cost += load_cost(c, a, x->args[i], axis, lanes);
     }
     return cost;

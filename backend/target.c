@@ -74,6 +74,7 @@ target *target_create(const char *triple, const char *cpu, int opt_level, arena 
     for (uint32_t i = 0; i < sizeof levels / sizeof *levels && !t->lanes; i++) {
         if (strncmp(t->triple, levels[i].arch, strlen(levels[i].arch)) == 0 && strstr(t->features, levels[i].feature)) {
             t->lanes = levels[i].lanes;
+            t->panel = 2 * t->lanes;
             t->registers = levels[i].registers;
             t->cpu_mask = levels[i].mask;
         }

@@ -11,6 +11,7 @@
 typedef struct target {
     const char *triple, *cpu, *features;
     uint32_t lanes;     /* f32 in a vector register: what vector code is written for */
+    uint32_t panel;     /* columns of a packed weight that lie side by side */
     uint32_t registers; /* vector registers */
     uint32_t cpu_mask;  /* AIGC_CPU_ features the code will need (runtime/abi.h) */
     LLVMTargetMachineRef machine;

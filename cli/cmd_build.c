@@ -88,7 +88,7 @@ static int link_with_cc(const args *a, const char *object, const char *symbol, b
 static int write_object(const args *a, compiler *c, const void *object, size_t size)
 {
     int code = write_file(a->output, object, size);
-    if (code == 0) {
+    if (code == 0 && strcmp(a->output, "-") != 0) {
         size_t n = strlen(a->output);
         char *path = arena_printf(c->a, "%.*s.h", (int)(ends_with(a->output, ".o") ? n - 2 : n), a->output);
         const char *slash = strrchr(a->file, '/'), *text = header_text(c->m, c->symbol, slash ? slash + 1 : a->file, c->a);

@@ -1,24 +1,15 @@
 /* aigc check: types, sizes, and the weights tensor by tensor. */
-#include "cli/args.h"
-#include "runtime/io/weights_load.h"
+#include "cli/session.h"
 
 #include <stdio.h>
 
-static int check_weights(const compiler *c, const weights_file *w)
+static int check_weights(compiler *c, const weights_file *w)
 {
-    weights_report r = {0};
-    aigc_error err = {{0}};
-    aigc_status s = weights_check(weights_params_of(c->m, c->a), w, &r, &err);
-    if (r.text) {
-        fprintf(stderr, "%s", r.text);
+    if (!weights_report_all(c, w)) {
+        return EXIT_INPUT;
     }
-    if (s == AIGC_OK) {
-        printf("%u tensors, all parameters found%s\n", w->n_tensors, r.n_extra ? "; those left over are not used" : "");
-    } else {
-        fprintf(stderr, "%s\n", err.text);
-    }
-    weights_report_free(&r);
-    return s == AIGC_OK ? EXIT_OK : EXIT_INPUT;
+    printf("%u tensors, all parameters found%s\n", w->n_tensors, diag_warning_count(c->d) ? "; those left over are not used" : "");
+    return EXIT_OK;
 }
 
 static void summary(const compiler *c)
@@ -33,7 +24,8 @@ static void summary(const compiler *c)
 int cmd_check(const args *a)
 {
     weights_file *w;
-    int code = args_open_weights(a, &w);
+    int code = session_dump_only(a);
+    code = code ? code : args_open_weights(a, &w);
     if (code) {
         return code;
     }

@@ -1,5 +1,5 @@
 /* aigc inspect: what a file of weights or a model holds. */
-#include "cli/args.h"
+#include "cli/session.h"
 #include "ir/shape.h"
 
 #include <inttypes.h>
@@ -58,7 +58,7 @@ static void print_metadata(const weights_file *w)
     static const char *const titles[] = {"metadata", "config.json"};
     for (int i = 0; i < 2; i++) {
         if (sources[i]) {
-            char *text = json_dumps(sources[i], JSON_INDENT(2) | JSON_ENCODE_ANY);
+            char *text = json_dumps(sources[i], JSON_INDENT(2) | JSON_ENCODE_ANY | JSON_REAL_PRECISION(15));
             printf("\n%s: %s\n", titles[i], text ? text : "");
             free(text);
         }
@@ -180,7 +180,8 @@ static void print_model(const ir_module *m)
 static int inspect_model(const args *a)
 {
     weights_file *w;
-    int code = args_open_weights(a, &w);
+    int code = session_dump_only(a);
+    code = code ? code : args_open_weights(a, &w);
     if (code) {
         return code;
     }

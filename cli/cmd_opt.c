@@ -1,5 +1,5 @@
 /* aigc opt: passes over a model, the IR to stdout. */
-#include "cli/args.h"
+#include "cli/session.h"
 #include "ir/text.h"
 
 #include <stdio.h>
@@ -7,14 +7,16 @@
 int cmd_opt(const args *a)
 {
     weights_file *w;
-    int code = args_open_weights(a, &w);
+    int code = session_dump_only(a);
+    code = code ? code : args_open_weights(a, &w);
     if (code) {
         return code;
     }
     compiler *c = compile_create();
     compile_options o = args_compile_options(a, w);
-    pass_options po = {.level = a->level, .verify = true, .explain = a->explain ? stderr : NULL};
-    bool ok = compile_source(c, a->file, &o) && (a->passes ? pass_run_named(c->m, c->d, a->passes, &po) : pass_run_all(c->m, c->d, &po));
+    bool ok = compile_target(c, &o);
+    pass_options po = {.level = a->level, .panel = ok ? c->t->panel : 0, .verify = true, .explain = a->explain ? stderr : NULL};
+    ok = ok && compile_source(c, a->file, &o) && (a->passes ? pass_run_named(c->m, c->d, a->passes, &po) : pass_run_all(c->m, c->d, &po));
     if (ok && diag_error_count(c->d) == 0) {
         printf("%s", ir_print_module(c->m, c->a));
     } else {

@@ -37,7 +37,7 @@ static bool ends_with(const char *s, const char *end)
     return n >= m && strcmp(s + n - m, end) == 0;
 }
 
-/* "x.npy", "file.safetensors:name", or numbers: "3" or "1,2,3". */
+/* "x.npy", "file.safetensors:name", or numbers, along the last axis: "3" or "1,2,3". */
 static aigc_status read_tensor(const char *from, const aigc_abi_tensor *want, aigc_tensor *out, aigc_error *err)
 {
     const char *colon = strstr(from, ".safetensors:");
@@ -76,7 +76,10 @@ static aigc_status read_tensor(const char *from, const aigc_abi_tensor *want, ai
         }
         p = end + 1;
     }
-    *out = (aigc_tensor){.dtype = AIGC_F64, .rank = want->rank == 0 ? 0 : 1, .dims = {n}, .data = malloc(n * sizeof(double))};
+    *out = (aigc_tensor){.dtype = AIGC_F64, .rank = want->rank, .data = malloc(n * sizeof(double))};
+    for (uint32_t i = 0; i < want->rank; i++) {
+        out->dims[i] = i + 1 == want->rank ? n : 1;
+    }
     memcpy(out->data, values, n * sizeof(double));
     return AIGC_OK;
 }
@@ -99,11 +102,50 @@ static aigc_status convert_to(aigc_tensor *t, uint8_t dtype, aigc_error *err)
     return AIGC_OK;
 }
 
-static int read_arguments(running *r, aigc_error *err)
+/* Every NAME= of the list is an argument's or a result's. */
+static bool names_are_known(const running *r, bool results, aigc_error *err)
+{
+    const char *const *list = results ? r->a->outputs : r->a->inputs;
+    uint32_t n = results ? r->a->n_outputs : r->a->n_inputs, n_tensors = results ? r->e->n_results : r->e->n_args;
+    uint32_t n_dims = results ? 0 : r->e->n_dim_args;
+    const aigc_abi_tensor *tensors = results ? r->e->results : r->e->args;
+    for (uint32_t i = 0; i < n; i++) {
+        bool known = results && !strchr(list[i], '=');
+        for (uint32_t k = 0; k < n_tensors + n_dims && !known; k++) {
+            known = value_of(&list[i], 1, k < n_tensors ? tensors[k].name : r->e->dim_names[k - n_tensors]) != NULL;
+        }
+        if (!known) {
+            char names[160] = "";
+            for (uint32_t k = 0; k < n_tensors + n_dims; k++) {
+                size_t used = strlen(names);
+                snprintf(names + used, sizeof names - used, " %s", k < n_tensors ? tensors[k].name : r->e->dim_names[k - n_tensors]);
+            }
+            aigc_fail(err, AIGC_ERR_ARGUMENT, "--%s %.100s: %s has no such %s; it has:%s", results ? "output" : "input", list[i], r->e->name,
+                      results ? "result" : "argument", names);
+            return false;
+        }
+    }
+    return true;
+}
+
+static int read_dims(running *r, aigc_error *err)
 {
     for (uint32_t i = 0; i < r->e->n_dim_args; i++) {
-        const char *v = value_of(r->a->inputs, r->a->n_inputs, r->e->dim_names[i]);
-        r->dims[i] = v ? strtoll(v, NULL, 10) : 0;
+        const char *name = r->e->dim_names[i], *v = value_of(r->a->inputs, r->a->n_inputs, name);
+        char *end = NULL;
+        r->dims[i] = v ? strtoll(v, &end, 10) : 0;
+        if (!v || end == v || *end) {
+            aigc_fail(err, AIGC_ERR_ARGUMENT, "%s needs --input %s=NUMBER%s%s", r->e->name, name, v ? ", found " : "", v ? v : "");
+            return EXIT_USAGE;
+        }
+    }
+    return 0;
+}
+
+static int read_arguments(running *r, aigc_error *err)
+{
+    if (!names_are_known(r, false, err) || !names_are_known(r, true, err) || read_dims(r, err) != 0) {
+        return EXIT_USAGE;
     }
     for (uint32_t i = 0; i < r->e->n_args; i++) {
         const aigc_abi_tensor *t = &r->e->args[i];
@@ -143,9 +185,8 @@ static int write_results(running *r, aigc_error *err)
     for (uint32_t i = 0; i < r->e->n_results; i++) {
         const char *name = r->e->results[i].name;
         const char *to = value_of(r->a->outputs, r->a->n_outputs, name);
-        if (!to && r->a->n_outputs == 1 && (r->e->n_results == 1 || !strchr(r->a->outputs[0], '='))) {
-            const char *equals = strchr(r->a->outputs[0], '=');
-            to = equals ? equals + 1 : r->a->outputs[0];
+        if (!to && r->a->n_outputs == 1 && !strchr(r->a->outputs[0], '=')) {
+            to = r->a->outputs[0];
         }
         if (!to) {
             print_tensor(&r->e->results[i], &r->out[i]);
@@ -197,6 +238,9 @@ int cmd_run(const args *a)
     int code = session_open(a, &r.s);
     if (code) {
         return code;
+    }
+    if (!a->weights && r.s.m->n_params) {
+        fprintf(stderr, "no --weights: the parameters are random numbers\n");
     }
     aigc_error err = {{0}};
     int32_t number = a->entry ? aigc_entry_find(r.s.m, a->entry) : 0;

@@ -83,13 +83,7 @@ bool compile_source(compiler *c, const char *path, const compile_options *o)
     return true;
 }
 
-bool compile_passes(compiler *c, const compile_options *o)
-{
-    pass_options po = {.level = o->level, .verify = o->verify, .explain = o->explain, .after = o->after, .data = o->data};
-    return pass_run_all(c->m, c->d, &po) && diag_error_count(c->d) == 0;
-}
-
-static bool find_target(compiler *c, const compile_options *o)
+bool compile_target(compiler *c, const compile_options *o)
 {
     if (!c->t) {
         c->t = target_create(o->target, o->cpu, o->level, c->a, c->d);
@@ -97,9 +91,18 @@ static bool find_target(compiler *c, const compile_options *o)
     return c->t != NULL;
 }
 
+bool compile_passes(compiler *c, const compile_options *o)
+{
+    if (!compile_target(c, o)) {
+        return false;
+    }
+    pass_options po = {.level = o->level, .panel = c->t->panel, .verify = o->verify, .explain = o->explain, .after = o->after, .data = o->data};
+    return pass_run_all(c->m, c->d, &po) && diag_error_count(c->d) == 0;
+}
+
 bool compile_lower(compiler *c, const compile_options *o)
 {
-    if (!find_target(c, o) || !compile_passes(c, o)) {
+    if (!compile_passes(c, o)) {
         return false;
     }
     c->k = k_lower_module(c->m, c->a);
@@ -158,7 +161,7 @@ static const void *emit_object(compiler *c, const compile_options *o, bool assem
 
 const void *compile_object(compiler *c, const compile_options *o, size_t *size)
 {
-    if (!find_target(c, o) || !compile_passes(c, o)) {
+    if (!compile_passes(c, o)) {
         return NULL;
     }
     if (o->no_cache) {

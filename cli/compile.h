@@ -36,6 +36,7 @@ compiler *compile_create(void);
 void compile_destroy(compiler *c);
 /* Each is false where c->d has errors. Stages go in this order; compile_lower runs the passes too. */
 bool compile_source(compiler *c, const char *path, const compile_options *o);
+bool compile_target(compiler *c, const compile_options *o); /* facts of the machine code is made for */
 bool compile_passes(compiler *c, const compile_options *o);
 bool compile_lower(compiler *c, const compile_options *o);
 /* Object code, from the cache where it is there; in c's arena. */
@@ -48,5 +49,8 @@ bool weights_meta_for_frontend(void *weights, const char *key, frontend_meta *ou
 void weights_set_storages(ir_module *m, const weights_file *f);
 /* The parameters of a model that is not compiled, as the runtime sees them: to compare with a file. In the arena. */
 const aigc_abi_model *weights_params_of(const ir_module *m, arena *a);
+/* weights_report.c: tells, at the declarations, which parameters the weights do not have or have otherwise; warns
+ * of tensors left over. False when there was an error. */
+bool weights_report_all(compiler *c, const weights_file *f);
 
 #endif

@@ -35,7 +35,17 @@ int main(int argc, char **argv)
         usage(stderr);
         return EXIT_USAGE;
     }
+    if (strcmp(argv[1], "--version") == 0) {
+        printf("aigc %s\n", AIGC_VERSION);
+        return 0;
+    }
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
+        for (const command *c = commands; c->name && argc > 2; c++) {
+            if (strcmp(c->name, argv[2]) == 0) {
+                args_help(c);
+                return 0;
+            }
+        }
         usage(stdout);
         return 0;
     }

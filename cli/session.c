@@ -81,6 +81,13 @@ int session_dump(const args *a)
     return code;
 }
 
+int session_dump_only(const args *a)
+{
+    args without = *a;
+    without.explain = false;
+    return session_dump(&without);
+}
+
 int session_open(const args *a, session *s)
 {
     *s = (session){0};

@@ -19,5 +19,7 @@ double session_clock(void);
 
 /* Prints what --dump and --dump-after ask for; 0 or an exit code. */
 int session_dump(const args *a);
+/* The same for commands that say --explain themselves. */
+int session_dump_only(const args *a);
 
 #endif

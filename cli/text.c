@@ -130,7 +130,7 @@ static aigc_status run(aigc_generator *g, const tokenizer *t, const text_options
     fflush(out);
     if (o->verbose) {
         double now = clock_now();
-        fprintf(stderr, "%zu tokens in %.0f ms, then %lld in %.2f s: %.1f tokens/s\n", n, 1e3 * (begun - start), (long long)made, now - begun, (double)made / (now - begun + 1e-9));
+        fprintf(stderr, "%zu tokens in %.0f ms, then %lld in %.3f s: %.1f tokens/s\n", n, 1e3 * (begun - start), (long long)made, now - begun, (double)made / (now - begun + 1e-9));
     }
     return s == AIGC_ERR_BOUND && made ? AIGC_OK : s;
 }

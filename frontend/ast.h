@@ -27,7 +27,8 @@ struct ast {
 };
 
 /* Parses a file. A FILE, never NULL; every mistake of the file is an error in d, and what could not be
- * parsed is left out. Trees may share children. */
+ * parsed is left out. i is 0 where mistakes left the braces unmatched: what belongs where is then a guess. Trees
+ * may share children. */
 const ast *ast_parse(arena *a, intern_table *names, diag *d, const source_file *f);
 
 /* An S-expression: stable, short nodes on one line, '_' for a child that is absent, `##"doc"` after the

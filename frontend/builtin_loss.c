@@ -36,6 +36,11 @@ static value run_huber(call *c, value *a)
     value far = op(c, "*", delta, op(c, "-", d, op(c, "*", delta, value_float(0.5))));
     return mean_of(c, f(c, "where", 3, (value[]){op(c, "<", d, delta), near, far}));
 }
+/* Huber's, divided by where it turns straight. */
+static value run_smooth_l1(call *c, value *a)
+{
+    return op(c, "/", run_huber(c, a), a[2].kind == V_NONE ? value_float(1) : a[2]);
+}
 /* -(y log p + (1-y) log(1-p)); with logits in the form that does not overflow. */
 static value run_bce(call *c, value *a)
 {
@@ -61,7 +66,17 @@ static value nll(call *c, value logp, value target)
     if (!t || !x) {
         return value_poison();
     }
-    if (ir_dtype_is_float(ir_node_type(t)->dtype)) { /* probabilities */
+    const ir_type *have = ir_node_type(t), *scores = ir_node_type(x);
+    bool classes = !ir_dtype_is_float(have->dtype), fits = scores->rank && have->rank + classes == scores->rank;
+    for (uint32_t i = 0; fits && i < have->rank; i++) {
+        fits = ir_dim_equal(c->e->c, have->dims[i], scores->dims[i]) != IR_NEVER;
+    }
+    if (!fits) {
+        uint32_t rank = scores->rank - (classes && scores->rank);
+        return elab_error(c->e, c->where, "%s: the logits %s need targets %s, found %s", c->name, type_text(c->e, scores),
+                          type_text(c->e, ir_type_get(c->e->c, have->dtype, rank, scores->dims)), type_text(c->e, have));
+    }
+    if (!classes) { /* probabilities */
         value s = f(c, "sum", 2, (value[]){op(c, "*", logp, target), value_int(-1)});
         return op(c, "*", mean_of(c, s), value_float(-1));
     }
@@ -79,7 +94,7 @@ const builtin builtins_loss[] = {
     {"mse_loss",        "x, y",          run_mse,           0},
     {"l1_loss",         "x, y",          run_l1,            0},
     {"huber_loss",      "x, y, delta = 1", run_huber,       0},
-    {"smooth_l1_loss",  "x, y, beta = 1", run_huber,        0},
+    {"smooth_l1_loss",  "x, y, beta = 1", run_smooth_l1,    0},
     {"bce_loss",        "p, y",          run_bce,           0},
     {"bce_with_logits", "x, y",          run_bce_logits,    0},
     {"kl_div",          "log_q, p",      run_kl,            0},

@@ -49,9 +49,14 @@ static value run_prod(call *c, value *a) { return reduce(c, a, IR_OP_reduce_prod
 static value run_any(call *c, value *a) { return reduce(c, a, IR_OP_reduce_any); }
 static value run_all(call *c, value *a) { return reduce(c, a, IR_OP_reduce_all); }
 
-/* max(x, y) of two, max(x, axis) of one. */
+/* max(x, y) of two; max(x, axis = -1) of one, or max(x, -1, keep = true): what is kept can only be an axis. */
 static value extreme(call *c, value *args, ir_op op, ir_op pair)
 {
+    bool axis_second = args[3].kind != V_NONE && args[2].kind == V_NONE && (args[1].kind == V_INT || args[1].kind == V_LIST);
+    if (axis_second) {
+        value moved[3] = {args[0], args[1], args[3]};
+        return reduce(c, moved, op);
+    }
     for (const builtin *f = builtins_elementwise; c->n_args == 2 && f->name; f++) {
         ir_op named;
         if (ir_op_from_name(f->name, &named) && named == pair) {

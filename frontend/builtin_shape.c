@@ -42,7 +42,8 @@ static bool get_shape(call *c, uint32_t first, const ir_type *from, uint32_t *n,
     if (unknown >= 0 && from) {
         out[unknown] = ir_dim_div_exact(c->e->c, ir_type_elems(c->e->c, from), known);
         if (!out[unknown]) {
-            elab_error(c->e, c->where, "%s cannot be divided into parts of %s elements", ir_type_text(c->e->c, from), ir_dim_text(c->e->c, known));
+            elab_error(c->e, c->where, "%s of %s elements cannot be divided into parts of %s", type_text(c->e, from),
+                       ir_dim_text(c->e->c, ir_type_elems(c->e->c, from)), ir_dim_text(c->e->c, known));
             return false;
         }
     }
@@ -481,6 +482,11 @@ static value run_one_hot(call *c, value *args)
     const ir_type *t = ir_node_type(ids);
     const ir_dim *dims[IR_MAX_RANK + 1];
     if (!want_dim(c->e, c->where, args[1], "the number of classes", &n)) {
+        return value_poison();
+    }
+    if (ir_dtype_kind(t->dtype) != IR_KIND_INT) {
+        elab_error(c->e, c->where, "one_hot needs integers, found %s", type_text(c->e, t));
+        diag_help(c->e->d, "convert with cast(x, i32)");
         return value_poison();
     }
     for (uint32_t i = 0; i < t->rank; i++) {

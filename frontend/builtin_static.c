@@ -95,7 +95,7 @@ static value run_meta(call *c, value *args)
     (void)args;
     for (uint32_t i = 0; i < c->n_args; i++) {
         frontend_meta m;
-        if (i + 1 == c->n_args) {
+        if (i + 1 == c->n_args && (i > 0 || c->args[i].kind != V_STR)) {
             return c->args[i];
         }
         if (c->args[i].kind != V_STR) {
@@ -108,7 +108,12 @@ static value run_meta(call *c, value *args)
                                                    : value_str(intern(c->e->names, m.s));
         }
     }
-    return elab_error(c->e, c->where, "meta needs a key and a default");
+    if (c->n_args == 0) {
+        return elab_error(c->e, c->where, "meta needs a key and a default");
+    }
+    elab_error(c->e, c->where, "meta needs a default: nothing that comes with the weights is named '%s'", c->args[0].s);
+    diag_help(c->e->d, "write the default last: meta(\"%s\", 12)", c->args[0].s);
+    return value_poison();
 }
 
 static value run_int(call *c, value *a)

@@ -140,7 +140,13 @@ static value run_resize(call *c, value *args)
         kept = intern(c->e->names, mode) == intern(c->e->names, known[i][0]) ? known[i][1] : kept;
     }
     if (!kept) {
-        return elab_error(c->e, c->where, "mode '%s' is not known: nearest, linear, cubic", mode);
+        const char *near[sizeof known / sizeof *known];
+        for (uint32_t i = 0; i < sizeof known / sizeof *known; i++) {
+            near[i] = known[i][0];
+        }
+        elab_error(c->e, c->where, "mode '%s' is not known: nearest, linear, cubic", mode);
+        elab_did_you_mean(c->e, diag_nearest(mode, near, sizeof known / sizeof *known));
+        return value_poison();
     }
     uint32_t spatial = t->rank - 2, n;
     const ir_dim *sizes[IR_MAX_RANK];

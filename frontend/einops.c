@@ -104,6 +104,18 @@ static bool parse_pattern(pattern *p, const char *text)
     return parse_side(p, text, arrow, &p->left) && parse_side(p, arrow + 2, text + strlen(text), &p->right);
 }
 
+/* "(h e)", as it stands on the left. */
+static const char *group_text(const pattern *p, uint32_t g)
+{
+    const char *text = "";
+    uint32_t n = p->left.groups[g].n;
+    for (uint32_t i = 0; i < n; i++) {
+        int name = p->left.groups[g].names[i];
+        text = intern_printf(p->e->names, "%s%s%s", text, i ? " " : "", name >= 0 ? p->names[name] : name == -1 ? "1" : "...");
+    }
+    return n == 1 ? text : intern_printf(p->e->names, "(%s)", text);
+}
+
 /* The sizes of all names from the operand's shape and the given ones. */
 static bool solve_left(pattern *p, const ir_type *t)
 {
@@ -114,7 +126,7 @@ static bool solve_left(pattern *p, const ir_type *t)
     }
     uint32_t plain = p->left.n_groups - dots;
     if (dots > 1 || (dots ? t->rank < plain : t->rank != plain)) {
-        elab_error(p->e, p->where, "the pattern has %u axes, the operand %u: %s", plain, t->rank, ir_type_text(c, t));
+        elab_error(p->e, p->where, "the left side of the pattern has %u axes, %s has %u", plain, type_text(p->e, t), t->rank);
         return false;
     }
     p->n_dots = dots ? t->rank - plain : 0;
@@ -141,15 +153,27 @@ static bool solve_left(pattern *p, const ir_type *t)
         if (unknown >= 0) {
             p->sizes[unknown] = ir_dim_div_exact(c, size, known);
             if (!p->sizes[unknown]) {
-                elab_error(p->e, p->where, "axis %u of size %s does not divide by %s", axis - 1, ir_dim_text(c, size), ir_dim_text(c, known));
+                elab_error(p->e, p->where, "axis %u of size %s ('%s') does not divide by %s", axis - 1, ir_dim_text(c, size),
+                           group_text(p, g), ir_dim_text(c, known));
                 return false;
             }
         } else if (ir_dim_equal(c, size, known) != IR_ALWAYS) {
-            elab_error(p->e, p->where, "axis %u has size %s, the pattern says %s", axis - 1, ir_dim_text(c, size), ir_dim_text(c, known));
+            elab_error(p->e, p->where, "axis %u has size %s, the pattern's '%s' says %s", axis - 1, ir_dim_text(c, size), group_text(p, g),
+                       ir_dim_text(c, known));
             return false;
         }
     }
     return true;
+}
+
+/* The name of the pattern that is nearest, or its only one that is not the same letter; or NULL. */
+static const char *nearest_name(const pattern *p, const char *name)
+{
+    const char *near[MOST_NAMES + 1];
+    for (uint32_t i = 0; i < p->n_names; i++) {
+        near[i] = p->names[i];
+    }
+    return diag_nearest(name, near, p->n_names);
 }
 
 static bool read_sizes(pattern *p, call *c)
@@ -158,6 +182,7 @@ static bool read_sizes(pattern *p, call *c)
         int i = name_index(p, c->keywords[k], strlen(c->keywords[k]), false);
         if (i < 0) {
             elab_error(p->e, c->keyword_places[k], "'%s' is not in the pattern", c->keywords[k]);
+            elab_did_you_mean(p->e, nearest_name(p, c->keywords[k]));
             return false;
         }
         if (!want_dim(p->e, c->keyword_places[k], c->keyword_values[k], "the size of an axis", &p->sizes[i])) {
@@ -191,6 +216,53 @@ static int place_of(const int *names, uint32_t n, int name)
     return -1;
 }
 
+static const char *shown_name(const pattern *p, int name)
+{
+    return name >= 0 ? p->names[name] : "...";
+}
+
+/* Each name once a side; new ones on the right only with a size, in repeat; lost ones only in reduce. */
+static bool sides_fit(const pattern *p, const int *left, uint32_t nl, const int *right, uint32_t nr, bool reduces, bool repeats)
+{
+    elab *e = p->e;
+    for (uint32_t i = 0; i < nl + nr; i++) {
+        const int *names = i < nl ? left : right;
+        uint32_t k = i < nl ? i : i - nl;
+        if (place_of(names, k, names[k]) >= 0) {
+            elab_error(e, p->where, "axis '%s' stands twice on the %s", shown_name(p, names[k]), i < nl ? "left" : "right");
+            return false;
+        }
+    }
+    const char *lost = "";
+    uint32_t n_lost = 0;
+    int last_lost = -1;
+    for (uint32_t i = 0; i < nl && !reduces; i++) {
+        if (place_of(right, nr, left[i]) < 0) {
+            last_lost = left[i];
+            lost = intern_printf(e->names, n_lost++ ? "%s and '%s'" : "%s'%s'", lost, shown_name(p, left[i]));
+        }
+    }
+    for (uint32_t i = 0; i < nr; i++) {
+        if (place_of(left, nl, right[i]) >= 0 || (repeats && right[i] >= 0 && p->sizes[right[i]])) {
+            continue;
+        }
+        const char *name = shown_name(p, right[i]);
+        if (repeats && right[i] >= 0) {
+            elab_error(e, p->where, "axis '%s' has no size", name);
+            diag_help(e->d, "give it one after the pattern, as in '%s = 4'", name);
+        } else {
+            elab_error(e, p->where, "axis '%s' is not on the left", name);
+            elab_did_you_mean(e, n_lost == 1 ? shown_name(p, last_lost) : NULL);
+        }
+        return false;
+    }
+    if (n_lost) {
+        elab_error(e, p->where, n_lost == 1 ? "axis %s is lost on the right" : "axes %s are lost on the right", lost);
+        diag_help(e->d, "to sum over what is lost, or take the mean, write reduce(x, pattern, \"mean\")");
+    }
+    return n_lost == 0;
+}
+
 static value einop(call *c, ir_op reduction, bool repeats)
 {
     elab *e = c->e;
@@ -207,16 +279,8 @@ static value einop(call *c, ir_op reduction, bool repeats)
     const ir_type *t = ir_node_type(x);
     int left[32], right[32];
     uint32_t nl = flat_names(&p->left, left), nr = flat_names(&p->right, right);
-    for (uint32_t i = 0; i < nl; i++) {
-        if (place_of(left, i, left[i]) >= 0 || (place_of(right, nr, left[i]) < 0 && !reduces)) {
-            return elab_error(e, p->where, place_of(left, i, left[i]) >= 0 ? "axis '%s' stands twice" : "axis '%s' is lost on the right: reduce sums it away", left[i] >= 0 ? p->names[left[i]] : "...");
-        }
-    }
-    for (uint32_t i = 0; i < nr; i++) {
-        bool fresh = place_of(left, nl, right[i]) < 0;
-        if (place_of(right, i, right[i]) >= 0 || (fresh && (!repeats || right[i] < 0 || !p->sizes[right[i]]))) {
-            return elab_error(e, p->where, place_of(right, i, right[i]) >= 0 ? "axis '%s' stands twice" : "axis '%s' has no size", right[i] >= 0 ? p->names[right[i]] : "...");
-        }
+    if (!sides_fit(p, left, nl, right, nr, reduces, repeats)) {
+        return value_poison();
     }
     /* 1. apart: one axis a name, those of "..." each by itself */
     const ir_dim *dims[32];
@@ -350,6 +414,41 @@ static value run_reduce(call *c, value *args)
     return elab_error(c->e, c->arg_places[2], "'%s' is no reduction: sum, mean, max, min and prod are known", how);
 }
 
+/* One letter an axis, one size a letter, none in the result that is in no operand. */
+static bool letters_fit(call *c, const char *const *labels, uint32_t n, const char *result)
+{
+    elab *e = c->e;
+    const ir_dim *sizes[256] = {NULL};
+    for (uint32_t i = 0; i < n; i++) {
+        const ir_node *x = want_tensor(e, c->arg_places[i + 1], c->args[i + 1], "an operand");
+        if (!x) {
+            return false;
+        }
+        const ir_type *t = ir_node_type(x);
+        size_t rank = strlen(labels[i]);
+        if (rank != t->rank) {
+            elab_error(e, c->arg_places[0], "\"%s\" names %zu ax%ss, %s has %u", labels[i], rank, rank == 1 ? "i" : "e", type_text(e, t), t->rank);
+            return false;
+        }
+        for (size_t k = 0; k < rank; k++) {
+            unsigned char l = (unsigned char)labels[i][k];
+            const ir_dim *known = sizes[l];
+            if (known && !ir_dim_is_one(known) && !ir_dim_is_one(t->dims[k]) && ir_dim_equal(e->c, known, t->dims[k]) == IR_NEVER) {
+                elab_error(e, c->arg_places[0], "'%c' has two sizes: %s and %s", l, ir_dim_text(e->c, known), ir_dim_text(e->c, t->dims[k]));
+                return false;
+            }
+            sizes[l] = known && !ir_dim_is_one(known) ? known : t->dims[k];
+        }
+    }
+    for (const char *p = result; *p; p++) {
+        if (!sizes[(unsigned char)*p] || strchr(p + 1, *p)) {
+            elab_error(e, c->arg_places[0], sizes[(unsigned char)*p] ? "'%c' stands twice in the result" : "'%c' of the result is in no operand", *p);
+            return false;
+        }
+    }
+    return true;
+}
+
 /* einsum("bij,bjk->bik", x, y, ...): pair by pair, from the left. */
 static value run_einsum(call *c, value *args)
 {
@@ -382,6 +481,9 @@ static value run_einsum(call *c, value *args)
     }
     if (n != c->n_args - 1) {
         return elab_error(e, c->arg_places[0], "the pattern has %u operands, %u are given", n, c->n_args - 1);
+    }
+    if (!letters_fit(c, labels, n, result)) {
+        return value_poison();
     }
     ir_builder b = elab_builder(e, c->where);
     const ir_node *acc = want_tensor(e, c->arg_places[1], c->args[1], "an operand");

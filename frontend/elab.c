@@ -1,53 +1,7 @@
-/* What all of elaboration shares: messages, scopes, types. */
+/* What all of elaboration shares: scopes, types. */
 #include "frontend/elab.h"
 
 #include <string.h>
-
-/* Messages ---------------------------------------------------------------------------------------- */
-
-enum { MOST_FRAMES = 6 };
-
-value elab_error(elab *e, span where, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    const char *text = arena_vprintf(e->a, format, args);
-    va_end(args);
-    diag_error(e->d, where, "%s", text);
-    for (uint32_t i = 0; i < e->calls.len && i < MOST_FRAMES; i++) {
-        span from = e->calls.at[e->calls.len - 1 - i];
-        if (from.file && (from.file != where.file || from.begin != where.begin)) {
-            diag_note(e->d, from, i ? "which is called from here" : "called from here");
-        }
-    }
-    return value_poison();
-}
-
-value elab_build_error(elab *e, const ir_builder *b, uint32_t n, const value *operands)
-{
-    const char *text = b->error.text;
-    const char *types = "";
-    for (uint32_t i = 0; i < n; i++) {
-        types = intern_printf(e->names, "%s%s%s", types, i ? " and " : "", value_text(e, &operands[i]));
-    }
-    elab_error(e, b->loc.where, "%s (%s)", text, types);
-    for (uint32_t i = 0; i < n; i++) {
-        if (operands[i].name && operands[i].where.file) {
-            diag_note(e->d, operands[i].where, "%s is %s", operands[i].name, value_text(e, &operands[i]));
-        }
-    }
-    const ir_type *t[2] = {NULL, NULL};
-    for (uint32_t i = 0; i < n && i < 2; i++) {
-        t[i] = operands[i].kind == V_TENSOR ? ir_node_type(operands[i].tensor.node)
-               : operands[i].kind == V_PARAM ? e->params.at[operands[i].slot.number].type
-                                             : NULL;
-    }
-    if (t[0] && t[1] && strstr(text, "inner sizes") && t[0]->rank && t[1]->rank >= 2 &&
-        t[0]->dims[t[0]->rank - 1] == t[1]->dims[t[1]->rank - 1]) {
-        diag_help(e->d, "the last axes agree: did you mean to write .T after the second operand?");
-    }
-    return value_poison();
-}
 
 ir_builder elab_builder(elab *e, span where)
 {
@@ -94,6 +48,21 @@ static const struct {
     {"audio", IR_MEANING_AUDIO, IR_f32},
 };
 
+const char *foreign_dtype(const char *name)
+{
+    static const char *const others[][2] = {
+        {"float", "f32"}, {"float32", "f32"}, {"float16", "f16"}, {"half", "f16"}, {"fp16", "f16"}, {"fp32", "f32"},
+        {"bfloat16", "bf16"}, {"double", "f64"}, {"float64", "f64"}, {"int32", "i32"}, {"int64", "i64"}, {"long", "i64"},
+        {"int8", "i8"}, {"int16", "i16"}, {"uint8", "u8"}, {"boolean", "bool"}, {"int", "i32"},
+    };
+    for (uint32_t i = 0; i < sizeof others / sizeof *others; i++) {
+        if (strcmp(others[i][0], name) == 0) {
+            return others[i][1];
+        }
+    }
+    return NULL;
+}
+
 /* The element type a type expression begins with, and what it means. */
 static bool type_head(elab *e, const ast *t, ir_dtype *dtype, ir_arg_info *info)
 {
@@ -114,23 +83,16 @@ static bool type_head(elab *e, const ast *t, ir_dtype *dtype, ir_arg_info *info)
     }
     static const char *const known[] = {"f64", "f32", "f16", "bf16", "i64", "i32", "i16", "i8", "u8", "bool",
                                         "text", "image", "audio", "class", "dim"};
-    static const char *const others[][2] = {
-        {"float", "f32"}, {"float32", "f32"}, {"float16", "f16"}, {"half", "f16"}, {"bfloat16", "bf16"},
-        {"double", "f64"}, {"float64", "f64"}, {"int", "i32"}, {"int32", "i32"}, {"int64", "i64"}, {"long", "i64"},
-    };
-    elab_error(e, t->where, "'%s' is no element type", t->kind == AST_NAME ? t->text : "this");
-    const char *guess = NULL;
-    for (uint32_t i = 0; t->kind == AST_NAME && i < sizeof others / sizeof *others; i++) {
-        if (strcmp(others[i][0], t->text) == 0) {
-            guess = others[i][1];
-        }
+    elab_error(e, t->where, "'%s' is no element type", source_text(e, t));
+    if (t->kind == AST_NAME && strcmp(t->text, "dim") == 0) {
+        diag_help(e->d, "a size is an argument 'n: dim', a tensor of integers is i32[...]");
+        return false;
     }
+    const char *guess = t->kind == AST_NAME ? foreign_dtype(t->text) : NULL;
     if (!guess && t->kind == AST_NAME) {
         guess = diag_nearest(t->text, known, sizeof known / sizeof *known);
     }
-    if (guess) {
-        diag_help(e->d, "did you mean '%s'?", guess);
-    }
+    elab_did_you_mean(e, guess);
     return false;
 }
 
@@ -185,11 +147,15 @@ bool eval_type(elab *e, scope *s, const ast *t, ir_dtype *dtype, uint32_t *rank,
             elab_error(e, t->where, "at most %d axes are possible", IR_MAX_RANK);
             return false;
         }
-        if (!want_dim(e, t->kids[i]->where, eval_expr(e, s, t->kids[i]), "a size", &dims[*rank])) {
+        value size = eval_expr(e, s, t->kids[i]);
+        e->now = t->kids[i];
+        e->now_scope = s;
+        if (!want_dim(e, t->kids[i]->where, size, "a size", &dims[*rank])) {
             return false;
         }
         if (dims[*rank]->hi < 0) {
             elab_error(e, t->kids[i]->where, "size %s is negative", ir_dim_text(e->c, dims[*rank]));
+            elab_note_names(e, s, t->kids[i]);
             return false;
         }
         (*rank)++;
@@ -249,7 +215,7 @@ bool bind_type(elab *e, scope *s, const ast *t, span where, const char *name, co
         return false;
     }
     if (dtype != actual->dtype) {
-        elab_error(e, where, "%s must be of type %s, found %s", name, ir_dtype_name(dtype), ir_type_text(e->c, actual));
+        elab_error(e, where, "%s must be of type %s, found %s", name, ir_dtype_name(dtype), type_text(e, actual));
         diag_help(e->d, "convert with cast(x, %s)", ir_dtype_name(dtype));
         return false;
     }
@@ -260,7 +226,8 @@ bool bind_type(elab *e, scope *s, const ast *t, span where, const char *name, co
         lead = actual->rank >= n ? actual->rank - n : 0;
     }
     if (dots ? actual->rank < n : actual->rank != n) {
-        elab_error(e, where, "%s must have %u axes, found %s", name, n, ir_type_text(e->c, actual));
+        elab_error(e, where, "%s must have %s%u ax%ss, found %s", name, dots ? "at least " : "", n, n == 1 ? "i" : "e",
+                   type_text(e, actual));
         return false;
     }
     for (uint32_t i = 0; i < n; i++) {
@@ -277,10 +244,11 @@ bool bind_type(elab *e, scope *s, const ast *t, span where, const char *name, co
             return false;
         }
         if (!ir_require(e->c, e->conditions, where, IR_REL_EQ, found, wanted)) {
-            const source_file *f = source_get(diag_sources(e->d), k->where.file);
-            const char *written = intern_n(e->names, f->text + k->where.begin, k->where.end - k->where.begin);
-            elab_error(e, where, "axis %u of %s must have size %s (%s), found %s in %s", i, name, ir_dim_text(e->c, wanted),
-                       written, ir_dim_text(e->c, found), ir_type_text(e->c, actual));
+            const char *size = ir_dim_text(e->c, wanted), *written = source_text(e, k);
+            written = strcmp(written, size) ? intern_printf(e->names, " (%s)", written) : "";
+            elab_error(e, where, "axis %u of %s must have size %s%s, found %s in %s", lead + i, name, size, written,
+                       ir_dim_text(e->c, found), type_text(e, actual));
+            elab_note_names(e, s, k);
             return false;
         }
     }

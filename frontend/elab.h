@@ -21,6 +21,7 @@ typedef struct level level;
 typedef struct scope scope;
 typedef struct instance instance;
 typedef struct value value;
+typedef struct file_record file_record;
 
 typedef enum value_kind {
     V_POISON, /* what comes of a mistake already told */
@@ -44,6 +45,7 @@ typedef enum value_kind {
     V_OP,      /* an op in index notation */
     V_EXTERN,
     V_BUILTIN,
+    V_CONST,   /* a tensor that depends on no parameter: computed anew in every graph that uses it */
     V_DTYPE,
     V_NAMESPACE
 } value_kind;
@@ -61,6 +63,8 @@ struct value {
     value_kind kind;
     span where;         /* where it was declared, for notes; {0}: nowhere in particular */
     const char *name;   /* under which it was declared, or NULL */
+    const ast *type;    /* of a tensor, as it was declared, with the scope of its names; or NULL */
+    scope *type_scope;
     union {
         bool b;
         int64_t i;
@@ -72,7 +76,7 @@ struct value {
         struct { const ir_node *node; level *level; } tensor;
         struct { uint32_t number; const reference *ref; } slot; /* PARAM, STATE: in the module */
         struct { const reference *ref; int64_t count; } module; /* MODULE, MODULES */
-        struct { const ast *decl; scope *scope; const reference *self; } code; /* CLASS FN OP EXTERN */
+        struct { const ast *decl; scope *scope; const reference *self; } code; /* CLASS FN OP EXTERN CONST */
         const builtin *builtin;
         ir_dtype dtype;
         scope *names;                              /* NAMESPACE */
@@ -92,6 +96,7 @@ struct instance {
     uint32_t n_counts;     /* one a {} of the path */
     int64_t counts[IR_MAX_RANK];
     const instance *parent;
+    span list;             /* where the innermost list of modules around it was made */
 };
 
 struct level {
@@ -112,17 +117,29 @@ struct elab {
     diag *d;
     const frontend_options *o;
     scope *builtins;
-    map *files;                          /* imported names -> scope */
+    map *files;                          /* canonical path -> file_record* */
+    VEC(file_record *) reading;          /* files being read: each imports the next */
     level *level;
     ir_graph *conditions;                /* of the entry being traced */
     bool training;                       /* in an objective */
-    uint32_t depth;                      /* of calls */
-    VEC(span) calls;
+    bool damaged;                        /* there are mistakes of syntax: what is missing may be among what was lost */
+    bool lost;                           /* and braces do not match: where things belong is uncertain */
+    map *broken;                         /* functions with mistakes of syntax in them: ast -> itself */
+    map *twice;                          /* places of names declared twice: which of the two is meant is uncertain */
+    const ast *model;                    /* the one compiled */
+    const ast *entry;                    /* being traced */
+    VEC(struct { span where; const ast *decl; const char *name; }) calls; /* of functions and modules around, outermost first */
+    const ast *now;                      /* the expression being evaluated, for notes on its names */
+    scope *now_scope;
+    const char *noted[8];                /* names that notes of the last error told about */
+    uint32_t n_noted;
+    bool stopped;                        /* a recursion without an end was told: nothing more until the next entry */
     const char *path;                    /* of the module being traced, for locations */
     uint32_t n_streams, n_loops;
     int64_t steps;                       /* statements executed: bounded */
     value returned;                      /* by the function being traced */
     bool has_returned;
+    span return_where;
     VEC(ir_param) params;
     VEC(ir_state) states;
     VEC(ir_entry) entries;
@@ -153,10 +170,20 @@ struct builtin {
 extern const builtin builtins_elementwise[], builtins_reduce[], builtins_shape[], builtins_window[],
     builtins_random[], builtins_loss[], builtins_static[]; /* each ends with a NULL name */
 
-/* Messages (elab.c): the call chain is added as notes. Always returns a poison value. */
+/* Messages (messages.c): the call chain is added as notes. Always returns a poison value. */
 value elab_error(elab *e, span where, const char *format, ...) __attribute__((format(printf, 3, 4)));
 /* What the builder found wrong, with notes on where the operands were declared. */
 value elab_build_error(elab *e, const ir_builder *b, uint32_t n, const value *operands);
+/* More notes on the error just told: values and origins of the static names in t; of all names in the
+ * expression that is being evaluated. Each name once. */
+void elab_note_names(elab *e, scope *s, const ast *t);
+void elab_note_now(elab *e);
+void elab_did_you_mean(elab *e, const char *guess);                  /* nothing for NULL */
+const char *elab_nearest(elab *e, const scope *s, const char *name); /* of all that is visible from s, or NULL */
+const char *elab_nearest_in(const scope *s, const char *name);       /* of this scope alone */
+const char *type_text(elab *e, const ir_type *t);                    /* "f32[T, 768]", "f32" */
+const char *source_text(elab *e, const ast *t);                      /* as written in the file */
+const char *foreign_dtype(const char *name); /* "f32" for "float32": other languages' words; or NULL */
 const char *value_text(elab *e, const value *v); /* "f32[T, 768]", "12", "a list" */
 
 /* Values */
@@ -222,7 +249,19 @@ bool eval_type(elab *e, scope *s, const ast *t, ir_dtype *dtype, uint32_t *rank,
                ir_arg_info *info);
 bool bind_type(elab *e, scope *s, const ast *t, span where, const char *name, const ir_type *actual);
 
+/* Files (files.c): the names of a file and of all it imports */
+scope *load_file(elab *e, const source_file *f, const ast **tree);
+/* Is there a mistake of syntax in this function? It is not looked into any more. */
+bool is_broken(const elab *e, const ast *decl);
+/* Names declared twice, incomplete C functions (declarations.c) */
+void check_declarations(elab *e, const ast *file);
+bool is_twice(const elab *e, const ast *t);
+
 /* Modules (modules.c) */
+/* const name = expr, of a file or a module: a static value, or a tensor that is computed where it is used. */
+value eval_const(elab *e, scope *s, const ast *t);
+/* What is returned against the declared result (may be NULL), with the sizes of s; converts numbers. */
+bool check_result(elab *e, scope *s, const ast *result, span where, value *v);
 value instantiate(call *c, const ast *decl, scope *file, const char *path, const reference *parent,
                   int64_t count);
 value read_state(elab *e, span where, const value *v);

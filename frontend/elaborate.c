@@ -1,89 +1,9 @@
 /* A file's models: hyper-parameters, entries, generate, train. */
 #include "frontend/elab.h"
-#include "frontend/std.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* Files ------------------------------------------------------------------------------------------- */
-
-static scope *load_file(elab *e, const source_file *f, const ast **tree);
-
-static scope *import(elab *e, const ast *t)
-{
-    scope *known = map_get(e->files, map_key(t->text));
-    if (known) {
-        return known;
-    }
-    const source_file *f = NULL;
-    for (const frontend_std_file *s = frontend_std_files; s->name; s++) {
-        if (strcmp(s->name, t->text) == 0) {
-            f = source_add(diag_sources(e->d), intern_printf(e->names, "<std>/%s.aigc", s->name), s->text, s->size);
-        }
-    }
-    if (!f) { /* beside the importing file */
-        const source_file *from = source_get(diag_sources(e->d), t->where.file);
-        const char *slash = from ? strrchr(from->path, '/') : NULL;
-        int n = slash ? (int)(slash - from->path + 1) : 0;
-        size_t length = strlen(t->text);
-        bool suffix = length > 5 && strcmp(t->text + length - 5, ".aigc") == 0;
-        const char *path = intern_printf(e->names, "%.*s%s%s", n, from ? from->path : "", t->text, suffix ? "" : ".aigc");
-        f = source_read(diag_sources(e->d), path);
-        if (!f) {
-            elab_error(e, t->where, "cannot import '%s': %s: %s", t->text, path, strerror(errno));
-            return NULL;
-        }
-    }
-    map_set(e->files, map_key(t->text), scope_create(e, NULL)); /* ends a cycle of imports */
-    const ast *tree;
-    scope *s = load_file(e, f, &tree);
-    map_set(e->files, map_key(t->text), s);
-    return s;
-}
-
-static const char *last_part(elab *e, const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    path = slash ? slash + 1 : path;
-    const char *dot = strstr(path, ".aigc");
-    return dot ? intern_n(e->names, path, (size_t)(dot - path)) : intern(e->names, path);
-}
-
-static scope *load_file(elab *e, const source_file *f, const ast **tree)
-{
-    const ast *t = ast_parse(e->a, e->names, e->d, f);
-    *tree = t;
-    scope *s = scope_create(e, NULL);
-    for (uint32_t i = 0; i < t->n; i++) {
-        const ast *k = t->kids[i];
-        value v = {.where = k->name_where, .name = k->text};
-        v.code.decl = k;
-        v.code.scope = s;
-        if (k->kind == AST_IMPORT) {
-            scope *names = import(e, k);
-            v = (value){.kind = names ? V_NAMESPACE : V_POISON, .name = k->text, .names = names};
-            scope_set(e, s, last_part(e, k->text), v);
-            continue;
-        }
-        v.kind = k->kind == AST_MODULE || k->kind == AST_MODEL ? V_CLASS
-                 : k->kind == AST_FN                           ? V_FN
-                 : k->kind == AST_OP                           ? V_OP
-                 : k->kind == AST_EXTERN                       ? V_EXTERN
-                                                               : V_POISON;
-        if (k->kind == AST_CONST) {
-            v = eval_expr(e, s, k->kids[1]);
-            v.name = k->text;
-        }
-        if (scope_find(s, k->text)) {
-            elab_error(e, k->name_where, "'%s' is declared twice", k->text);
-            diag_note(e->d, scope_find(s, k->text)->where, "first here");
-        } else if (k->kind != AST_ERROR) {
-            scope_set(e, s, k->text, v);
-        }
-    }
-    return s;
-}
 
 /* Hyper-parameters -------------------------------------------------------------------------------- */
 
@@ -130,10 +50,7 @@ static bool defined_arguments(elab *e, const ast *model, call *c)
         }
         if (i == params->n) {
             diag_error(e->d, (span){0}, "-D %s: model %s has no hyper-parameter '%s'", d->name, model->text, d->name);
-            const char *guess = diag_nearest(d->name, names, params->n);
-            if (guess) {
-                diag_help(e->d, "did you mean '%s'?", guess);
-            }
+            elab_did_you_mean(e, diag_nearest(d->name, names, params->n));
             return false;
         }
         uint32_t at = 0;
@@ -141,7 +58,7 @@ static bool defined_arguments(elab *e, const ast *model, call *c)
             at++;
         }
         keywords[at] = name;
-        places[at] = model->name_where;
+        places[at] = params->kids[i]->where;
         (void)parse_define(e, d->value, &values[at]);
         c->n_keywords += at == c->n_keywords;
     }
@@ -224,9 +141,8 @@ static bool where_condition(elab *e, scope *s, const ast *t, ir_condition *out)
         !want_dim(e, t->kids[1]->where, eval_expr(e, s, t->kids[1]), "a side of a bound", &y)) {
         return false;
     }
-    const source_file *f = source_get(diag_sources(e->d), t->where.file);
     *out = (ir_condition){.rel = IR_REL_LE, .lhs = x, .rhs = y, .where = t->where};
-    out->text = intern_n(e->names, f->text + t->where.begin, t->where.end - t->where.begin);
+    out->text = source_text(e, t);
     if (strcmp(t->text, "==") == 0) {
         out->rel = IR_REL_EQ;
     } else if (*t->text == '>' || *t->text == '<') {
@@ -284,6 +200,7 @@ static bool read_bounds(elab *e, scope *s, const ast *where, sizes *z)
     for (uint32_t i = 0; i < z->n; i++) {
         if (z->lo[i] > z->hi[i]) {
             elab_error(e, where->where, "no value of %s satisfies these bounds", z->names[i]);
+            elab_note_names(e, s, where);
             return false;
         }
     }
@@ -318,11 +235,26 @@ static void add_results(elab *e, const ast *t, value result, ir_graph *g, ir_arg
     }
 }
 
+/* What is differentiated is one number. */
+static void check_objective(elab *e, const ast *t, const value *loss)
+{
+    const ir_node *n = loss->kind == V_TENSOR ? loss->tensor.node : NULL;
+    bool number = loss->kind == V_FLOAT || (n && ir_node_type(n)->rank == 0 && ir_dtype_is_float(ir_node_type(n)->dtype));
+    if (loss->kind != V_POISON && !number) {
+        elab_error(e, t->kids[1] ? t->kids[1]->where : e->return_where, "an objective returns one number, f32, found %s", value_text(e, loss));
+        if (n && ir_dtype_is_float(ir_node_type(n)->dtype)) {
+            diag_help(e->d, "take the mean over all of them: mean(...)");
+        }
+    }
+}
+
 static void trace_entry(elab *e, const ast *t, const reference *self, scope *file)
 {
     const ast *params = t->kids[0];
     scope *s = scope_create(e, file);
     s->self = self;
+    e->entry = t;
+    e->stopped = false;
     sizes z = {.n = 0};
     for (uint32_t i = 0; i < params->n; i++) {
         if (is_dim_type(params->kids[i]->kids[0])) {
@@ -332,7 +264,8 @@ static void trace_entry(elab *e, const ast *t, const reference *self, scope *fil
     for (uint32_t i = 0; i < params->n; i++) {
         const ast *p = params->kids[i];
         if (!p->kids[0]) {
-            elab_error(e, p->where, "argument '%s' of an entry needs a type, as in '%s: f32[N]'", p->text, p->text);
+            elab_error(e, p->where, "argument '%s' of an entry needs a type", p->text);
+            diag_help(e->d, "as in '%s: f32[N]', or '%s: dim' for a size", p->text, p->text);
             return;
         }
         const ast *shape = shape_of(p->kids[0]);
@@ -360,7 +293,16 @@ static void trace_entry(elab *e, const ast *t, const reference *self, scope *fil
     e->conditions = g;
     for (uint32_t i = 0; t->kids[2] && i < t->kids[2]->n; i++) {
         ir_condition k;
-        if (where_condition(e, s, t->kids[2]->kids[i], &k) && ir_dim_le(e->c, k.lhs, k.rhs) != IR_ALWAYS) {
+        if (!where_condition(e, s, t->kids[2]->kids[i], &k)) {
+            continue;
+        }
+        bool equal = k.rel == IR_REL_EQ;
+        ir_proof holds = equal ? ir_dim_equal(e->c, k.lhs, k.rhs) : ir_dim_le(e->c, k.lhs, k.rhs);
+        if (holds == IR_NEVER) {
+            elab_error(e, k.where, "this bound never holds: %s %s %s", ir_dim_text(e->c, k.lhs), equal ? "==" : "<=",
+                       ir_dim_text(e->c, k.rhs));
+            elab_note_names(e, s, t->kids[2]->kids[i]);
+        } else if (equal || holds != IR_ALWAYS) {
             ir_graph_add_condition(g, k);
         }
     }
@@ -385,6 +327,8 @@ static void trace_entry(elab *e, const ast *t, const reference *self, scope *fil
         value v = value_tensor(e, n);
         v.name = p->text;
         v.where = p->where;
+        v.type = p->kids[0];
+        v.type_scope = s;
         scope_set(e, s, p->text, v);
         n_args++;
     }
@@ -397,27 +341,8 @@ static void trace_entry(elab *e, const ast *t, const reference *self, scope *fil
         bool clean = diag_error_count(e->d) == errors;
         if (clean && !e->has_returned) {
             elab_error(e, t->name_where, "'%s' does not return anything", t->text);
-        } else if (clean && t->kids[1]) {
-            const ast *r = t->kids[1];
-            uint32_t n = r->kind == AST_TUPLE ? r->n : 1;
-            value *items = n > 1 && e->returned.kind == V_TUPLE ? e->returned.list.at : &e->returned;
-            if (n > 1 && (e->returned.kind != V_TUPLE || e->returned.list.n != n)) {
-                elab_error(e, t->name_where, "%u values must be returned, found %s", n, value_text(e, &e->returned));
-                n = 0;
-            }
-            for (uint32_t i = 0; i < n; i++) {
-                const ast *k = r->kind == AST_TUPLE ? r->kids[i] : r;
-                k = k->kind == AST_PARAM ? k->kids[0] : k;
-                ir_dtype dtype = IR_f32;
-                const ast *head = k->kind == AST_INDEX ? k->kids[0] : k;
-                (void)(head->kind == AST_NAME && ir_dtype_from_name(head->text, &dtype));
-                const ir_node *node = want_operand(e, t->name_where, items[i], ir_type_scalar(e->c, dtype));
-                if (node && !bind_type(e, s, k, t->name_where, "the result", ir_node_type(node))) {
-                    diag_note(e->d, k->where, "it is declared here");
-                } else if (node) {
-                    items[i] = value_tensor(e, node);
-                }
-            }
+        } else if (clean && check_result(e, s, t->kids[1], e->return_where, &e->returned) && t->kind == AST_OBJECTIVE) {
+            check_objective(e, t, &e->returned);
         }
         if (clean && diag_error_count(e->d) == errors) {
             add_results(e, t, e->returned, g, results, s);
@@ -439,6 +364,17 @@ static void trace_entry(elab *e, const ast *t, const reference *self, scope *fil
 
 /* generate, train, alias --------------------------------------------------------------------------- */
 
+static bool is_declared(const elab *e, ast_kind kind, const char *name)
+{
+    const ast *members = e->model->kids[1];
+    for (uint32_t i = 0; i < members->n; i++) {
+        if (members->kids[i]->kind == kind && members->kids[i]->text == name) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static const ir_entry *find_entry(elab *e, const ast *t)
 {
     for (uint32_t i = 0; i < e->entries.len; i++) {
@@ -446,7 +382,16 @@ static const ir_entry *find_entry(elab *e, const ast *t)
             return &e->entries.at[i];
         }
     }
-    elab_error(e, t->where, "'%s' is no entry of this model", t->kind == AST_NAME ? t->text : "this");
+    if (t->kind == AST_NAME && is_declared(e, AST_ENTRY, t->text)) {
+        return NULL; /* with mistakes told already */
+    }
+    const char *near[64];
+    uint32_t n = 0;
+    for (; n < e->entries.len && n < 64; n++) {
+        near[n] = e->entries.at[n].name;
+    }
+    elab_error(e, t->where, "'%s' is no entry of this model", source_text(e, t));
+    elab_did_you_mean(e, t->kind == AST_NAME ? diag_nearest(t->text, near, n) : NULL);
     return NULL;
 }
 
@@ -456,7 +401,13 @@ static void read_generate(elab *e, scope *s, const ast *t)
     bool known = k->kind == AST_CALL && k->kids[0]->kind == AST_NAME;
     bool pair = known && strcmp(k->kids[0]->text, "encoder_decoder") == 0;
     if (!known || (!pair && strcmp(k->kids[0]->text, "autoregressive") != 0)) {
-        elab_error(e, k->where, "generate is autoregressive(entry, ...) or encoder_decoder(encode, decode, ...)");
+        static const char *const loops[] = {"autoregressive", "encoder_decoder"};
+        if (known) {
+            elab_error(e, k->kids[0]->where, "there is no decoding loop '%s'", k->kids[0]->text);
+            elab_did_you_mean(e, diag_nearest(k->kids[0]->text, loops, 2));
+        } else {
+            elab_error(e, k->where, "generate is autoregressive(entry, ...) or encoder_decoder(encode, decode, ...)");
+        }
         return;
     }
     ir_generate g = {.name = t->text, .encoder_decoder = pair, .bos = -1, .eos = -1, .context = INT64_MAX, .where = t->name_where};
@@ -480,7 +431,9 @@ static void read_generate(elab *e, scope *s, const ast *t)
         } else if (strcmp(arg->text, "eos") == 0) {
             (void)want_int(e, arg->where, v, "eos", &g.eos);
         } else {
-            elab_error(e, arg->where, "generate has no option '%s': tokenizer, bos and eos are known", arg->text);
+            static const char *const known_options[] = {"tokenizer", "bos", "eos"};
+            elab_error(e, arg->name_where, "generate has no option '%s': tokenizer, bos and eos are known", arg->text);
+            elab_did_you_mean(e, diag_nearest(arg->text, known_options, 3));
         }
     }
     const ir_entry *step = entries[pair];
@@ -489,6 +442,9 @@ static void read_generate(elab *e, scope *s, const ast *t)
             elab_error(e, k->where, pair ? "encoder_decoder needs two entries" : "autoregressive needs an entry");
         }
         return;
+    }
+    if (ir_graph_n_outputs(step->graph) == 0 || (pair && ir_graph_n_outputs(entries[0]->graph) == 0)) {
+        return; /* its mistakes are told already */
     }
     g.entry = step->name;
     g.encode = pair ? entries[0]->name : NULL;
@@ -507,6 +463,13 @@ static void read_generate(elab *e, scope *s, const ast *t)
     }
     if (!g.tokens_arg) {
         elab_error(e, k->where, "entry '%s' has no argument for tokens, as 'tokens: i32[T]'", g.entry);
+        diag_note(e->d, step->where, "'%s' is declared here", g.entry);
+        return;
+    }
+    const ir_type *logits = ir_node_type(ir_graph_output(step->graph, 0)->node);
+    if (!ir_dtype_is_float(logits->dtype) || logits->rank == 0) {
+        elab_error(e, k->where, "entry '%s' must return logits, as f32[vocab] or f32[T, vocab], found %s", g.entry, type_text(e, logits));
+        diag_note(e->d, step->where, "'%s' is declared here", g.entry);
         return;
     }
     vec_push(e->a, &e->generates, g);
@@ -523,12 +486,9 @@ static void check_train(elab *e, scope *s, const ast *t, const reference *self)
             near[n++] = e->entries.at[i].name;
         }
     }
-    if (!found) {
+    if (!found && !is_declared(e, AST_OBJECTIVE, t->text)) {
         elab_error(e, t->name_where, "'%s' is no objective of this model", t->text);
-        const char *guess = diag_nearest(t->text, near, n);
-        if (guess) {
-            diag_help(e->d, "did you mean '%s'?", guess);
-        }
+        elab_did_you_mean(e, diag_nearest(t->text, near, n));
     }
     static const char *const optimizers[] = {"sgd", "adam", "adamw", "lion", "rmsprop", "adagrad"};
     const ast *with = t->kids[0];
@@ -537,14 +497,18 @@ static void check_train(elab *e, scope *s, const ast *t, const reference *self)
     for (uint32_t i = 0; i < 6; i++) {
         known |= strcmp(optimizers[i], name) == 0;
     }
-    if (!known) {
+    if (!known && with->kind != AST_CALL) {
+        elab_error(e, with->where, "an optimizer is called with its settings, as in adamw(lr = 3e-4), found %s", source_text(e, with));
+    } else if (!known) {
         elab_error(e, with->where, "'%s' is no optimizer: sgd, adam, adamw, lion, rmsprop and adagrad are known", name);
+        elab_did_you_mean(e, diag_nearest(name, optimizers, 6));
     }
     for (uint32_t i = 0; i < t->kids[1]->n; i++) {
         const ast *k = t->kids[1]->kids[i];
         value v = k->kind == AST_NAME && !scope_find(self->inst->members, k->text) ? value_none() : eval_expr(e, s, k);
         if (v.kind == V_NONE) {
             elab_error(e, k->where, "'%s' is no part of this model", k->text);
+            elab_did_you_mean(e, elab_nearest_in(self->inst->members, k->text));
         }
     }
 }
@@ -606,6 +570,11 @@ static void read_alias(elab *e, const ast *t, const reference *self)
         const char *name = intern_n(e->names, open + 1, (size_t)(close - open - 1));
         if (seen >= n_indices || indices[seen] != name) {
             elab_error(e, t->kids[0]->where, "{%s} does not stand for an index of the parameter in its order", name);
+            const char *all = "";
+            for (uint32_t i = 0; i < n_indices; i++) {
+                all = intern_printf(e->names, "%s%s{%s}", all, i ? ", " : "", indices[i]);
+            }
+            diag_note(e->d, t->kids[1]->where, *all ? "the path has %s" : "the path has no indices", all);
             return;
         }
         seen++;
@@ -659,10 +628,7 @@ static const ast *choose_model(elab *e, const ast *tree)
     if (!chosen && diag_error_count(e->d) == 0) {
         if (e->o && e->o->model) {
             diag_error(e->d, (span){0}, "there is no model '%s' in this file", e->o->model);
-            const char *guess = diag_nearest(e->o->model, near, n);
-            if (guess) {
-                diag_help(e->d, "did you mean '%s'?", guess);
-            }
+            elab_did_you_mean(e, diag_nearest(e->o->model, near, n));
         } else {
             diag_error(e->d, tree->where, "there is no model in this file: write 'model name { ... }'");
         }
@@ -705,15 +671,16 @@ static void check_names(elab *e)
 ir_module *frontend_compile(ir_ctx *c, diag *d, const source_file *f, const frontend_options *o)
 {
     arena *a = ir_ctx_arena(c);
-    elab state = {.a = a, .c = c, .names = ir_ctx_names(c), .d = d, .o = o, .files = map_create(a), .path = ""};
+    elab state = {.a = a, .c = c, .names = ir_ctx_names(c), .d = d, .o = o, .files = map_create(a), .broken = map_create(a), .twice = map_create(a), .path = ""};
     elab *e = &state;
     add_builtins(e);
     const ast *tree;
     scope *file = load_file(e, f, &tree);
     const ast *model = choose_model(e, tree);
-    if (!model || diag_error_count(d)) {
+    if (!model || e->lost) {
         return NULL;
     }
+    e->model = model;
     call make = {.e = e, .where = model->name_where, .name = model->text};
     if (!defined_arguments(e, model, &make)) {
         return NULL;
@@ -726,11 +693,12 @@ ir_module *frontend_compile(ir_ctx *c, diag *d, const source_file *f, const fron
     scope *s = scope_create(e, file);
     s->self = v.module.ref;
     for (uint32_t i = 0; i < members->n; i++) {
-        if (members->kids[i]->kind == AST_ENTRY || members->kids[i]->kind == AST_OBJECTIVE) {
+        bool traced = members->kids[i]->kind == AST_ENTRY || members->kids[i]->kind == AST_OBJECTIVE;
+        if (traced && !is_broken(e, members->kids[i]) && !is_twice(e, members->kids[i])) {
             trace_entry(e, members->kids[i], v.module.ref, file);
         }
     }
-    for (uint32_t i = 0; i < members->n; i++) {
+    for (uint32_t i = 0; i < members->n && !e->damaged; i++) {
         const ast *t = members->kids[i];
         if (t->kind == AST_GENERATE) {
             read_generate(e, s, t);

@@ -1,5 +1,6 @@
 /* Expressions. */
 #include "frontend/elab.h"
+#include "frontend/std.h"
 
 #include <math.h>
 #include <string.h>
@@ -21,8 +22,9 @@ static value dims_binary(elab *e, span where, const char *op, const ir_dim *x, c
     const ir_dim *r = NULL;
     bool divides = *op == '/' || *op == '%';
     if (divides && (!ir_dim_is_const(y) ? y->lo < 1 : ir_dim_value(y) < 1)) {
-        return elab_error(e, where, "division of %s by %s, which is not positive", ir_dim_text(e->c, x),
-                          ir_dim_text(e->c, y));
+        elab_error(e, where, "division of %s by %s, which is not positive", ir_dim_text(e->c, x), ir_dim_text(e->c, y));
+        elab_note_now(e);
+        return value_poison();
     }
     if (strcmp(op, "+") == 0) {
         r = ir_dim_add(e->c, x, y);
@@ -38,6 +40,7 @@ static value dims_binary(elab *e, span where, const char *op, const ir_dim *x, c
         r = ir_dim_div_exact(e->c, x, y);
         if (!r) {
             elab_error(e, where, "%s / %s does not divide", ir_dim_text(e->c, x), ir_dim_text(e->c, y));
+            elab_note_now(e);
             diag_help(e->d, "for the quotient rounded down write //, for a real number make one of them real (%s / %s.0)",
                       ir_dim_text(e->c, x), ir_dim_text(e->c, y));
             return value_poison();
@@ -46,8 +49,9 @@ static value dims_binary(elab *e, span where, const char *op, const ir_dim *x, c
         return elab_error(e, where, "'%s' is not possible between sizes known at run time only", op);
     }
     if (r->overflow) {
-        return elab_error(e, where, "%s %s %s does not fit into 64 bits", ir_dim_text(e->c, x), op,
-                          ir_dim_text(e->c, y));
+        elab_error(e, where, "%s %s %s does not fit into 64 bits", ir_dim_text(e->c, x), op, ir_dim_text(e->c, y));
+        elab_note_now(e);
+        return value_poison();
     }
     return value_dim(e, r);
 }
@@ -77,7 +81,9 @@ static value numbers_binary(elab *e, span where, const char *op, const value *x,
         int64_t r = 1, base = (int64_t)number_of(x);
         for (int64_t k = 0; k < (int64_t)number_of(y); k++) {
             if (__builtin_mul_overflow(r, base, &r)) {
-                return elab_error(e, where, "the power does not fit into 64 bits");
+                elab_error(e, where, "%s ** %s does not fit into 64 bits", value_text(e, x), value_text(e, y));
+                elab_note_now(e);
+                return value_poison();
             }
         }
         return value_int(r);
@@ -88,7 +94,9 @@ static value numbers_binary(elab *e, span where, const char *op, const value *x,
     }
     double a = number_of(x), b = number_of(y);
     if ((*op == '/' || *op == '%') && b == 0) {
-        return elab_error(e, where, "division by zero");
+        elab_error(e, where, "division by zero");
+        elab_note_now(e);
+        return value_poison();
     }
     return value_float(strcmp(op, "+") == 0    ? a + b
                        : strcmp(op, "-") == 0  ? a - b
@@ -156,6 +164,12 @@ static value tensor_binary(elab *e, span where, const char *op, const value *x, 
     }
     ir_builder b = elab_builder(e, where);
     const ir_node *r = NULL;
+    if (strcmp(op, "@") == 0 && (ir_node_type(a)->rank == 0 || ir_node_type(c)->rank == 0)) {
+        elab_error(e, where, "a matrix product needs at least one axis on both sides, found %s and %s", value_text(e, x), value_text(e, y));
+        elab_note_now(e);
+        diag_help(e->d, "the product with a single number is written with *");
+        return value_poison();
+    }
     if (strcmp(op, "@") == 0) {
         r = ir_matmul(&b, a, c);
     } else if (strcmp(op, "**") == 0) {
@@ -260,30 +274,48 @@ static value eval_unary(elab *e, scope *s, const ast *t)
 
 /* Names, fields ----------------------------------------------------------------------------------- */
 
+static bool uses_name(const ast *t, const char *name)
+{
+    if (!t) {
+        return false;
+    }
+    if (t->kind == AST_NAME && t->text == name) {
+        return true;
+    }
+    for (uint32_t i = 0; i < t->n; i++) {
+        if (uses_name(t->kids[i], name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static value eval_name(elab *e, scope *s, const ast *t)
 {
     value v;
     if (elab_lookup(e, s, t->text, &v)) {
         return v;
     }
-    const char *near[512];
-    uint32_t n = 0;
-    for (const scope *k = s; k; k = k->outer) {
-        const scope *two[2] = {k, k->self ? k->self->inst->members : NULL};
-        for (int j = 0; j < 2 && two[j]; j++) {
-            for (uint32_t i = 0; i < map_count(two[j]->names) && n < 512; i++) {
-                uint64_t key;
-                void *item;
-                map_at(two[j]->names, i, &key, &item);
-                near[n++] = (const char *)(uintptr_t)key;
-            }
-        }
+    if (e->damaged) {
+        return value_poison();
     }
-    elab_error(e, t->where, "'%s' is not defined", t->text);
-    const char *guess = diag_nearest(t->text, near, n);
-    if (guess) {
-        diag_help(e->d, "did you mean '%s'?", guess);
+    const char *dtype = foreign_dtype(t->text);
+    bool library = frontend_std_find(t->text) != NULL;
+    elab_error(e, t->where, dtype ? "'%s' is no element type" : "'%s' is not defined", t->text);
+    if (library) {
+        diag_help(e->d, "write 'import %s' at the beginning of the file", t->text);
+    } else if (e->entry && e->entry->kids[1] && uses_name(e->entry->kids[1], t->text)) {
+        diag_help(e->d, "no argument of '%s' brings this size: make it one, '%s: dim'", e->entry->text, t->text);
+    } else if (!e->level && *t->text >= 'A' && *t->text <= 'Z' && strlen(t->text) < 3) {
+        diag_help(e->d, "sizes of parameters and states are numbers: of a size that calls bring, name the most it can be");
+    } else {
+        elab_did_you_mean(e, dtype ? dtype : elab_nearest(e, s, t->text));
     }
+    scope *known = s; /* told once, in this function or, of a library, in this file */
+    while (known->outer && (library || !known->self)) {
+        known = known->outer;
+    }
+    scope_set(e, known, t->text, value_poison());
     return value_poison();
 }
 
@@ -302,7 +334,12 @@ static value transposed(elab *e, span where, value x)
         perm[i] = i < rank - 2 ? i : i == rank - 2 ? rank - 1 : rank - 2;
     }
     ir_builder b = elab_builder(e, where);
-    return value_tensor(e, ir_transpose(&b, n, perm));
+    value v = value_tensor(e, ir_transpose(&b, n, perm));
+    v.name = x.name ? intern_printf(e->names, "%s.T", x.name) : NULL;
+    v.where = x.where;
+    v.type = x.type;
+    v.type_scope = x.type_scope;
+    return v;
 }
 
 static value eval_field(elab *e, scope *s, const ast *t)
@@ -316,19 +353,11 @@ static value eval_field(elab *e, scope *s, const ast *t)
         if (v) {
             return *v;
         }
-        const char *near[256];
-        uint32_t n = 0;
-        for (; n < map_count(x.names->names) && n < 256; n++) {
-            uint64_t key;
-            void *item;
-            map_at(x.names->names, n, &key, &item);
-            near[n] = (const char *)(uintptr_t)key;
+        if (e->damaged) {
+            return value_poison();
         }
         elab_error(e, t->name_where, "'%s' is not in %s", t->text, x.name);
-        const char *guess = diag_nearest(t->text, near, n);
-        if (guess) {
-            diag_help(e->d, "did you mean '%s'?", guess);
-        }
+        elab_did_you_mean(e, elab_nearest_in(x.names, t->text));
         return value_poison();
     }
     if (x.kind == V_MODULE) {
@@ -356,7 +385,11 @@ static value eval_field(elab *e, scope *s, const ast *t)
             return (value){.kind = V_DTYPE, .dtype = ir_node_type(n)->dtype};
         }
         elab_error(e, t->name_where, "a tensor has no field '%s'", t->text);
-        diag_help(e->d, "tensors have .T, .shape, .rank and .dtype; functions are written %s(x)", t->text);
+        if (scope_find(e->builtins, t->text)) {
+            diag_help(e->d, "%s is a function: %s(x, ...)", t->text, t->text);
+        } else {
+            diag_help(e->d, "tensors have .T, .shape, .rank and .dtype");
+        }
         return value_poison();
     }
     return elab_error(e, t->name_where, "%s has no field '%s'", value_text(e, &x), t->text);
@@ -364,29 +397,28 @@ static value eval_field(elab *e, scope *s, const ast *t)
 
 /* Lists ------------------------------------------------------------------------------------------- */
 
+/* Where item i of a list is evaluated: modules made there are named by their place in it. */
+static scope *item_scope(elab *e, scope *s, uint32_t i)
+{
+    const char *key = intern(e->names, "%path");
+    value *path = NULL;
+    for (scope *k = s; k && !path; k = k->outer) {
+        path = scope_find(k, key);
+    }
+    scope *inner = scope_create(e, s);
+    if (path) {
+        scope_set(e, inner, key, value_str(intern_printf(e->names, "%s.%u", path->s, i)));
+    }
+    return inner;
+}
+
 static value eval_items(elab *e, scope *s, const ast *t, value_kind kind)
 {
     value *items = arena_array(e->a, value, t->n);
     for (uint32_t i = 0; i < t->n; i++) {
-        items[i] = eval_expr(e, s, t->kids[i]);
+        items[i] = eval_expr(e, item_scope(e, s, i), t->kids[i]);
     }
     return value_list(e, kind, t->n, items);
-}
-
-static bool uses_name(const ast *t, const char *name)
-{
-    if (!t) {
-        return false;
-    }
-    if (t->kind == AST_NAME && t->text == name) {
-        return true;
-    }
-    for (uint32_t i = 0; i < t->n; i++) {
-        if (uses_name(t->kids[i], name)) {
-            return true;
-        }
-    }
-    return false;
 }
 
 static value eval_comprehension(elab *e, scope *s, const ast *t)
@@ -418,7 +450,7 @@ static value eval_comprehension(elab *e, scope *s, const ast *t)
     }
     VEC(value) out = {0};
     for (int64_t i = 0; i < n; i++) {
-        scope *inner = scope_create(e, s);
+        scope *inner = item_scope(e, s, out.len);
         value one = over.kind == V_RANGE ? value_int(over.range.lo + i) : modules ? value_module_at(e, &over, i) : over.list.at[i];
         if (target->kind == AST_NAME) {
             scope_set(e, inner, target->text, one);
@@ -434,7 +466,6 @@ static value eval_comprehension(elab *e, scope *s, const ast *t)
             return value_poison();
         }
         if (keep) {
-            scope_set(e, inner, intern(e->names, "%item"), value_int(i));
             value v = eval_expr(e, inner, item);
             if (v.kind == V_POISON) {
                 return v;
@@ -491,6 +522,9 @@ static value eval_range(elab *e, scope *s, const ast *t)
     value v = {.kind = V_RANGE};
     if (!want_int(e, t->kids[0]->where, lo, "the range's beginning", &v.range.lo) ||
         !want_int(e, t->kids[1]->where, hi, "the range's end", &v.range.hi)) {
+        if (lo.kind == V_DIM || hi.kind == V_DIM) {
+            diag_help(e->d, "a loop over run-time values is written 'loop t in %s carry ... { }'", source_text(e, t));
+        }
         return value_poison();
     }
     return t->kids[2] ? stepped_range(e, s, t, v.range.lo, v.range.hi) : v;
@@ -536,21 +570,21 @@ value eval_call(elab *e, scope *s, const ast *t)
         for (scope *k = s; k && !name; k = k->outer) {
             name = scope_find(k, intern(e->names, "%path"));
         }
-        value *item = scope_find(s, intern(e->names, "%item"));
         const reference *self = NULL;
         for (scope *k = s; k && !self; k = k->outer) {
             self = k->self;
         }
         if (!name || !self) {
-            return elab_error(e, t->where, "modules are made in the body of a module or model, not here");
+            elab_error(e, t->where, "modules are made in the body of a module or model, not here");
+            diag_help(e->d, "declare it as a member, 'name = %s', and use it here by its name", source_text(e, t));
+            return value_poison();
         }
-        const char *path = item ? intern_printf(e->names, "%s.%lld", name->s, (long long)item->i) : name->s;
-        return instantiate(&c, f.code.decl, f.code.scope, path, self, count ? count->i : -1);
+        return instantiate(&c, f.code.decl, f.code.scope, name->s, self, count ? count->i : -1);
     }
     return call_value(e, t->where, f, &c);
 }
 
-value eval_expr(elab *e, scope *s, const ast *t)
+static value evaluate(elab *e, scope *s, const ast *t)
 {
     switch (t->kind) {
     case AST_NAME:
@@ -579,8 +613,15 @@ value eval_expr(elab *e, scope *s, const ast *t)
     }
     case AST_IF_EXPR:
         return eval_if(e, s, t);
-    case AST_CALL:
-        return eval_call(e, s, t);
+    case AST_CALL: {
+        value v = eval_call(e, s, t);
+        if (v.kind == V_NONE && v.name) { /* of a function without a return */
+            elab_error(e, t->where, "'%s' does not return anything", v.name);
+            diag_note(e->d, v.where, "it is declared here");
+            return value_poison();
+        }
+        return v;
+    }
     case AST_INDEX:
         return eval_index(e, s, t);
     case AST_FIELD:
@@ -594,10 +635,27 @@ value eval_expr(elab *e, scope *s, const ast *t)
     case AST_RANGE:
         return eval_range(e, s, t);
     case AST_REDUCTION:
-        return elab_error(e, t->where, "%s{...} is index notation: it stands in the body of an op only", t->text);
+        elab_error(e, t->where, "%s{...} is index notation: it stands in the body of an op only", t->text);
+        diag_help(e->d, "over an axis of a tensor: %s(x, axis = -1)", t->text);
+        return value_poison();
     case AST_ERROR:
         return value_poison();
     default:
         return elab_error(e, t->where, "an expression cannot stand here");
     }
+}
+
+value eval_expr(elab *e, scope *s, const ast *t)
+{
+    if (e->stopped) {
+        return value_poison();
+    }
+    const ast *now = e->now;
+    scope *now_scope = e->now_scope;
+    e->now = t;
+    e->now_scope = s;
+    value v = evaluate(e, s, t);
+    e->now = now;
+    e->now_scope = now_scope;
+    return v;
 }

@@ -1,6 +1,8 @@
 /* x[...]: NumPy's indexing with numbers, sizes, slices and tensors; and assignment to parts of states. */
 #include "frontend/elab.h"
 
+#include <string.h>
+
 typedef struct axis_range {
     const ir_dim *offset, *size;
     int64_t step;
@@ -22,6 +24,18 @@ typedef struct indexing {
 static const ir_dim *from_end(elab *e, const ir_dim *i, const ir_dim *size)
 {
     return i->hi < 0 ? ir_dim_add(e->c, size, i) : i;
+}
+
+/* A mistake with an index or a slice, with the values of its names. */
+__attribute__((format(printf, 4, 5))) static bool wrong_index(elab *e, scope *s, const ast *t, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    const char *text = arena_vprintf(e->a, format, args);
+    va_end(args);
+    elab_error(e, t->where, "%s", text);
+    elab_note_names(e, s, t);
+    return false;
 }
 
 static bool slice_range(elab *e, scope *s, const ast *t, const ir_dim *size, axis_range *r)
@@ -52,6 +66,10 @@ static bool slice_range(elab *e, scope *s, const ast *t, const ir_dim *size, axi
         }
         hi = from_end(e, hi, size);
     }
+    bool turned = ir_dim_sub(e->c, hi, lo)->hi < 0;
+    if (t->kids[0] && t->kids[1] && turned) {
+        return wrong_index(e, s, t, "slice %s:%s ends before it begins", source_text(e, t->kids[0]), source_text(e, t->kids[1]));
+    }
     /* Constant ends beyond a constant axis are cut, as NumPy does. */
     if (ir_dim_is_const(hi) && ir_dim_is_const(size)) {
         hi = ir_dim_min(e->c, hi, size);
@@ -71,8 +89,14 @@ static bool read_items(elab *e, scope *s, const ast *t, const ir_type *x, indexi
         ellipses += t->kids[i]->kind == AST_ELLIPSIS;
     }
     if (given > x->rank || ellipses > 1) {
-        elab_error(e, t->where, ellipses > 1 ? "'...' can stand once only" : "%u indices for %u axes (%s)", given,
-                   x->rank, ir_type_text(e->c, x));
+        if (ellipses > 1) {
+            elab_error(e, t->where, "'...' can stand once only");
+        } else if (x->rank == 0) {
+            elab_error(e, t->where, "a single number cannot be indexed (%s)", type_text(e, x));
+        } else {
+            elab_error(e, t->where, "%u indices for %u ax%ss (%s)", given, x->rank, x->rank == 1 ? "i" : "e", type_text(e, x));
+        }
+        elab_note_now(e);
         return false;
     }
     uint32_t axis = 0;
@@ -118,9 +142,8 @@ static bool read_items(elab *e, scope *s, const ast *t, const ir_type *x, indexi
         }
         at = from_end(e, at, size);
         if (ir_dim_le(e->c, size, at) == IR_ALWAYS || at->hi < 0) {
-            elab_error(e, k->where, "index %s is out of range: axis %u of %s has size %s", value_text(e, &v), axis,
-                       ir_type_text(e->c, x), ir_dim_text(e->c, size));
-            return false;
+            return wrong_index(e, s, k, "index %s is out of range: axis %u of %s has size %s", value_text(e, &v), axis,
+                               type_text(e, x), ir_dim_text(e->c, size));
         }
         ix->ranges[axis++] = (axis_range){at, ir_dim_const(e->c, 1), 1, true, false};
     }
@@ -175,6 +198,45 @@ static uint32_t result_shape(elab *e, const indexing *ix, const ir_dim **out)
     return n;
 }
 
+/* The item of t that stands for an axis. */
+static const ast *item_of_axis(const ast *t, uint32_t rank, uint32_t axis)
+{
+    uint32_t at = 0, given = 0;
+    for (uint32_t i = 1; i < t->n; i++) {
+        given += t->kids[i]->kind != AST_ELLIPSIS && t->kids[i]->kind != AST_NONE;
+    }
+    for (uint32_t i = 1; i < t->n; i++) {
+        const ast *k = t->kids[i];
+        if (k->kind == AST_ELLIPSIS) {
+            at += rank - given;
+        } else if (k->kind != AST_NONE && at++ == axis) {
+            return k;
+        }
+    }
+    return t;
+}
+
+/* An index that is a size and too large, or may be. */
+static value index_error(elab *e, const ast *t, value base, const axis_range *r, uint32_t axis)
+{
+    const ir_node *x = want_tensor(e, t->kids[0]->where, base, "this");
+    const ir_type *type = ir_node_type(x);
+    const ast *k = item_of_axis(t, type->rank, axis);
+    elab_error(e, k->where, "index %s is out of range: axis %u of %s has size %s", source_text(e, k), axis, type_text(e, type),
+               ir_dim_text(e->c, type->dims[axis]));
+    const ir_sym *syms[4];
+    uint32_t n = ir_dim_symbols(r->offset, syms, 4);
+    for (uint32_t i = 0; i < n && i < 4; i++) {
+        const char *dot = strrchr(syms[i]->name, '.'); /* "t.0": the number tells loops apart */
+        if (syms[i]->most && dot) {
+            diag_note(e->d, t->where, "%.*s goes from %s to %s", (int)(dot - syms[i]->name), syms[i]->name, ir_dim_text(e->c, syms[i]->least),
+                      ir_dim_text(e->c, syms[i]->most));
+        }
+    }
+    elab_note_now(e);
+    return value_poison();
+}
+
 static value index_tensor(elab *e, scope *s, const ast *t, value base)
 {
     const ir_node *x = want_tensor(e, t->kids[0]->where, base, "this");
@@ -209,7 +271,14 @@ static value index_tensor(elab *e, scope *s, const ast *t, value base)
             return value_poison();
         }
     }
-    return r ? value_tensor(e, r) : elab_build_error(e, &b, 1, &base);
+    if (r) {
+        return value_tensor(e, r);
+    }
+    int axis = b.error.axis[0];
+    if (axis >= 0 && axis < (int)ix.rank && ix.ranges[axis].drop) {
+        return index_error(e, t, base, &ix.ranges[axis], (uint32_t)axis);
+    }
+    return elab_build_error(e, &b, 1, &base);
 }
 
 static value index_list(elab *e, scope *s, const ast *t, value base)
@@ -232,7 +301,8 @@ static value index_list(elab *e, scope *s, const ast *t, value base)
     }
     i = i < 0 ? i + n : i;
     if (i < 0 || i >= n) {
-        return elab_error(e, k->where, "index %lld is out of range: the list has %lld items", (long long)i, (long long)n);
+        (void)wrong_index(e, s, k, "index %lld is out of range: the list has %lld items", (long long)i, (long long)n);
+        return value_poison();
     }
     return base.list.at[i];
 }
@@ -256,8 +326,9 @@ value eval_index(elab *e, scope *s, const ast *t)
         }
         i = from_end(e, i, ir_dim_const(e->c, base.module.count));
         if (i->hi < 0 || i->lo >= base.module.count) {
-            return elab_error(e, t->kids[1]->where, "index %s is out of range: there are %lld modules",
-                              ir_dim_text(e->c, i), (long long)base.module.count);
+            (void)wrong_index(e, s, t->kids[1], "index %s is out of range: there are %lld modules", ir_dim_text(e->c, i),
+                              (long long)base.module.count);
+            return value_poison();
         }
         reference *ref = arena_copy(e->a, base.module.ref, sizeof *ref);
         ref->index[ref->n++] = i;
@@ -295,6 +366,34 @@ value read_state(elab *e, span where, const value *v)
     return r ? value_tensor(e, r) : elab_error(e, where, "%s", b.error.text);
 }
 
+/* Can what is written be broadcast to the part of the state? */
+static bool fits_part(elab *e, const ast *t, const value *state, const value *v, const ir_type *from, const ir_type *part)
+{
+    bool fits = from->rank <= part->rank;
+    for (uint32_t i = 0; fits && i < from->rank; i++) {
+        const ir_dim *to = part->dims[part->rank - from->rank + i];
+        fits = ir_dim_is_one(from->dims[i]) || ir_dim_equal(e->c, from->dims[i], to) != IR_NEVER;
+    }
+    if (fits && from->dtype == part->dtype) {
+        return true;
+    }
+    const char *what = v->name && v->name[0] != '%' ? v->name : "...";
+    if (!fits) {
+        elab_error(e, t->where, "cannot write %s to a part of %s of shape %s", type_text(e, from), state->name,
+                   type_text(e, part) + strcspn(type_text(e, part), "["));
+    } else {
+        elab_error(e, t->where, "%s is %s, found %s", state->name, ir_dtype_name(part->dtype), type_text(e, from));
+    }
+    diag_note(e->d, state->where, "%s is %s", state->name, value_text(e, state));
+    if (v->name && v->where.file) {
+        diag_note(e->d, v->where, "%s is %s", what, value_text(e, v));
+    }
+    if (fits) {
+        diag_help(e->d, "convert with cast(%s, %s)", what, ir_dtype_name(part->dtype));
+    }
+    return false;
+}
+
 void assign_index(elab *e, scope *s, const ast *t, value v)
 {
     value base = eval_expr(e, s, t->kids[0]);
@@ -302,8 +401,14 @@ void assign_index(elab *e, scope *s, const ast *t, value v)
         return;
     }
     if (base.kind != V_STATE) {
-        elab_error(e, t->where, "only parts of a state can be assigned to, found %s", value_text(e, &base));
-        diag_help(e->d, "build a new tensor with where, concat or pad instead");
+        elab_error(e, t->where, "only parts of a state can be assigned to, found %s%s", base.kind == V_PARAM ? "parameter " : "",
+                   base.kind == V_PARAM ? base.name : value_text(e, &base));
+        if (base.kind == V_PARAM) {
+            diag_note(e->d, base.where, "%s is %s", base.name, value_text(e, &base));
+            diag_help(e->d, "what is kept from call to call is declared 'state %s: %s'", base.name, value_text(e, &base));
+        } else {
+            diag_help(e->d, "build a new tensor with where, concat or pad instead");
+        }
         return;
     }
     const ir_type *whole = e->states.at[base.slot.number].type;
@@ -326,6 +431,9 @@ void assign_index(elab *e, scope *s, const ast *t, value v)
     uint32_t n = result_shape(e, &ix, shape);
     const ir_node *src = want_operand(e, t->where, v, x);
     if (!src) {
+        return;
+    }
+    if (!fits_part(e, t, &base, &v, ir_node_type(src), ir_type_get(e->c, x->dtype, n, shape))) {
         return;
     }
     ir_builder b = elab_builder(e, t->where);

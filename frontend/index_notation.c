@@ -126,6 +126,14 @@ static const ir_node *plain_access(notation *q, const ast *t, const ir_node *x, 
             dims[q->n_dots + l] = type->dims[axis_of_letter[l]];
         }
     }
+    for (uint32_t l = 0; l < q->n; l++) {
+        const ir_dim *size = axis_of_letter[l] >= 0 ? dims[q->n_dots + l] : NULL;
+        if (size && q->sizes[l] && ir_dim_equal(q->e->c, q->sizes[l], size) == IR_NEVER) {
+            elab_error(q->e, t->where, "index '%s' has two sizes: %s and %s", q->letters[l], ir_dim_text(q->e->c, q->sizes[l]), ir_dim_text(q->e->c, size));
+            elab_note_now(q->e);
+            return NULL;
+        }
+    }
     const ir_node *y = ir_reshape(&b, ir_transpose(&b, x, perm), rank, dims);
     if (!y) {
         elab_error(q->e, t->where, "%s", b.error.text);
@@ -192,7 +200,9 @@ static const ir_node *access(notation *q, const ast *t)
     }
     uint32_t rank = ir_node_type(x)->rank;
     if (dots ? rank < given : rank != given) {
-        elab_error(e, t->where, "%u indices for %u axes (%s)", given, rank, ir_type_text(e->c, ir_node_type(x)));
+        elab_error(e, t->where, "%u ind%s for %u ax%ss (%s)", given, given == 1 ? "ex" : "ices", rank, rank == 1 ? "i" : "e",
+                   type_text(e, ir_node_type(x)));
+        elab_note_now(e);
         return NULL;
     }
     return plain ? plain_access(q, t, x, rank - given) : computed_access(q, t, x, rank - given);
@@ -296,7 +306,13 @@ static const ir_node *element(notation *q, const ast *t)
         value v = eval_expr(e, s, copy);
         return v.kind == V_POISON ? NULL : want_operand(e, t->where, v, ir_type_scalar(e->c, q->dtype));
     }
-    value v = eval_expr(e, q->s, t);
+    value v;
+    if (t->kind == AST_NAME && !e->damaged && !elab_lookup(e, q->s, t->text, &v)) {
+        elab_error(e, t->where, "index '%s' is not defined", t->text);
+        diag_help(e->d, "indices are named on the left side, or by what goes over them: sum{%s} ...", t->text);
+        return NULL;
+    }
+    v = eval_expr(e, q->s, t);
     if (v.kind == V_POISON) {
         return NULL;
     }
@@ -345,7 +361,13 @@ static value define(notation *q, const ast *t, const ast *result)
             return elab_error(e, target->where, "the size of '%s' cannot be told", q->letters[l]);
         }
     }
+    const ast *now = e->now;
+    scope *now_scope = e->now_scope;
+    e->now = t->kids[1];
+    e->now_scope = q->s;
     const ir_node *x = element(q, t->kids[1]);
+    e->now = now;
+    e->now_scope = now_scope;
     if (!x) {
         return value_poison();
     }
@@ -364,6 +386,9 @@ static value define(notation *q, const ast *t, const ast *result)
 value call_op(call *c, const ast *decl, scope *outer)
 {
     elab *e = c->e;
+    if (is_broken(e, decl)) {
+        return value_poison();
+    }
     notation q = {.e = e, .s = scope_create(e, outer), .dtype = IR_f32};
     const ast *params = decl->kids[0];
     if (c->n_args + c->n_keywords > params->n) {
@@ -383,11 +408,16 @@ value call_op(call *c, const ast *decl, scope *outer)
         }
         if (p->kids[0]) {
             const ir_node *n = want_operand(e, c->where, v, NULL);
-            if (!n || !bind_type(e, q.s, p->kids[0], c->where, p->text, ir_node_type(n))) {
+            if (!n || !bind_type(e, q.s, p->kids[0], i < c->n_args ? c->arg_places[i] : c->where, p->text, ir_node_type(n))) {
+                if (n) {
+                    diag_note(e->d, p->where, "'%s' is declared here", p->text);
+                }
                 return value_poison();
             }
             q.dtype = i == 0 ? ir_node_type(n)->dtype : q.dtype;
             v = value_tensor(e, n);
+            v.name = p->text;
+            v.where = p->where;
         }
         scope_set(e, q.s, p->text, v);
     }

@@ -11,19 +11,32 @@ static const char *join_path(elab *e, const char *path, const char *name)
     return both ? intern_printf(e->names, "%s.%s", path, name) : intern(e->names, *path ? path : name);
 }
 
+/* A value that came from nowhere in particular comes from here. */
+static value placed(value v, span where)
+{
+    v.where = v.where.file ? v.where : where;
+    return v;
+}
+
 /* Binds arguments to the parameters of a declaration by place and by name. */
 static bool bind_params(call *c, const ast *params, scope *s, const char *what)
 {
     elab *e = c->e;
     bool *given = arena_array(e->a, bool, params->n + 1);
     if (c->n_args > params->n) {
-        elab_error(e, c->arg_places[params->n], "%s takes %u argument%s, found %u", what, params->n,
+        bool optional = false;
+        for (uint32_t i = 0; i < params->n; i++) {
+            optional |= params->kids[i]->kids[1] != NULL;
+        }
+        elab_error(e, c->arg_places[params->n], "%s takes %s%u argument%s, found %u", what, optional ? "at most " : "", params->n,
                    params->n == 1 ? "" : "s", c->n_args);
+        if (params->n) {
+            diag_note(e->d, span_join(params->kids[0]->where, params->kids[params->n - 1]->where), "they are declared here");
+        }
         return false;
     }
     for (uint32_t i = 0; i < c->n_args; i++) {
-        value v = c->args[i];
-        scope_set(e, s, params->kids[i]->text, v);
+        scope_set(e, s, params->kids[i]->text, placed(c->args[i], c->arg_places[i]));
         given[i] = true;
     }
     for (uint32_t k = 0; k < c->n_keywords; k++) {
@@ -38,13 +51,10 @@ static bool bind_params(call *c, const ast *params, scope *s, const char *what)
             }
             elab_error(e, c->keyword_places[k], i == params->n ? "%s has no parameter '%s'" : "%s is given '%s' twice",
                        what, c->keywords[k]);
-            const char *guess = i == params->n ? diag_nearest(c->keywords[k], names, params->n) : NULL;
-            if (guess) {
-                diag_help(e->d, "did you mean '%s'?", guess);
-            }
+            elab_did_you_mean(e, i == params->n ? diag_nearest(c->keywords[k], names, params->n) : NULL);
             return false;
         }
-        scope_set(e, s, c->keywords[k], c->keyword_values[k]);
+        scope_set(e, s, c->keywords[k], placed(c->keyword_values[k], c->keyword_places[k]));
         given[i] = true;
     }
     for (uint32_t i = 0; i < params->n; i++) {
@@ -57,7 +67,7 @@ static bool bind_params(call *c, const ast *params, scope *s, const char *what)
             diag_note(e->d, p->where, "it is declared here");
             return false;
         }
-        value v = eval_expr(e, s, p->kids[1]);
+        value v = placed(eval_expr(e, s, p->kids[1]), p->where);
         scope_set(e, s, p->text, v);
         if (v.kind == V_POISON) {
             return false;
@@ -68,10 +78,18 @@ static bool bind_params(call *c, const ast *params, scope *s, const char *what)
 
 /* Members ----------------------------------------------------------------------------------------- */
 
-static const char *source_text(elab *e, const ast *t)
+/* Where the module of a library was made that declares something at `where`; nowhere for other modules. */
+static span place_made(elab *e, span where)
 {
-    const source_file *f = source_get(diag_sources(e->d), t->where.file);
-    return f ? intern_n(e->names, f->text + t->where.begin, t->where.end - t->where.begin) : NULL;
+    span at = where;
+    for (uint32_t i = e->calls.len; i-- > 0;) {
+        const source_file *f = source_get(diag_sources(e->d), at.file);
+        if (!f || strncmp(f->path, "<std>/", 6) != 0) {
+            break;
+        }
+        at = e->calls.at[i].where;
+    }
+    return at.file == where.file ? (span){0} : at;
 }
 
 static void declare_weight(elab *e, instance *in, scope *s, const ast *t)
@@ -80,10 +98,6 @@ static void declare_weight(elab *e, instance *in, scope *s, const ast *t)
     uint32_t rank;
     const ir_dim *dims[IR_MAX_RANK];
     const char *step = t->kids[2] ? t->kids[2]->text : t->text;
-    if (scope_find(in->members, t->text)) {
-        elab_error(e, t->name_where, "'%s' is declared twice", t->text);
-        return;
-    }
     scope_set(e, in->members, t->text, value_poison());
     if (!eval_type(e, s, t->kids[0], &dtype, &rank, dims, NULL)) {
         return;
@@ -92,6 +106,7 @@ static void declare_weight(elab *e, instance *in, scope *s, const ast *t)
         if (!ir_dim_is_const(dims[i]) || ir_dim_value(dims[i]) < 0) {
             elab_error(e, t->kids[0]->where, "size %s of parameter '%s' must be a number of at least 0",
                        ir_dim_text(e->c, dims[i]), t->text);
+            elab_note_names(e, s, t->kids[0]);
             return;
         }
     }
@@ -99,6 +114,7 @@ static void declare_weight(elab *e, instance *in, scope *s, const ast *t)
     const ir_dim *bytes = ir_type_bytes(e->c, type);
     if (!ir_dim_is_const(bytes) || ir_dim_value(bytes) > ((int64_t)1 << 46)) {
         elab_error(e, t->kids[0]->where, "parameter '%s' is too large: %s", t->text, ir_type_text(e->c, type));
+        elab_note_names(e, s, t->kids[0]);
         return;
     }
     ir_param p = {.name = join_path(e, in->path, step),
@@ -108,8 +124,10 @@ static void declare_weight(elab *e, instance *in, scope *s, const ast *t)
                   .init = t->kids[1] ? source_text(e, t->kids[1]) : NULL,
                   .storage = ir_storage_of_dtype(dtype),
                   .layout = intern(e->names, "rows"),
-                  .where = t->name_where};
-    value v = {.kind = V_PARAM, .where = t->where, .name = t->text};
+                  .where = t->name_where,
+                  .made = place_made(e, t->name_where),
+                  .list = in->list};
+    value v = {.kind = V_PARAM, .where = t->where, .name = t->text, .type = t->kids[0], .type_scope = s};
     v.slot.number = e->params.len;
     vec_push(e->a, &e->params, p);
     scope_set(e, in->members, t->text, v);
@@ -143,11 +161,31 @@ static void declare_states(elab *e, instance *in, scope *s, const ast *t)
     const ir_type *type = ir_type_get(e->c, dtype, rank + in->n_counts, dims);
     for (uint32_t i = 1; i < t->n; i++) {
         ir_state state = {join_path(e, in->path, t->kids[i]->text), type, t->kids[i]->where};
-        value v = {.kind = V_STATE, .where = t->where, .name = t->kids[i]->text};
+        value v = {.kind = V_STATE, .where = t->where, .name = t->kids[i]->text, .type = t->kids[0], .type_scope = s};
         v.slot.number = e->states.len;
         vec_push(e->a, &e->states, state);
-        scope_set(e, in->members, t->kids[i]->text, v);
+        scope_set(e, in->members, t->kids[i]->text, is_twice(e, t->kids[i]) ? value_poison() : v);
     }
+}
+
+/* The value outside of every entry: what is a tensor is of a graph that is thrown away. */
+static value eval_alone(elab *e, scope *s, const ast *t, bool *reads_params)
+{
+    ir_graph *g = ir_graph_create(e->c, "alone");
+    level *around = e->level;
+    ir_graph *conditions = e->conditions;
+    e->level = NULL;
+    e->conditions = NULL;
+    (void)level_open(e, g);
+    value v = eval_expr(e, s, t);
+    *reads_params = v.kind == V_PARAM || v.kind == V_STATE;
+    for (uint32_t i = 0; i < ir_graph_size(g); i++) {
+        ir_op op = ir_graph_node(g, i)->op;
+        *reads_params |= op == IR_OP_param || op == IR_OP_state;
+    }
+    e->level = around;
+    e->conditions = conditions;
+    return v;
 }
 
 static void declare_member(elab *e, instance *in, scope *s, const ast *t)
@@ -156,19 +194,51 @@ static void declare_member(elab *e, instance *in, scope *s, const ast *t)
     scope *inner = scope_create(e, s);
     inner->self = s->self;
     scope_set(e, inner, intern(e->names, "%path"), value_str(join_path(e, in->path, step)));
-    value v = eval_expr(e, inner, t->kids[0]);
+    bool reads_params;
+    value v = eval_alone(e, inner, t->kids[0], &reads_params);
     v.name = t->text;
     v.where = v.where.file ? v.where : t->where;
     if (is_tensor(&v)) {
-        elab_error(e, t->where, "a member computed from parameters belongs into a function");
+        if (reads_params) {
+            elab_error(e, t->where, "a member computed from parameters belongs into a function");
+            diag_help(e->d, "write 'fn %s() = %s', and %s() where it is used", t->text, source_text(e, t->kids[0]), t->text);
+        } else {
+            elab_error(e, t->where, "a tensor that is a member is declared 'const'");
+            diag_help(e->d, "write 'const %s'", source_text(e, t));
+        }
         v = value_poison();
     }
     scope_set(e, in->members, t->text, v);
 }
 
+value eval_const(elab *e, scope *s, const ast *t)
+{
+    bool reads_params;
+    value v = eval_alone(e, s, t->kids[1], &reads_params);
+    if (is_tensor(&v) && reads_params) {
+        elab_error(e, t->where, "a constant cannot depend on parameters");
+        diag_help(e->d, "compute it in a function: 'fn %s() = %s'", t->text, source_text(e, t->kids[1]));
+        return value_poison();
+    }
+    if (is_tensor(&v)) {
+        v = (value){.kind = V_CONST};
+        v.code.decl = t->kids[1];
+        v.code.scope = s;
+    }
+    v.name = t->text;
+    v.where = v.where.file ? v.where : t->where;
+    return v;
+}
+
 static void declare(elab *e, instance *in, scope *s, const ast *t)
 {
     value v = {.kind = V_FN, .where = t->where, .name = t->text};
+    bool named = t->kind == AST_WEIGHT || t->kind == AST_MEMBER || t->kind == AST_CONST || t->kind == AST_FN || t->kind == AST_ENTRY ||
+                 t->kind == AST_OBJECTIVE;
+    if (named && is_twice(e, t)) {
+        scope_set(e, in->members, t->text ? t->text : intern(e->names, "%call"), value_poison());
+        return;
+    }
     switch (t->kind) {
     case AST_BLOCK:
         for (uint32_t i = 0; i < t->n; i++) {
@@ -192,9 +262,7 @@ static void declare(elab *e, instance *in, scope *s, const ast *t)
         declare_member(e, in, s, t);
         break;
     case AST_CONST:
-        v = eval_expr(e, s, t->kids[1]);
-        v.name = t->text;
-        scope_set(e, in->members, t->text, v);
+        scope_set(e, in->members, t->text, eval_const(e, s, t));
         break;
     case AST_FN:
     case AST_ENTRY:
@@ -208,6 +276,7 @@ static void declare(elab *e, instance *in, scope *s, const ast *t)
         if (want_bool(e, t->kids[0]->where, eval_expr(e, s, t->kids[0]), "what is asserted", &ok) && !ok) {
             value m = t->kids[1] ? eval_expr(e, s, t->kids[1]) : value_none();
             elab_error(e, t->kids[0]->where, "%s", m.kind == V_STR ? m.s : "this does not hold");
+            elab_note_names(e, s, t->kids[0]);
         }
         break;
     }
@@ -216,18 +285,62 @@ static void declare(elab *e, instance *in, scope *s, const ast *t)
     }
 }
 
+static void enter(elab *e, span where, const ast *decl, const char *name)
+{
+    e->calls.at = vec_grow(e->a, e->calls.at, e->calls.len, &e->calls.cap, sizeof *e->calls.at);
+    e->calls.at[e->calls.len].where = where;
+    e->calls.at[e->calls.len].decl = decl;
+    e->calls.at[e->calls.len++].name = name;
+}
+
+/* The first of the calls under way that comes back to a declaration already being run; 0: none does. */
+static uint32_t first_repeated(const elab *e)
+{
+    for (uint32_t i = 1; i < e->calls.len; i++) {
+        for (uint32_t k = 0; k < i; k++) {
+            if (e->calls.at[k].decl == e->calls.at[i].decl) {
+                return i;
+            }
+        }
+    }
+    return 0;
+}
+
+/* Calls are too deep: tells it once, at the call that first came back. */
+static value too_deep(elab *e, span where)
+{
+    uint32_t depth = e->calls.len, first = first_repeated(e);
+    if (e->damaged) { /* what ends it may be among what was lost */
+        e->stopped = true;
+        return value_poison();
+    }
+    if (first) {
+        const ast *decl = e->calls.at[first].decl;
+        bool module = decl->kind == AST_MODULE || decl->kind == AST_MODEL;
+        e->calls.len = first;
+        elab_error(e, e->calls.at[first].where, module ? "module '%s' contains itself without an end (%d deep)" : "'%s' calls itself without an end (%d deep)",
+                   e->calls.at[first].name, DEEPEST_CALL);
+        diag_note(e->d, decl->text ? decl->name_where : decl->where, "it is declared here");
+        e->calls.len = depth;
+    } else {
+        elab_error(e, where, "calls are nested more than %d deep", DEEPEST_CALL);
+    }
+    e->stopped = true;
+    return value_poison();
+}
+
 value instantiate(call *c, const ast *decl, scope *file, const char *path, const reference *parent, int64_t count)
 {
     elab *e = c->e;
-    if (e->depth >= DEEPEST_CALL) {
-        elab_error(e, c->where, "modules are nested more than %d deep: does '%s' contain itself?", DEEPEST_CALL, decl->text);
-        return value_poison();
+    if (e->calls.len >= DEEPEST_CALL) {
+        return too_deep(e, c->where);
     }
     instance *in = arena_new(e->a, instance);
     in->decl = decl;
     in->parent = parent ? parent->inst : NULL;
     if (parent) {
         in->n_counts = parent->inst->n_counts;
+        in->list = parent->inst->list;
         memcpy(in->counts, parent->inst->counts, sizeof in->counts);
     }
     if (count >= 0) {
@@ -235,6 +348,7 @@ value instantiate(call *c, const ast *decl, scope *file, const char *path, const
             return elab_error(e, c->where, "lists of modules are nested too deeply");
         }
         in->counts[in->n_counts++] = count;
+        in->list = c->where;
         path = intern_printf(e->names, "%s.{}", path);
     }
     in->path = path;
@@ -243,8 +357,7 @@ value instantiate(call *c, const ast *decl, scope *file, const char *path, const
     ref->inst = in;
     scope *s = scope_create(e, file);
     s->self = ref;
-    e->depth++;
-    vec_push(e->a, &e->calls, c->where);
+    enter(e, parent ? c->where : (span){0}, decl, decl->text);
     scope *bound = scope_create(e, file);
     bool ok = bind_params(c, decl->kids[0], bound, intern_printf(e->names, "module %s", decl->text));
     for (uint32_t i = 0; i < map_count(bound->names); i++) {
@@ -257,7 +370,6 @@ value instantiate(call *c, const ast *decl, scope *file, const char *path, const
         declare(e, in, s, decl->kids[1]->kids[i]);
     }
     e->calls.len--;
-    e->depth--;
     if (!ok) {
         return value_poison();
     }
@@ -290,17 +402,29 @@ static value attach(elab *e, value v, const reference *self)
     return v;
 }
 
+/* A constant tensor in the graph that is being made; kept as it is where there is none. */
+static value in_graph(elab *e, value v)
+{
+    if (v.kind != V_CONST || !e->level) {
+        return v;
+    }
+    value now = eval_expr(e, v.code.scope, v.code.decl);
+    now.name = v.name;
+    now.where = v.where;
+    return now;
+}
+
 bool elab_lookup(elab *e, scope *s, const char *name, value *out)
 {
     for (; s; s = s->outer) {
         value *v = scope_find(s, name);
         if (v) {
-            *out = *v;
+            *out = in_graph(e, *v);
             return true;
         }
         v = s->self ? scope_find(s->self->inst->members, name) : NULL;
         if (v) {
-            *out = attach(e, *v, s->self);
+            *out = in_graph(e, attach(e, *v, s->self));
             return true;
         }
     }
@@ -316,22 +440,14 @@ value member_of(elab *e, span where, const value *v, const char *name)
     const reference *ref = v->module.ref;
     value *m = scope_find(ref->inst->members, name);
     if (m) {
-        return attach(e, *m, ref);
+        return in_graph(e, attach(e, *m, ref));
     }
-    const char *near[256];
-    uint32_t n = 0;
-    for (; n < map_count(ref->inst->members->names) && n < 256; n++) {
-        uint64_t key;
-        void *item;
-        map_at(ref->inst->members->names, n, &key, &item);
-        near[n] = (const char *)(uintptr_t)key;
+    if (e->damaged) {
+        return value_poison();
     }
     elab_error(e, where, "module %s has no member '%s'", ref->inst->decl->text, name);
-    const char *guess = diag_nearest(name, near, n);
-    if (guess) {
-        diag_help(e->d, "did you mean '%s'?", guess);
-    }
     diag_note(e->d, ref->inst->decl->name_where, "it is declared here");
+    elab_did_you_mean(e, elab_nearest_in(ref->inst->members, name));
     return value_poison();
 }
 
@@ -377,13 +493,15 @@ static bool check_args(elab *e, scope *s, call *c, const ast *params)
         }
         value kept = value_tensor(e, n);
         kept.name = p->text;
-        kept.where = v->where.file ? v->where : where;
+        kept.where = p->where;
+        kept.type = p->kids[0];
+        kept.type_scope = s;
         *v = kept;
     }
     return true;
 }
 
-static bool check_result(elab *e, scope *s, const ast *result, span where, value *v)
+bool check_result(elab *e, scope *s, const ast *result, span where, value *v)
 {
     if (!result || v->kind == V_POISON) {
         return true;
@@ -393,6 +511,7 @@ static bool check_result(elab *e, scope *s, const ast *result, span where, value
     if (n > 1) {
         if ((v->kind != V_TUPLE && v->kind != V_LIST) || v->list.n != n) {
             elab_error(e, where, "%u values must be returned, found %s", n, value_text(e, v));
+            diag_note(e->d, result->where, "the result is declared here");
             return false;
         }
         items = v->list.at;
@@ -420,20 +539,39 @@ static bool check_result(elab *e, scope *s, const ast *result, span where, value
     return true;
 }
 
+/* A result belongs to the caller: it is no longer the local name it had. */
+static value anonymous(value v)
+{
+    if (v.kind == V_TUPLE || v.kind == V_LIST) {
+        for (uint32_t i = 0; i < v.list.n; i++) {
+            v.list.at[i] = anonymous(v.list.at[i]);
+        }
+    }
+    if (v.kind == V_TENSOR || v.kind == V_DIM || (is_static(&v) && v.kind != V_NONE)) {
+        v.where = (span){0};
+        v.name = NULL;
+        v.type = NULL;
+    }
+    return v;
+}
+
 static value call_function(elab *e, span where, const value *f, call *c)
 {
     const ast *decl = f->code.decl;
     const char *name = decl->text ? decl->text : f->code.self ? f->code.self->inst->decl->text : "this";
-    if (e->depth >= DEEPEST_CALL) {
-        return elab_error(e, where, "calls are nested more than %d deep: does '%s' call itself?", DEEPEST_CALL, name);
+    if (e->calls.len >= DEEPEST_CALL) {
+        return too_deep(e, where);
+    }
+    if (is_broken(e, decl)) {
+        return value_poison();
     }
     scope *s = scope_create(e, f->code.scope);
     s->self = f->code.self;
     value saved = e->returned;
     bool had = e->has_returned;
+    span return_where = e->return_where;
     const char *path = e->path;
-    e->depth++;
-    vec_push(e->a, &e->calls, where);
+    enter(e, where, decl, name);
     value result = value_poison();
     if (bind_params(c, decl->kids[0], s, intern_printf(e->names, "'%s'", name)) && check_args(e, s, c, decl->kids[0])) {
         e->has_returned = false;
@@ -442,25 +580,26 @@ static value call_function(elab *e, span where, const value *f, call *c)
         uint32_t errors = diag_error_count(e->d);
         run_block(e, s, decl->kids[3]);
         result = e->returned;
-        if (diag_error_count(e->d) == errors && !check_result(e, s, decl->kids[1], where, &result)) {
-            result = value_poison();
-        } else if (diag_error_count(e->d) != errors && !e->has_returned) {
+        bool clean = diag_error_count(e->d) == errors && !e->stopped;
+        if (!e->has_returned) { /* with a name, for who uses the value nonetheless */
+            result = clean ? (value){.kind = V_NONE, .name = name, .where = decl->text ? decl->name_where : decl->where} : value_poison();
+        } else if (clean && !check_result(e, s, decl->kids[1], e->return_where, &result)) {
             result = value_poison();
         }
     }
     e->calls.len--;
-    e->depth--;
     e->path = path;
     e->returned = saved;
     e->has_returned = had;
-    return result;
+    e->return_where = return_where;
+    return anonymous(result);
 }
 
 static value call_extern(elab *e, span where, const value *f, call *c)
 {
     const ast *decl = f->code.decl;
     scope *s = scope_create(e, f->code.scope);
-    if (!bind_params(c, decl->kids[0], s, decl->text) || !check_args(e, s, c, decl->kids[0])) {
+    if (!bind_params(c, decl->kids[0], s, intern_printf(e->names, "'%s'", decl->text)) || !check_args(e, s, c, decl->kids[0])) {
         return value_poison();
     }
     VEC(const ir_node *) in = {0};
@@ -513,6 +652,32 @@ static value call_extern(elab *e, span where, const value *f, call *c)
     return value_list(e, V_TUPLE, n, items);
 }
 
+/* What goes wrong inside is told with the names in the call. */
+static value run_builtin(const builtin *f, call *c, value *args)
+{
+    uint32_t errors = diag_error_count(c->e->d);
+    value v = f->run(c, args);
+    if (v.kind == V_POISON && diag_error_count(c->e->d) == errors + 1) {
+        elab_note_now(c->e);
+    }
+    return v;
+}
+
+/* The argument as it is called here: other libraries' names, then the nearest one; or NULL. */
+static const char *nearest_argument(const char *name, const char *const *names, uint32_t n)
+{
+    static const char *const others[][2] = {{"dim", "axis"}, {"dims", "axis"}, {"keepdim", "keep"}, {"keepdims", "keep"}, {"unbiased", "correction"},
+                                            {"ddof", "correction"}, {"size", "shape"}, {"mask", "condition"}, {"largest", "descending"}};
+    for (uint32_t i = 0; i < sizeof others / sizeof *others; i++) {
+        for (uint32_t k = 0; k < n && strcmp(others[i][0], name) == 0; k++) {
+            if (strcmp(others[i][1], names[k]) == 0) {
+                return names[k];
+            }
+        }
+    }
+    return diag_nearest(name, names, n);
+}
+
 /* "x, axis = none, keep = false": which argument goes where. */
 static value call_builtin(const builtin *f, call *c)
 {
@@ -534,7 +699,7 @@ static value call_builtin(const builtin *f, call *c)
     }
     c->name = f->name;
     if (rest) {
-        return f->run(c, args);
+        return run_builtin(f, c, args);
     }
     if (c->n_args > n) {
         return elab_error(e, c->arg_places[n], "%s takes at most %u arguments: %s(%s)", f->name, n, f->name, f->signature);
@@ -551,10 +716,7 @@ static value call_builtin(const builtin *f, call *c)
         if (i == n || given[i]) {
             elab_error(e, c->keyword_places[k], i == n ? "%s has no argument '%s': %s(%s)" : "%s is given '%s' twice: %s(%s)",
                        f->name, c->keywords[k], f->name, f->signature);
-            const char *guess = i == n ? diag_nearest(c->keywords[k], names, n) : NULL;
-            if (guess) {
-                diag_help(e->d, "did you mean '%s'?", guess);
-            }
+            elab_did_you_mean(e, i == n ? nearest_argument(c->keywords[k], names, n) : NULL);
             return value_poison();
         }
         args[i] = c->keyword_values[k];
@@ -565,7 +727,21 @@ static value call_builtin(const builtin *f, call *c)
             return elab_error(e, c->where, "%s needs '%s': %s(%s)", f->name, names[i], f->name, f->signature);
         }
     }
-    return f->run(c, args);
+    return run_builtin(f, c, args);
+}
+
+/* The functions that a module without an unnamed one has. */
+static void help_with_functions(elab *e, const ast *members)
+{
+    const char *all = "";
+    for (uint32_t i = 0; i < members->n; i++) {
+        if (members->kids[i]->kind == AST_FN) {
+            all = intern_printf(e->names, "%s%s.%s(...)", all, *all ? ", " : "", members->kids[i]->text);
+        }
+    }
+    if (*all) {
+        diag_help(e->d, "it has %s", all);
+    }
 }
 
 value call_value(elab *e, span where, value f, call *c)
@@ -581,15 +757,23 @@ value call_value(elab *e, span where, value f, call *c)
         return call_extern(e, where, &f, c);
     case V_MODULE: {
         value *method = scope_find(f.module.ref->inst->members, intern(e->names, "%call"));
+        if (!method && e->damaged) {
+            return value_poison();
+        }
         if (!method) {
             elab_error(e, where, "module %s cannot be called: it has no 'fn (...)'", f.module.ref->inst->decl->text);
             diag_note(e->d, f.module.ref->inst->decl->name_where, "it is declared here");
+            help_with_functions(e, f.module.ref->inst->decl->kids[1]);
             return value_poison();
         }
         value bound = attach(e, *method, f.module.ref);
         return call_function(e, where, &bound, c);
     }
     default:
-        return f.kind == V_POISON ? f : elab_error(e, where, "%s cannot be called", value_text(e, &f));
+        if (f.kind != V_POISON) {
+            elab_error(e, where, "%s cannot be called", value_text(e, &f));
+            elab_note_now(e);
+        }
+        return value_poison();
     }
 }

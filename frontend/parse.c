@@ -1,4 +1,5 @@
 #include "frontend/parse.h"
+#include "frontend/tokens.h"
 #include "frontend/unicode.h"
 #define YYSTYPE parse_value
 #define YYLTYPE span
@@ -191,6 +192,9 @@ const ast *ast_parse(arena *a, intern_table *names, diag *d, const source_file *
     aigc_scan_lex_destroy(scanner);
     if (failed && diag_error_count(d) == errors) {
         diag_error(d, whole, "this file could not be parsed");
+    }
+    if (p->result) {
+        p->result->i = diag_error_count(d) == errors || (!failed && recover_surplus_braces(f, 0) == 0);
     }
     return p->result ? p->result : NODE0(FILE, whole, NULL);
 }

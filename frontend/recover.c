@@ -65,10 +65,8 @@ static bool closes_in_time(const parse *p, uint32_t from)
     return true;
 }
 
-/* How many more '}' than '{' follow. */
-static int64_t surplus_braces(const parse *p, uint32_t from)
+int64_t recover_surplus_braces(const source_file *f, uint32_t from)
 {
-    const source_file *f = p->file;
     int64_t n = 0;
     for (uint32_t i = from; i < f->size;) {
         char c = f->text[i];
@@ -212,6 +210,20 @@ static void skip_statement(parse *p)
     p->statement.begun = false;
 }
 
+/* Passes over statements up to the '}' of a block whose '{' was forgotten. */
+static void skip_lost_block(parse *p)
+{
+    uint32_t depth = 0;
+    while (tokens_peek(p, 0)->kind != 0) {
+        token k = tokens_take(p);
+        if (k.kind == '{') {
+            depth++;
+        } else if (k.kind == '}' && depth-- == 0) {
+            break;
+        }
+    }
+}
+
 /* At the beginning of a statement, a declaration that cannot stand here: a '}' is missing before it, or it
  * is in the wrong place. True: dealt with; what comes next is ready, or to be read. */
 bool recover_misplaced(parse *p, token t)
@@ -228,20 +240,12 @@ bool recover_misplaced(parse *p, token t)
     const char *text = t.value.text;
     uint32_t open = open_braces(p);
     p->mistakes++;
-    int64_t surplus = surplus_braces(p, t.where.begin);
+    int64_t surplus = recover_surplus_braces(p->file, t.where.begin);
     if (here == PLACE_FILE) {
         diag_error(p->d, t.where, "'%s' belongs into a model or module", text);
         if (surplus > 0) { /* an earlier '}' was one too many: pass over what was meant to be inside */
             diag_help(p->d, "is there a '}' too many before it?");
-            uint32_t depth = 0;
-            while (tokens_peek(p, 0)->kind != 0) {
-                token k = tokens_take(p);
-                if (k.kind == '{') {
-                    depth++;
-                } else if (k.kind == '}' && depth-- == 0) {
-                    break;
-                }
-            }
+            skip_lost_block(p);
             return true;
         }
         tokens_begin_statement(p, &t);
@@ -278,6 +282,10 @@ bool parse_resume(parse *p)
 {
     token bad = p->last;
     p->mistakes++;
+    bool ended_header = bad.kind == END && p->statement.header && !p->statement.begun && p->brackets.len == p->statement.base;
+    if (ended_header && recover_surplus_braces(p->file, bad.where.end) > (int64_t)open_braces(p)) {
+        skip_lost_block(p);
+    }
     if (bad.kind == 0 || p->mistakes > 2 * PARSE_MOST_MISTAKES) {
         return false; /* nothing follows */
     }

@@ -12,4 +12,7 @@ typedef struct frontend_std_file {
 
 extern const frontend_std_file frontend_std_files[];
 
+/* NULL when there is none of this name. */
+const frontend_std_file *frontend_std_find(const char *name);
+
 #endif

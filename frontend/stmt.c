@@ -88,16 +88,16 @@ static void run_assert(elab *e, scope *s, const ast *t)
     }
     value message = t->kids[1] ? eval_expr(e, s, t->kids[1]) : value_str("this does not hold");
     elab_error(e, t->kids[0]->where, "%s", message.kind == V_STR ? message.s : "this does not hold");
+    elab_note_names(e, s, t->kids[0]);
 }
 
 void run_block(elab *e, scope *s, const ast *block)
 {
-    for (uint32_t i = 0; i < block->n && !e->has_returned; i++) {
+    for (uint32_t i = 0; i < block->n && !e->has_returned && !e->stopped; i++) {
         const ast *t = block->kids[i];
         if (++e->steps > MOST_STEPS) {
             elab_error(e, t->where, "this takes more than %d steps while compiling", MOST_STEPS);
-            e->has_returned = true;
-            e->returned = value_poison();
+            e->stopped = true;
             return;
         }
         switch (t->kind) {
@@ -105,9 +105,16 @@ void run_block(elab *e, scope *s, const ast *block)
             assign(e, s, t->kids[0], eval_expr(e, s, t->kids[1]));
             break;
         case AST_EXPR:
-            (void)eval_expr(e, s, t->kids[0]);
+            if (t->kids[0]->kind == AST_CALL) { /* need not return anything */
+                e->now = t->kids[0];
+                e->now_scope = s;
+                (void)eval_call(e, s, t->kids[0]);
+            } else {
+                (void)eval_expr(e, s, t->kids[0]);
+            }
             break;
         case AST_RETURN:
+            e->return_where = t->kids[0] ? t->kids[0]->where : t->where;
             e->returned = t->kids[0] ? eval_expr(e, s, t->kids[0]) : value_none();
             e->has_returned = true;
             break;
@@ -278,6 +285,19 @@ static const ir_sym *loop_index(elab *e, const char *name, const ir_dim *lo, con
     return ir_sym_loop(e->c, intern_printf(e->names, "%s.%u", name, e->n_loops++), lo, hi, step);
 }
 
+/* A carried value whose type a turn changes: told where it is set, with what it was before. */
+static void tell_carry(elab *e, const ast *k, const value *set, const ir_type *now, const ir_type *like, const value *first)
+{
+    elab_error(e, set->where.file == k->where.file ? set->where : k->where, "'%s' is carried as %s but becomes %s", k->text, type_text(e, like),
+               type_text(e, now));
+    diag_note(e->d, first->where.file ? first->where : k->where, "before the loop it is %s", type_text(e, like));
+    if (first->kind == V_INT && ir_dtype_is_float(now->dtype) && now->rank == 0) {
+        diag_help(e->d, "begin with a float: %s = %lld.0", k->text, (long long)first->i);
+    } else if (like->dtype != now->dtype) {
+        diag_help(e->d, "convert with cast(..., %s)", ir_dtype_name(like->dtype));
+    }
+}
+
 void run_loop(elab *e, scope *s, const ast *t)
 {
     const ast *var = t->kids[0], *range = t->kids[1];
@@ -301,13 +321,16 @@ void run_loop(elab *e, scope *s, const ast *t)
     tr.step = step;
     tr.sym = loop_index(e, var->text, tr.lo, tr.hi, step);
     const ir_node *before[64];
+    value *firsts = arena_array(e->a, value, carries->n + 1);
     for (uint32_t i = 0; i < carries->n; i++) {
         value v;
         const ast *k = carries->kids[i];
         if (!elab_lookup(e, s, k->text, &v)) {
             elab_error(e, k->where, "'%s' is carried but has no value before the loop", k->text);
+            diag_help(e->d, "give it its first value before, as in '%s = zeros([...])'", k->text);
             return;
         }
+        firsts[i] = v;
         before[i] = want_operand(e, k->where, v, NULL);
         if (!before[i]) {
             return;
@@ -333,9 +356,9 @@ void run_loop(elab *e, scope *s, const ast *t)
         const ir_node *n = v ? want_operand(e, k->where, *v, like) : NULL;
         if (!v) {
             elab_error(e, k->where, "'%s' is collected but the loop's body does not set it", k->text);
+            elab_did_you_mean(e, elab_nearest_in(inner, k->text));
         } else if (n && carry && ir_node_type(n) != like) {
-            elab_error(e, k->where, "'%s' is carried as %s but becomes %s", k->text, ir_type_text(e->c, like),
-                       ir_type_text(e->c, ir_node_type(n)));
+            tell_carry(e, k, v, ir_node_type(n), like, &firsts[i]);
             n = NULL;
         }
         ok &= n != NULL;
@@ -349,6 +372,10 @@ void run_loop(elab *e, scope *s, const ast *t)
     if (ok && t->kids[5]) {
         tr.cond = want_operand(e, t->kids[5]->where, eval_expr(e, inner, t->kids[5]), NULL);
         ok = tr.cond != NULL;
+        if (ok && (ir_node_type(tr.cond)->rank || ir_node_type(tr.cond)->dtype != IR_bool)) {
+            elab_error(e, t->kids[5]->where, "the condition of a loop must be one bool, found %s", type_text(e, ir_node_type(tr.cond)));
+            ok = false;
+        }
     }
     tr.n_carries = carries->n;
     tr.n_collects = collects->n;

@@ -30,6 +30,8 @@ void tokens_begin_statement(parse *p, const token *t);
 
 /* Reports that the innermost group is not closed where `found` cannot stand in it; takes all groups of the
  * block for closed. BAD, with an END to follow. */
+/* How many more braces are closed than opened from there on, outside of strings and comments. */
+int64_t recover_surplus_braces(const source_file *f, uint32_t from);
 token recover_unclosed(parse *p, span where, const char *found);
 /* At the beginning of a statement, a declaration that cannot stand here: a '}' is missing before it, or it
  * is in the wrong place. True: reported; what comes next is ready, or to be read. */

@@ -78,6 +78,24 @@ bool is_static(const value *v)
     return v->kind == V_BOOL || v->kind == V_INT || v->kind == V_FLOAT || v->kind == V_STR || v->kind == V_NONE;
 }
 
+const char *type_text(elab *e, const ir_type *t)
+{
+    return t->rank ? ir_type_text(e->c, t) : ir_dtype_name(t->dtype);
+}
+
+const char *source_text(elab *e, const ast *t)
+{
+    const source_file *f = source_get(diag_sources(e->d), t->where.file);
+    return f ? intern_n(e->names, f->text + t->where.begin, t->where.end - t->where.begin) : "";
+}
+
+static const char *state_text(elab *e, const value *v)
+{
+    const ir_type *t = e->states.at[v->slot.number].type;
+    uint32_t outer = v->slot.ref ? v->slot.ref->n : 0; /* axes of the loops around */
+    return intern_printf(e->names, "state %s", type_text(e, ir_type_get(e->c, t->dtype, t->rank - outer, t->dims + outer)));
+}
+
 const char *value_text(elab *e, const value *v)
 {
     static const char *const kinds[] = {
@@ -86,7 +104,7 @@ const char *value_text(elab *e, const value *v)
         [V_MODULE] = "a module",     [V_MODULES] = "a list of modules",
         [V_CLASS] = "a module declaration", [V_FN] = "a function", [V_OP] = "an op",
         [V_EXTERN] = "an extern function", [V_BUILTIN] = "a built-in function", [V_DTYPE] = "an element type",
-        [V_NAMESPACE] = "an import",
+        [V_NAMESPACE] = "an import",     [V_CONST] = "a constant tensor",
     };
     switch (v->kind) {
     case V_BOOL:
@@ -94,17 +112,17 @@ const char *value_text(elab *e, const value *v)
     case V_INT:
         return intern_printf(e->names, "%lld", (long long)v->i);
     case V_FLOAT:
-        return intern_printf(e->names, "%g", v->f);
+        return intern_printf(e->names, v->f == floor(v->f) && fabs(v->f) < 1e9 ? "%.1f" : "%g", v->f);
     case V_STR:
         return intern_printf(e->names, "\"%s\"", v->s);
     case V_DIM:
         return intern_printf(e->names, "the size %s", ir_dim_text(e->c, v->dim));
     case V_TENSOR:
-        return ir_type_text(e->c, ir_node_type(v->tensor.node));
+        return type_text(e, ir_node_type(v->tensor.node));
     case V_PARAM:
-        return ir_type_text(e->c, e->params.at[v->slot.number].type);
+        return type_text(e, e->params.at[v->slot.number].type);
     case V_STATE:
-        return intern_printf(e->names, "state %s", e->states.at[v->slot.number].name);
+        return state_text(e, v);
     default:
         return kinds[v->kind];
     }
@@ -114,6 +132,7 @@ static bool wrong(elab *e, span where, const value *v, const char *what, const c
 {
     if (v->kind != V_POISON) {
         elab_error(e, where, "%s must be %s, found %s", what, needed, value_text(e, v));
+        elab_note_now(e);
     }
     return false;
 }
@@ -164,7 +183,11 @@ bool want_dim(elab *e, span where, value v, const char *what, const ir_dim **out
         *out = v.dim;
         return true;
     }
-    return wrong(e, where, &v, what, "a size");
+    (void)wrong(e, where, &v, what, "a whole number");
+    if (v.kind == V_FLOAT) {
+        diag_help(e->d, "// divides to a whole number, int(x) drops what is after the point");
+    }
+    return false;
 }
 
 const ir_node *want_tensor(elab *e, span where, value v, const char *what)
@@ -226,6 +249,8 @@ bool want_axes(elab *e, span where, value v, uint32_t rank, uint32_t *n, int64_t
         }
         if (rank && (axis < -(int64_t)rank || axis >= rank)) {
             elab_error(e, where, "axis %lld is out of range: there are %u axes", (long long)axis, rank);
+            elab_note_now(e);
+            diag_help(e->d, "axes go from 0 to %u, or from -%u to -1", rank - 1, rank);
             return false;
         }
         if (*n == IR_MAX_RANK) {

@@ -7,6 +7,7 @@ static const ir_node *fail(ir_builder *b, const char *text)
 {
     b->failed = true;
     snprintf(b->error.text, sizeof b->error.text, "%s", text);
+    b->error.advice[0] = 0;
     b->error.operand[0] = b->error.operand[1] = b->error.axis[0] = b->error.axis[1] = -1;
     return NULL;
 }

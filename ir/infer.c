@@ -79,6 +79,7 @@ static void hide_loop_numbers(char *text)
 
 static void set_error(infer *f, int o0, int a0, int o1, int a1, const char *format, va_list args)
 {
+    f->error->advice[0] = 0;
     f->error->operand[0] = o0;
     f->error->axis[0] = a0;
     f->error->operand[1] = o1;
@@ -105,6 +106,15 @@ bool infer_clash(infer *f, int o0, int a0, int o1, int a1, const char *format, .
     va_list args;
     va_start(args, format);
     set_error(f, o0, a0, o1, a1, format, args);
+    va_end(args);
+    return false;
+}
+
+bool infer_advise(infer *f, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    vsnprintf(f->error->advice, sizeof f->error->advice, format, args);
     va_end(args);
     return false;
 }
@@ -155,9 +165,15 @@ bool infer_axis(infer *f, uint32_t rank, uint32_t *axis)
 bool infer_same_dtype(infer *f, uint32_t i, uint32_t j)
 {
     ir_dtype a = f->in[i]->dtype, b = f->in[j]->dtype;
-    return a == b || infer_clash(f, (int)i, -1, (int)j, -1,
-                                 "element types differ: %s and %s (convert one with cast(x, %s))",
-                                 ir_dtype_name(a), ir_dtype_name(b), ir_dtype_name(a));
+    if (a == b) {
+        return true;
+    }
+    /* Integers become floats; else the second follows the first. */
+    bool second = ir_dtype_is_float(a) || !ir_dtype_is_float(b);
+    (void)infer_clash(f, (int)i, -1, (int)j, -1, "element types differ: %s and %s",
+                      ir_dtype_name(a), ir_dtype_name(b));
+    return infer_advise(f, "convert the %s operand with cast(x, %s)", second ? "second" : "first",
+                        ir_dtype_name(second ? a : b));
 }
 
 /* What the op wants of an operand's element type, and how to get there. */
@@ -166,10 +182,10 @@ static const struct {
     bool allowed[3]; /* by ir_kind: float, int, bool */
     const char *wanted, *advice;
 } wants[] = {
-    {IR_FLOAT_ONLY, {true, false, false}, "a float type",    "cast with cast(x, f32)"     },
-    {IR_INT_ONLY,   {false, true, false}, "an integer type", "cast with cast(x, i64)"     },
+    {IR_FLOAT_ONLY, {true, false, false}, "a float type",    "convert with cast(x, f32)"  },
+    {IR_INT_ONLY,   {false, true, false}, "an integer type", "convert with cast(x, i64)"  },
     {IR_BOOL_ONLY,  {false, false, true}, "bool",            "compare first, as in x != 0"},
-    {IR_NUMERIC,    {true, true, false},  "numbers",         "cast with cast(x, f32)"     },
+    {IR_NUMERIC,    {true, true, false},  "numbers",         "convert with cast(x, f32)"  },
 };
 
 static bool dtype_fits(infer *f, uint32_t i)
@@ -177,9 +193,9 @@ static bool dtype_fits(infer *f, uint32_t i)
     ir_dtype t = f->in[i]->dtype;
     for (uint32_t k = 0; k < sizeof wants / sizeof *wants; k++) {
         if (ir_op_has(f->op, wants[k].trait) && !wants[k].allowed[ir_dtype_kind(t)]) {
-            return infer_clash(f, (int)i, -1, -1, -1, "%s expects %s, found %s: %s",
-                               ir_op_name(f->op), wants[k].wanted, ir_dtype_name(t),
-                               wants[k].advice);
+            (void)infer_clash(f, (int)i, -1, -1, -1, "%s expects %s, found %s", ir_op_name(f->op),
+                              wants[k].wanted, ir_dtype_name(t));
+            return infer_advise(f, "%s", wants[k].advice);
         }
     }
     return true;

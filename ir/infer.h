@@ -29,6 +29,8 @@ const char *infer_word(infer *f, ir_attr_key key, const char *const *words);
 /* Operands i and j have one element type. */
 bool infer_same_dtype(infer *f, uint32_t i, uint32_t j);
 bool infer_fail(infer *f, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* What would mend the mistake just told; always false. */
+bool infer_advise(infer *f, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* As infer_fail, naming the operands' axes that clash (-1: none). */
 bool infer_clash(infer *f, int operand0, int axis0, int operand1, int axis1, const char *format,
                  ...) __attribute__((format(printf, 6, 7)));

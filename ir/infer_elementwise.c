@@ -59,9 +59,9 @@ bool infer_where(infer *f)
     uint32_t rank;
     const ir_dim *dims[IR_MAX_RANK];
     if (f->in[0]->dtype != IR_bool) {
-        return infer_clash(f, 0, -1, -1, -1,
-                           "the condition of where must be bool, found %s: compare first",
-                           ir_dtype_name(f->in[0]->dtype));
+        (void)infer_clash(f, 0, -1, -1, -1, "the condition of where must be bool, found %s",
+                          ir_dtype_name(f->in[0]->dtype));
+        return infer_advise(f, "compare first, as in x != 0");
     }
     if (!infer_same_dtype(f, 1, 2) || !broadcast_pair(f, 1, f->in[1], f->in[2], &rank, dims)) {
         return false;

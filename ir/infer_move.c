@@ -194,10 +194,12 @@ bool infer_concat(infer *f)
 
 static bool integer_operand(infer *f, uint32_t i)
 {
-    return ir_dtype_kind(f->in[i]->dtype) == IR_KIND_INT ||
-           infer_clash(f, (int)i, -1, -1, -1,
-                       "indices must be integers, found %s: cast with cast(x, i64)",
-                       ir_dtype_name(f->in[i]->dtype));
+    if (ir_dtype_kind(f->in[i]->dtype) == IR_KIND_INT) {
+        return true;
+    }
+    (void)infer_clash(f, (int)i, -1, -1, -1, "indices must be integers, found %s",
+                      ir_dtype_name(f->in[i]->dtype));
+    return infer_advise(f, "declare them i32, or convert with cast(x, i32)");
 }
 
 bool infer_take(infer *f)

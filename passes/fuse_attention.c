@@ -9,6 +9,8 @@
  * softmax over another axis, contractions of another form. Scores then exist a block at a time
  * only: Milakov, Gimelshein, arXiv:1805.02867; Dao et al., arXiv:2205.14135. */
 #include "passes/match.h"
+#include "passes/score_body.h"
+#include "passes/score_mask.h"
 
 #include <string.h>
 
@@ -145,8 +147,7 @@ static bool match(const ir_node *n, const uint32_t *uses, matched *m)
     return true;
 }
 
-/* Building ----------------------------------------------------------------------------------------
- */
+/* Building --------------------------------------------------------------------------------------- */
 
 static const ir_node *swapped(ir_builder *b, const ir_node *x, bool swap)
 {
@@ -158,122 +159,27 @@ static const ir_node *swapped(ir_builder *b, const ir_node *x, bool swap)
     return swap ? ir_transpose(b, x, perm) : x;
 }
 
-typedef struct body_maker {
-    ir_graph *body;
-    const ir_node *const *new_of; /* of the graph around */
-    const matched *m;
-    const ir_node *extras[32]; /* nodes of the old graph */
-    uint32_t n_extras;
-    map *made; /* old node -> body node */
-    bool failed;
-} body_maker;
-
-static bool depends(const ir_node *n, const ir_node *on, int depth)
+static const ir_node *make(pass_ctx *c, ir_builder *b, const matched *m, const ir_node *const *new_of)
 {
-    if (n == on) {
-        return true;
-    }
-    for (uint32_t i = 0; ir_op_family(n->op) == IR_FAMILY_ELEMENTWISE && i < n->n_in && depth < 40;
-         i++) {
-        if (depends(n->in[i], on, depth + 1)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* The score's function: nodes between score and softmax are copied, masks and scalars too, all else
- * becomes an extra operand. */
-static const ir_node *body_value(body_maker *bm, const ir_node *n)
-{
-    const ir_node *known = map_get(bm->made, map_key(n));
-    if (known) {
-        return known;
-    }
-    const ir_node *r = NULL;
-    bool copies = n->op == IR_OP_const || n->op == IR_OP_iota || n->op == IR_OP_dim ||
-                  ir_op_family(n->op) == IR_FAMILY_ELEMENTWISE || n->op == IR_OP_broadcast;
-    bool cheap = copies && ir_op_family(n->op) != IR_FAMILY_ELEMENTWISE;
-    if (ir_op_family(n->op) == IR_FAMILY_ELEMENTWISE) {
-        /* on the way from the score, or made of counters alone */
-        cheap = depends(n, bm->m->scores, 0);
-        if (!cheap) {
-            cheap = true;
-            for (uint32_t i = 0; i < n->n_in; i++) {
-                const ir_node *x = n->in[i];
-                cheap &= x->op == IR_OP_const || x->op == IR_OP_iota || x->op == IR_OP_dim ||
-                         ir_op_has(x->op, IR_BINARY) || x->op == IR_OP_cast;
-                for (uint32_t k = 0; ir_op_family(x->op) == IR_FAMILY_ELEMENTWISE && k < x->n_in;
-                     k++) {
-                    ir_op o = x->in[k]->op;
-                    cheap &=
-                        o == IR_OP_const || o == IR_OP_iota || o == IR_OP_dim || o == IR_OP_cast;
-                }
-            }
-        }
-    }
-    if (cheap) {
-        const ir_node *in[3];
-        for (uint32_t i = 0; i < n->n_in && !bm->failed; i++) {
-            in[i] = body_value(bm, n->in[i]);
-        }
-        r = bm->failed ? NULL : ir_graph_copy_node(bm->body, n, in);
-    } else if (bm->n_extras < 16) {
-        r = ir_graph_add_input(bm->body, "extra", ir_node_type(n), n->loc);
-        bm->extras[bm->n_extras++] = n;
-    } else {
-        bm->failed = true;
-    }
-    map_set(bm->made, map_key(n), (void *)(uintptr_t)(const void *)r);
-    return r;
-}
-
-/* The mask as hints: keys j <= i + c of causal masks, so that kernels can leave blocks out. */
-static const ir_dim *causal_offset(ir_ctx *c, const ir_node *t)
-{
-    if (t->op != IR_OP_where || t->in[0]->op != IR_OP_le || t->in[2]->op != IR_OP_const) {
+    const ir_node *in[3 + SCORE_MOST_EXTRAS] = {swapped(b, new_of[m->q->id], m->swap_q), swapped(b, new_of[m->k->id], !m->swap_k),
+                                                swapped(b, new_of[m->v->id], m->swap_v)};
+    score_body body;
+    if (!score_body_create(b->ctx, m->scores, m->top, c->scratch, &body)) {
         return NULL;
     }
-    const ir_attr *fill = ir_node_attr(t->in[2], IR_ATTR_data);
-    const ir_node *j = t->in[0]->in[0], *i = t->in[0]->in[1];
-    if (!fill->data->splat ||
-        ir_dtype_load(fill->data->dtype, fill->data->bytes, 0) != -__builtin_inf() ||
-        j->op != IR_OP_iota || ir_node_type(j)->rank != 1) {
-        return NULL;
+    for (uint32_t i = 0; i < body.n_extras; i++) {
+        in[3 + i] = new_of[body.extras[i]->id];
     }
-    const ir_dim *shift = ir_dim_const(c, 0);
-    const ir_node *rest, *by;
-    if (i->op == IR_OP_add && match_either(i, IR_OP_dim, &rest, &by)) {
-        shift = ir_node_attr(by, IR_ATTR_dim)->dim;
-        i = rest;
+    score_mask mask = score_mask_of(b->ctx, m->top);
+    ir_attr attrs[2];
+    uint32_t n = 0;
+    if (mask.causal) {
+        attrs[n++] = ir_attr_d(IR_ATTR_causal, mask.causal);
     }
-    bool rows =
-        i->op == IR_OP_iota && ir_node_type(i)->rank == 2 && ir_node_int(i, IR_ATTR_axis, 1) == 0;
-    return rows ? shift : NULL;
-}
-
-static const ir_node *make(pass_ctx *c, ir_builder *b, const matched *m,
-                           const ir_node *const *new_of)
-{
-    const ir_node *in[32] = {swapped(b, new_of[m->q->id], m->swap_q),
-                             swapped(b, new_of[m->k->id], !m->swap_k),
-                             swapped(b, new_of[m->v->id], m->swap_v)};
-    ir_graph *body = ir_graph_create(b->ctx, "score");
-    body_maker bm = {.body = body, .new_of = new_of, .m = m, .made = map_create(c->scratch)};
-    const ir_node *hole =
-        ir_graph_add_input(body, "score", ir_node_type(m->scores), m->scores->loc);
-    map_set(bm.made, map_key(m->scores), (void *)(uintptr_t)(const void *)hole);
-    const ir_node *top = body_value(&bm, m->top);
-    if (bm.failed) {
-        return NULL;
+    if (mask.reach) {
+        attrs[n++] = ir_attr_d(IR_ATTR_reach, mask.reach);
     }
-    ir_graph_add_output(body, IR_OUTPUT_RESULT, "score", top);
-    for (uint32_t i = 0; i < bm.n_extras; i++) {
-        in[3 + i] = new_of[bm.extras[i]->id];
-    }
-    const ir_dim *causal = causal_offset(b->ctx, m->top);
-    ir_attr a = ir_attr_d(IR_ATTR_causal, causal);
-    return ir_build(b, IR_OP_attention, 3 + bm.n_extras, in, causal ? 1 : 0, &a, 1, &body);
+    return ir_build(b, IR_OP_attention, 3 + body.n_extras, in, n, attrs, 1, &body.graph);
 }
 
 static ir_graph *fuse(pass_ctx *c, const ir_graph *old)

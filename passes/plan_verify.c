@@ -270,6 +270,16 @@ static void look_reshape(look *l, const ir_node *n, const int64_t *at)
     look_at(l, n->in[0], index);
 }
 
+static bool is_listed(const ir_attr *axes, uint32_t axis)
+{
+    for (uint32_t i = 0; i < axes->n; i++) {
+        if (axes->ints[i] == axis) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void look_move(look *l, const ir_node *n, const int64_t *at)
 {
     const ir_type *x = ir_node_type(n->in[0]), *y = ir_node_type(n);
@@ -287,6 +297,11 @@ static void look_move(look *l, const ir_node *n, const int64_t *at)
             index[i] = at[i] == ALL ? ALL
                                     : number(l->k, n, ir_node_attr(n, IR_ATTR_offsets)->dims[i]) +
                                           at[i] * ir_node_attr(n, IR_ATTR_steps)->ints[i];
+            break;
+        case IR_OP_reverse:
+            index[i] = is_listed(ir_node_attr(n, IR_ATTR_axes), i) && at[i] != ALL
+                           ? number(l->k, n, ir_node_type(n)->dims[i]) - 1 - at[i]
+                           : at[i];
             break;
         default: /* what is further away is not looked through */
             l->ok = false;
@@ -341,7 +356,8 @@ static void look_at(look *l, const ir_node *n, const int64_t *at)
         look_reshape(l, n, at);
     } else if (f == IR_FAMILY_REDUCE || f == IR_FAMILY_NORM) {
         look_rows(l, n, at);
-    } else if (n->op == IR_OP_transpose || n->op == IR_OP_broadcast || n->op == IR_OP_slice) {
+    } else if (n->op == IR_OP_transpose || n->op == IR_OP_broadcast ||
+               n->op == IR_OP_slice || n->op == IR_OP_reverse) {
         look_move(l, n, at);
     } else { /* anything below is read elsewhere */
         for (uint32_t k = 0; k < n->n_in; k++) {

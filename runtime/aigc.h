@@ -33,6 +33,8 @@ uint32_t aigc_dtype_block(uint8_t dtype); /* elements in a block; 1 when dense *
 const char *aigc_dtype_name(uint8_t dtype);
 /* Bytes of a tensor of these sizes, or -1 when they do not fit into 2^62 or do not fill blocks. */
 int64_t aigc_tensor_bytes(uint8_t dtype, uint32_t rank, const int64_t *dims);
+/* Bytes of one parameter as kernels read it, in its layout: panels are filled up with zeros. -1 as above. */
+int64_t aigc_param_bytes(const aigc_abi_param *p);
 
 /* Weights ------------------------------------------------------------------------------------------ */
 
@@ -43,7 +45,8 @@ typedef struct aigc_weights {
     void *release_data;
 } aigc_weights;
 
-/* Weights that lie in memory already: slots is copied, what it points to is not. */
+/* Weights that lie in memory already, each as its parameter's storage and layout say: slots is copied, what it points to is
+ * not. weights_load (io/weights_load.h) packs what a file holds. */
 AIGC_MUST_CHECK aigc_status aigc_weights_from_slots(const aigc_abi_model *m, const void *const *slots, aigc_weights **out);
 /* Random numbers of a sensible size in every parameter: for benchmarks and tests. */
 AIGC_MUST_CHECK aigc_status aigc_weights_random(const aigc_abi_model *m, uint64_t seed, aigc_weights **out);

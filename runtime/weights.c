@@ -76,7 +76,7 @@ aigc_status aigc_weights_random(const aigc_abi_model *m, uint64_t seed, aigc_wei
     int64_t total = 0;
     *out = NULL;
     for (uint32_t i = 0; i < m->n_params; i++) {
-        int64_t bytes = aigc_tensor_bytes(m->params[i].storage, m->params[i].rank, m->params[i].dims), all;
+        int64_t bytes = aigc_param_bytes(&m->params[i]), all;
         if (bytes < 0 || __builtin_mul_overflow((bytes + 63) / 64 * 64, (int64_t)m->params[i].slots, &all) || __builtin_add_overflow(total, all, &total)) {
             return AIGC_ERR_ARGUMENT;
         }
@@ -91,7 +91,7 @@ aigc_status aigc_weights_random(const aigc_abi_model *m, uint64_t seed, aigc_wei
     char *at = memory;
     for (uint32_t i = 0; i < m->n_params; i++) {
         const aigc_abi_param *p = &m->params[i];
-        int64_t bytes = aigc_tensor_bytes(p->storage, p->rank, p->dims);
+        int64_t bytes = aigc_param_bytes(p);
         for (uint32_t k = 0; k < p->slots; k++) {
             fill(p->storage, at, bytes, &seed);
             slots[p->first_slot + k] = at;

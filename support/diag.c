@@ -105,6 +105,17 @@ void diag_help(diag *d, const char *format, ...)
     FORMATTED(add_detail, HELP, (span){0});
 }
 
+bool diag_has_error_in(const diag *d, span where)
+{
+    for (uint32_t i = 0; i < d->messages.len; i++) {
+        const message *m = d->messages.at[i];
+        if (m->kind == ERROR && m->where.file == where.file && m->where.begin >= where.begin && m->where.begin <= where.end) {
+            return true;
+        }
+    }
+    return false;
+}
+
 uint32_t diag_error_count(const diag *d)
 {
     return d->errors;

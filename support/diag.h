@@ -27,6 +27,8 @@ void diag_warning(diag *d, span where, const char *format, ...)
 void diag_note(diag *d, span where, const char *format, ...) __attribute__((format(printf, 3, 4)));
 void diag_help(diag *d, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* Is there an error that begins within these bounds? */
+bool diag_has_error_in(const diag *d, span where);
 uint32_t diag_error_count(const diag *d);
 uint32_t diag_warning_count(const diag *d);
 

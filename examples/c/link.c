@@ -1,6 +1,6 @@
 /* Links an object made by `aigc build examples/llama/llama.aigc --weights W -o llama.o`; prints greedy token ids.
  *
- *     cc -I. -Ibuild link.c llama.o -Lbuild -laigc_io -laigc_runtime -ljansson -lm -lpthread
+ *     cc -I. examples/c/link.c llama.o -Lbuild -laigc_io -laigc_runtime -ljansson -lm -lpthread -o link
  *     link WEIGHTS N ID...       N tokens after these */
 #include "llama.h"
 #include "runtime/io/weights_load.h"

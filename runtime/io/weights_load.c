@@ -174,16 +174,9 @@ static bool stays(const aigc_abi_param *p, const weights_tensor *t)
     return p->layout == AIGC_LAYOUT_ROWS && p->storage == t->dtype && (uintptr_t)t->data % align == 0;
 }
 
-static int64_t packed_elems(const aigc_abi_param *p)
-{
-    int64_t n = p->dims[p->pack_transposed ? 1 : 0], k = p->dims[p->pack_transposed ? 0 : 1];
-    return (n + p->panel - 1) / p->panel * p->panel * k;
-}
-
 static int64_t room_for(const aigc_abi_param *p)
 {
-    int64_t bytes = p->layout == AIGC_LAYOUT_PANELS ? packed_elems(p) * (int64_t)aigc_dtype_bytes(p->storage) : aigc_tensor_bytes(p->storage, p->rank, p->dims);
-    return (bytes + 63) / 64 * 64;
+    return (aigc_param_bytes(p) + 63) / 64 * 64;
 }
 
 static void convert_rows(const aigc_abi_param *p, const weights_tensor *t, void *out)
@@ -205,16 +198,58 @@ static void convert_rows(const aigc_abi_param *p, const weights_tensor *t, void 
     }
 }
 
-/* out[(n / panel) * K * panel + k * panel + n % panel]; zero where there is no n */
+enum { PANEL_MOST = 256, DEPTH = 64 };
+
+/* n elements of the tensor from `at` on, in the parameter's storage; n is at most PANEL_MOST. */
+static void fetch(const aigc_abi_param *p, const weights_tensor *t, int64_t at, int64_t n, void *out)
+{
+    float part[PANEL_MOST];
+    size_t bytes = aigc_dtype_bytes(p->storage);
+    if (p->storage == t->dtype) {
+        memcpy(out, (const char *)t->data + (size_t)at * bytes, (size_t)n * bytes);
+        return;
+    }
+    aigc_convert_to_float(t->dtype, t->data, at, n, part);
+    aigc_convert_from_float(p->storage, out, 0, n, part);
+}
+
+/* out[k][r] = block[r][k] for rows of DEPTH elements, `panel` columns apart. */
+static void transpose_block(const void *block, int64_t rows, int64_t depth, int64_t panel, size_t bytes, void *out)
+{
+    for (int64_t k = 0; k < depth; k++) {
+        for (int64_t r = 0; r < rows; r++) {
+            if (bytes == 4) {
+                ((uint32_t *)out)[k * panel + r] = ((const uint32_t *)block)[r * DEPTH + k];
+            } else {
+                ((uint16_t *)out)[k * panel + r] = ((const uint16_t *)block)[r * DEPTH + k];
+            }
+        }
+    }
+}
+
+/* out[(n / panel) * K * panel + k * panel + n % panel]; zero where there is no n. Elements are of 2 or 4 bytes. */
 static void pack_panels(const aigc_abi_param *p, const weights_tensor *t, void *out)
 {
+    uint32_t block[PANEL_MOST * DEPTH];
     int64_t n = p->dims[p->pack_transposed ? 1 : 0], k = p->dims[p->pack_transposed ? 0 : 1], panel = p->panel;
-    memset(out, 0, (size_t)(packed_elems(p) * (int64_t)aigc_dtype_bytes(p->storage)));
-    for (int64_t r = 0; r < n; r++) {
-        for (int64_t c = 0; c < k; c++) {
-            float v;
-            aigc_convert_to_float(t->dtype, t->data, p->pack_transposed ? c * n + r : r * k + c, 1, &v);
-            aigc_convert_from_float(p->storage, out, r / panel * k * panel + c * panel + r % panel, 1, &v);
+    size_t bytes = aigc_dtype_bytes(p->storage);
+    for (int64_t first = 0; first < n; first += panel) {
+        int64_t width = n - first < panel ? n - first : panel;
+        for (int64_t at = 0; at < k; at += DEPTH) {
+            int64_t depth = k - at < DEPTH ? k - at : DEPTH;
+            char *to = (char *)out + (size_t)(first * k + at * panel) * bytes;
+            if (width < panel) {
+                memset(to, 0, (size_t)(depth * panel) * bytes);
+            }
+            for (int64_t i = 0; i < depth && p->pack_transposed; i++) {
+                fetch(p, t, (at + i) * n + first, width, to + (size_t)(i * panel) * bytes);
+            }
+            for (int64_t r = 0; r < width && !p->pack_transposed; r++) {
+                fetch(p, t, (first + r) * k + at, depth, (char *)block + (size_t)(r * DEPTH) * bytes);
+            }
+            if (!p->pack_transposed) {
+                transpose_block(block, width, depth, panel, bytes, to);
+            }
         }
     }
 }

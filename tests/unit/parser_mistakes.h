@@ -259,7 +259,7 @@ static const struct mistake {
     {"class Block(d) {\n  w: f32[d]\n}\n", 1,
      "expected '=', found 'Block'",
      "a group of layers is declared with 'module'"},
-    {"model m {\n  w = f32[3]\n  train loss with adam(1e-3) over w\n}\n", 3,
+    {"model m {\n  w: f32[3]\n  train loss with adam(1e-3) over w\n}\n", 3,
      "expected an operator or the end of the line, found 'over'",
      NULL},
     {"model m {\n  generate text autoregressive(f)\n}\n", 2,

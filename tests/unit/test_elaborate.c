@@ -73,7 +73,7 @@ static const struct mistake {
     {"model m {\n  entry f(x: f32[4], y: f16[4]) -> f32[4] { return x + y }\n}\n",                              2, "element types differ"               },
     {"model m {\n  entry f(x: f32[4]) -> f32[4] { return sofmax(x) }\n}\n",                                     2, "'sofmax' is not defined"            },
     {"model m {\n  entry f(x: f32[4]) -> f32[2] { return x[3:5] + x[5] }\n}\n",                                 2, "out of range"                       },
-    {"model m {\n  a = M()\n  entry f(x: f32[4]) -> f32[4] { return x }\n}\nmodule M() { b = M() }\n",          5, "nested more than"                   },
+    {"model m {\n  a = M()\n  entry f(x: f32[4]) -> f32[4] { return x }\n}\nmodule M() { b = M() }\n",          5, "contains itself"                    },
     {"model m {\n  w: f32[100000000000, 100000000000]\n  entry f(x: f32[4]) -> f32[4] { return x }\n}\n",       2, "too large"                          },
     {"model m {\n  entry f(x: f32[4]) -> f32[4] {\n    return x +\n  }\n}\n",                                   4, "expected an expression after"                   },
     {"model m {\n  entry f(x: f32[4]) -> f32[4] { return rearrange(x, \"(a b) -> a b\") }\n}\n",               2, "cannot be told apart"               },

@@ -1,0 +1,123 @@
+/* layout: parameters of products are packed in panels of output columns when they are loaded.
+ *
+ *     param "fc.weight" : f32[768, 768] storage f32                 After   … storage f32 panels 32 nk
+ *     %2 = contract %0, %1 {labels=["ik", "jk", "ij"]}
+ *
+ * A panel holds `panel` columns of the product's result side by side for every k: [N / panel][K][panel]. Kernels then read it in
+ * order, a vector of columns at a time, whatever way round the file keeps the matrix. Transposes are gone by then, into the
+ * product's letters: they are sunk into the packing ("nk" or "kn").
+ *
+ * Changes the module's parameters, no graph. Leaves alone: parameters that are read in any other way too (an embedding's rows,
+ * slices), block storages, products whose output axis is not the result's last one or is read by both operands, matrices
+ * narrower than a panel, and everything when the target wants no panels. */
+#include "passes/rewrite.h"
+
+#include <string.h>
+
+typedef struct use {
+    const ir_param *param;
+    bool seen, fits;
+    bool transposed; /* [K, N] */
+} use;
+
+typedef struct finder {
+    const ir_module *m;
+    uint32_t panel;
+    use *uses; /* [n_params] */
+} finder;
+
+static use *use_of(const finder *f, const ir_node *n)
+{
+    const ir_param *p = n->op == IR_OP_param ? ir_module_param(f->m, ir_node_str(n, IR_ATTR_name)) : NULL;
+    return p ? &f->uses[p - f->m->params] : NULL;
+}
+
+static bool may_be_packed(const ir_param *p, uint32_t panel)
+{
+    return p->type->rank == 2 && ir_dtype_is_float(p->type->dtype) && p->type->dtype != IR_f64 && ir_storage_is_dense(p->storage) &&
+           ir_dtype_is_float(ir_storage_dtype(p->storage)) && ir_storage_dtype(p->storage) != IR_f64 &&
+           (ir_dim_value(p->type->dims[0]) >= panel || ir_dim_value(p->type->dims[1]) >= panel);
+}
+
+/* Does operand k of the product have one axis of its own, the result's last, and one summed over? */
+static bool fits(const ir_node *n, uint32_t k, bool *transposed)
+{
+    const ir_attr *labels = ir_node_attr(n, IR_ATTR_labels);
+    const char *mine = labels->strs[k], *other = labels->strs[1 - k], *out = labels->strs[2];
+    size_t last = strlen(out);
+    for (int axis = 0; last && strlen(mine) == 2 && axis < 2; axis++) {
+        char own = mine[axis], summed = mine[1 - axis];
+        if (own == out[last - 1] && !strchr(other, own) && strchr(other, summed) && !strchr(out, summed)) {
+            *transposed = axis == 1;
+            return true;
+        }
+    }
+    return false;
+}
+
+static void read_at(finder *f, use *u, const ir_node *n, uint32_t k)
+{
+    bool transposed = false;
+    bool good = n->op == IR_OP_contract && n->in[0] != n->in[1] && fits(n, k, &transposed);
+    good = good && ir_dim_value(u->param->type->dims[transposed ? 1 : 0]) >= f->panel;
+    u->fits = good && (u->seen ? u->fits && u->transposed == transposed : true);
+    u->transposed = transposed;
+    u->seen = true;
+}
+
+/* of[i]: the parameter that node i is, also where a loop's body has it as a capture. */
+static void find(finder *f, const ir_graph *g, use *const *captured)
+{
+    arena *a = arena_create();
+    use **of = arena_array(a, use *, ir_graph_size(g));
+    for (uint32_t i = 0; i < ir_graph_size(g); i++) {
+        const ir_node *n = ir_graph_node(g, i);
+        int64_t input = n->op == IR_OP_input ? ir_node_int(n, IR_ATTR_index, 0) : -1;
+        of[i] = input >= 0 && captured ? captured[input] : use_of(f, n);
+        use **inner = arena_array(a, use *, n->n_in);
+        int64_t carries = n->op == IR_OP_loop ? ir_node_int(n, IR_ATTR_carries, 0) : n->n_in;
+        for (uint32_t k = 0; k < n->n_in; k++) {
+            use *u = of[n->in[k]->id];
+            if (u && k >= carries) {
+                inner[k] = u;
+            } else if (u) {
+                read_at(f, u, n, k);
+            }
+        }
+        for (uint32_t k = 0; k < n->n_bodies; k++) {
+            find(f, n->bodies[k], n->op == IR_OP_loop ? inner : NULL);
+        }
+    }
+    for (uint32_t i = 0; i < ir_graph_n_outputs(g); i++) {
+        use *u = of[ir_graph_output(g, i)->node->id];
+        if (u) {
+            u->fits = false;
+            u->seen = true;
+        }
+    }
+    arena_destroy(a);
+}
+
+ir_graph *pass_layout(pass_ctx *c, const ir_graph *g)
+{
+    ir_module *m = c->module;
+    finder f = {.m = m, .panel = c->panel, .uses = arena_array(c->scratch, use, m->n_params)};
+    bool early = ir_graph_stage(g) == IR_STAGE_TENSOR;
+    for (uint32_t i = 0; i < m->n_params; i++) {
+        f.uses[i].param = &m->params[i];
+    }
+    for (uint32_t i = 0; early && c->panel && i < m->n_entries; i++) { /* what one entry wants another must bear */
+        if (m->entries[i].kind == IR_ENTRY) {
+            find(&f, m->entries[i].graph, NULL);
+        }
+    }
+    intern_table *names = ir_ctx_names(m->ctx);
+    for (uint32_t i = 0; early && i < m->n_params; i++) {
+        ir_param *p = &m->params[i];
+        bool packed = c->panel && f.uses[i].seen && f.uses[i].fits && may_be_packed(p, c->panel);
+        p->layout = intern(names, packed ? "panels" : "rows");
+        p->panel = packed ? c->panel : 0;
+        p->pack_transposed = packed && f.uses[i].transposed;
+    }
+    return ir_graph_clone(g);
+}
