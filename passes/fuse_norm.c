@@ -126,7 +126,7 @@ static const ir_node *recognise(ir_builder *b, const ir_node *n, const uint32_t 
         }
         const ir_node *in[3] = {new_of[f.x->id], f.weight ? new_of[f.weight->id] : NULL, f.bias ? new_of[f.bias->id] : NULL};
         ir_attr attrs[2] = {ir_attr_is(IR_ATTR_axes, f.axes->n, f.axes->ints), ir_attr_f(IR_ATTR_eps, f.eps)};
-        return ir_build(b, f.op, 1 + (f.weight != NULL) + (f.bias != NULL), in, 2, attrs, 0, NULL);
+        return ir_build(b, f.op, 1u + (f.weight != NULL) + (f.bias != NULL), in, 2, attrs, 0, NULL);
     }
     return NULL;
 }
