@@ -1,4 +1,5 @@
 /* aigc inspect: what a file of weights or a model holds. */
+#include "cli/header.h"
 #include "cli/session.h"
 #include "ir/shape.h"
 
@@ -108,7 +109,7 @@ static double print_type(const ir_module *m, const ir_type *t, const char *eleme
     return n;
 }
 
-static void print_entry(const ir_module *m, const ir_entry *e)
+static void print_entry(const ir_module *m, const ir_entry *e, arena *a)
 {
     const ir_graph *g = e->graph;
     printf("\nentry %s", e->name);
@@ -134,7 +135,7 @@ static void print_entry(const ir_module *m, const ir_entry *e)
         printf(s->hi == INT64_MAX ? "any\n" : "%" PRId64 "\n", s->hi);
     }
     for (uint32_t i = 0; i < ir_graph_n_conditions(g); i++) {
-        printf("  holds: %s\n", ir_graph_condition(g, i)->text);
+        printf("  holds: %s\n", header_condition(g, ir_graph_condition(g, i), m->ctx, a));
     }
     const ir_dim *bytes = ir_graph_arena_bytes(g);
     printf("  arena: %s bytes", ir_dim_text(m->ctx, bytes));
@@ -191,7 +192,7 @@ static int inspect_model(const args *a)
         print_model(c->m);
         for (uint32_t i = 0; i < c->m->n_entries; i++) {
             if (c->m->entries[i].kind == IR_ENTRY) {
-                print_entry(c->m, &c->m->entries[i]);
+                print_entry(c->m, &c->m->entries[i], c->a);
             }
         }
         for (uint32_t i = 0; i < c->m->n_generates; i++) {
@@ -210,5 +211,5 @@ static int inspect_model(const args *a)
 
 int cmd_inspect(const args *a)
 {
-    return ends_with(a->file, ".aigc") ? inspect_model(a) : inspect_weights(a->file);
+    return ends_with(a->file, ".aigc") || ends_with(a->file, ".air") ? inspect_model(a) : inspect_weights(a->file);
 }

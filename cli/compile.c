@@ -1,6 +1,7 @@
 #include "cli/compile.h"
 #include "cli/cache.h"
 #include "ir/text.h"
+#include "ir/verify.h"
 
 #include <errno.h>
 #include <llvm-c/Core.h>
@@ -49,13 +50,27 @@ static bool is_air(const char *path)
     return n > 4 && strcmp(path + n - 4, ".air") == 0;
 }
 
+/* Text comes from outside: its graphs are checked before any pass sees them. */
+static ir_module *read_air(compiler *c, const source_file *f)
+{
+    c->from_text = true;
+    ir_module *m = ir_read_module(c->ctx, c->d, f);
+    for (uint32_t i = 0; m && i < m->n_entries; i++) {
+        const ir_graph *g = m->entries[i].graph;
+        if (!ir_verify_graph(g, ir_graph_stage(g), c->d)) {
+            return NULL;
+        }
+    }
+    return m;
+}
+
 static ir_module *read_source(compiler *c, const source_file *f, const compile_options *o)
 {
     if (is_air(f->path)) {
         if (o->n_defines) {
             diag_error(c->d, (span){0}, "-D sets a model's hyper-parameters; in %s they are settled", f->path);
         }
-        return ir_read_module(c->ctx, c->d, f);
+        return read_air(c, f);
     }
     frontend_options fo = {.defines = split_defines(c, o),
                            .n_defines = o->n_defines,
@@ -96,7 +111,7 @@ bool compile_passes(compiler *c, const compile_options *o)
     if (!compile_target(c, o)) {
         return false;
     }
-    pass_options po = {.level = o->level, .panel = c->t->panel, .verify = o->verify, .explain = o->explain, .after = o->after, .data = o->data};
+    pass_options po = {.level = o->level, .panel = c->t->panel, .verify = o->verify || c->from_text, .explain = o->explain, .after = o->after, .data = o->data};
     return pass_run_all(c->m, c->d, &po) && diag_error_count(c->d) == 0;
 }
 

@@ -29,6 +29,7 @@ typedef struct compiler {
     const k_module *k;    /* NULL until compile_lower */
     target *t;            /* NULL until compile_lower */
     const char *symbol;
+    bool from_text;       /* the source was .air: verified after every pass */
     bool from_cache;      /* the object came from the disk */
 } compiler;
 

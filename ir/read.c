@@ -418,6 +418,9 @@ static bool read_param_rest(reader *r, ir_param *p)
         if (!read_uint32(r, &p->panel)) {
             return false;
         }
+        if (p->panel < 1 || p->panel > UINT8_MAX || p->type->rank != 2) {
+            return read_fail(r, "panels are of a parameter with two axes, and 1 to %d wide", UINT8_MAX);
+        }
         p->pack_transposed = read_eat(r, "kn");
         if (!p->pack_transposed && !read_expect(r, "nk")) {
             return false;

@@ -1,6 +1,7 @@
 #include "passes/pass.h"
 
 #include "ir/verify.h"
+#include "passes/plan.h"
 
 #include <string.h>
 #include <time.h>
@@ -76,13 +77,31 @@ static bool run_on_entry(ir_module *m, pass_ctx *c, pass_id id, ir_entry *e, con
     return true;
 }
 
-static bool run_pass(ir_module *m, pass_ctx *c, pass_id id, const pass_options *o)
+/* Is the pass one for graphs of this stage? Those read from text may be further on. */
+static bool is_behind(pass_id id, const ir_graph *g)
+{
+    ir_stage before = id ? infos[id - 1].stage : IR_STAGE_TENSOR;
+    return ir_graph_stage(g) > before;
+}
+
+static void forget_plans(ir_module *m, pass_ctx *c)
+{
+    for (uint32_t i = 0; i < m->n_entries; i++) {
+        const ir_graph *old = m->entries[i].graph;
+        if (m->entries[i].kind == IR_ENTRY && ir_graph_stage(old) == IR_STAGE_PLANNED) {
+            m->entries[i].graph = plan_forget(c, old);
+            destroy_replaced(m, old);
+        }
+    }
+}
+
+static bool run_pass(ir_module *m, pass_ctx *c, pass_id id, bool forward, const pass_options *o)
 {
     struct timespec begin, end;
     clock_gettime(CLOCK_MONOTONIC, &begin);
     bool ok = true;
     for (uint32_t i = 0; i < m->n_entries && ok; i++) {
-        if (m->entries[i].kind == IR_ENTRY) {
+        if (m->entries[i].kind == IR_ENTRY && !(forward && is_behind(id, m->entries[i].graph))) {
             ok = run_on_entry(m, c, id, &m->entries[i], o);
         }
     }
@@ -109,9 +128,10 @@ bool pass_run_all(ir_module *m, diag *d, const pass_options *o)
 {
     pass_ctx c = begin(m, d, o);
     bool ok = true;
+    forget_plans(m, &c);
     for (int id = 0; id < PASS_COUNT && ok; id++) {
         bool wanted = o->enabled ? (o->enabled >> id) & 1 : infos[id].level <= o->level;
-        ok = !wanted || run_pass(m, &c, (pass_id)id, o);
+        ok = !wanted || run_pass(m, &c, (pass_id)id, true, o);
     }
     arena_destroy(c.scratch);
     return ok;
@@ -126,7 +146,7 @@ bool pass_run_named(ir_module *m, diag *d, const char *names, const pass_options
         char *name = arena_string_n(c.scratch, names, n);
         pass_id id;
         if (pass_from_name(name, &id)) {
-            ok = run_pass(m, &c, id, o);
+            ok = run_pass(m, &c, id, false, o);
         } else if (n) {
             const char *known[PASS_COUNT];
             for (int i = 0; i < PASS_COUNT; i++) {

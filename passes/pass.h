@@ -46,6 +46,7 @@ typedef struct pass_options {
 } pass_options;
 
 /* The pipeline over every entry of the module (objectives are left alone), replacing their graphs.
+ * Graphs that were read at a later stage go on from there; places of planned ones are planned anew.
  * False, with errors in d, when the verifier found something. */
 bool pass_run_all(ir_module *m, diag *d, const pass_options *o);
 /* The named passes ("fuse_attention,plan_memory"), in the order given; for `aigc opt`. */

@@ -26,6 +26,9 @@ plan_prepared *plan_prepare(pass_ctx *c, const ir_graph *g);
 /* May result r of a kernel be written over operand i, element by element? */
 bool plan_may_overwrite(ir_ctx *c, arena *a, const ir_node *kernel, uint32_t operand, uint32_t r);
 
+/* A planned graph at stage KERNEL again, as text from outside is not believed; plan_forget.c. */
+ir_graph *plan_forget(pass_ctx *c, const ir_graph *g);
+
 /* Packing: buffers with lifetimes get offsets in one arena. */
 typedef struct plan_interval {
     uint32_t begin, end; /* times, both within */

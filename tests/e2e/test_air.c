@@ -1,0 +1,112 @@
+/* Every command takes a model as IR text too, at every stage; what the text says of places in memory is not believed. */
+#include "e2e/e2e.h"
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define LLAMA   AIGC_SOURCE_DIR "/examples/llama/llama.aigc"
+#define WEIGHTS AIGC_SOURCE_DIR "/examples/demo/model.safetensors"
+#define CALL    " --weights " WEIGHTS " --entry next --input tokens=1,2,3 --input pos=0 --threads 1"
+
+static char folder[] = "/tmp/aigc-test-XXXXXX";
+
+/* What a command in the folder prints; its exit code must be that one. */
+static char *run(int code, const char *format, ...)
+{
+    char command[4096], full[5120];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(command, sizeof command, format, args);
+    va_end(args);
+    snprintf(full, sizeof full, "cd %s && (%s) 2>&1", folder, command);
+    FILE *f = popen(full, "r");
+    assert_non_null(f);
+    char *text = calloc(1, 1 << 20);
+    assert_non_null(text);
+    text[fread(text, 1, (1 << 20) - 1, f)] = 0;
+    int status = pclose(f);
+    if (!WIFEXITED(status) || WEXITSTATUS(status) != code) {
+        fail_msg("%s: status %d\n%s", command, status, text);
+    }
+    return text;
+}
+
+static void test_stages(void **state)
+{
+    (void)state;
+    static const char *const passes[] = {"", "--passes canonicalize", "--passes canonicalize,fuse_attention,fuse_elementwise", "-O0"};
+    char *want = run(0, AIGC_COMMAND " run " LLAMA CALL);
+    for (size_t i = 0; i < sizeof passes / sizeof *passes; i++) {
+        free(run(0, AIGC_COMMAND " opt " LLAMA " --weights " WEIGHTS " %s > m.air", passes[i]));
+        char *got = run(0, AIGC_COMMAND " run m.air" CALL);
+        if (i == 0) {
+            assert_string_equal(got, want);
+        }
+        free(got);
+        free(run(0, AIGC_COMMAND " check m.air --weights " WEIGHTS));
+        free(run(0, AIGC_COMMAND " build m.air -o m.o"));
+        char *shown = run(0, AIGC_COMMAND " inspect m.air");
+        assert_non_null(strstr(shown, "entry next(tokens: i32[T]) -> f32[512]\n"));
+        assert_non_null(strstr(shown, "holds: T + pos <= 256\n"));
+        assert_non_null(strstr(shown, "arena: "));
+        free(shown);
+    }
+    free(want);
+}
+
+/* A planned graph is planned again, to the same plan; places far out of the arena do no harm. */
+static void test_planned(void **state)
+{
+    (void)state;
+    free(run(0, AIGC_COMMAND " opt " LLAMA " --weights " WEIGHTS " > m.air && " AIGC_COMMAND " opt m.air > n.air && cmp m.air n.air"));
+    char *want = run(0, AIGC_COMMAND " run m.air" CALL);
+    free(run(0, "sed 's/at=\\[1024[*]T/at=[99999999999*T/' m.air > far.air && ! cmp -s m.air far.air"));
+    char *got = run(0, AIGC_COMMAND " run far.air" CALL);
+    assert_string_equal(got, want);
+    free(got);
+    free(want);
+}
+
+static void test_mistakes(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *command, *words;
+        int code;
+    } cases[] = {
+        {"inspect nothing.air", "No such file", 1},
+        {"check m.air -D layers=2", "they are settled", 1},
+        {"build m.air --emit exe -o m", "generate", 1},
+        {"generate m.air --weights " WEIGHTS, "generate", 3},
+        {"check wide.air", "panels are of a parameter with two axes, and 1 to 255 wide", 1},
+        {"check short.air", "short.air:19:", 1},
+    };
+    free(run(0, AIGC_COMMAND " opt " LLAMA " --weights " WEIGHTS " > m.air && sed 's/panels [0-9]*/panels 300/' m.air > wide.air && head -c 2000 m.air > short.air"));
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char *text = run(cases[i].code, AIGC_COMMAND " %s", cases[i].command);
+        if (!strstr(text, cases[i].words)) {
+            fail_msg("aigc %s: expected '%s':\n%s", cases[i].command, cases[i].words, text);
+        }
+        free(text);
+    }
+}
+
+static int begin(void **state)
+{
+    (void)state;
+    return mkdtemp(folder) ? 0 : 1;
+}
+
+static int end(void **state)
+{
+    (void)state;
+    char command[64];
+    snprintf(command, sizeof command, "rm -rf %s", folder);
+    return system(command);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_stages), cmocka_unit_test(test_planned), cmocka_unit_test(test_mistakes)};
+    return cmocka_run_group_tests(tests, begin, end);
+}
