@@ -21,7 +21,7 @@ static const struct option {
     {"-D", "NAME=VALUE", 'c', MANY, LIST(defines, n_defines), "set a hyper-parameter"},
     {"--weights", "FILE", 'c', TEXT, AT(weights), "safetensors (file, folder, index) or GGUF"},
     {"--model", "NAME", 'c', TEXT, AT(model), "which model of the file; the last when not given"},
-    {"--cpu", "NAME", 'c', TEXT, AT(cpu), "compile for this CPU (x86-64-v3, cortex-a72, ...); this machine's when not given"},
+    {"--cpu", "NAME", 'c', TEXT, AT(cpu), "compile for this CPU (x86-64-v3, cortex-a72, ...; help: lists them); this machine's when not given"},
     {"--no-cache", NULL, 'c', FLAG, AT(no_cache), "neither read nor write the cache of compiled objects"},
     {"--dump-after", "PASS", 'c', TEXT, AT(dump_after), "print the IR after a pass (or 'all') to stderr"},
     {"--dump", "STAGE", 'c', TEXT, AT(dump), "print ir, kernels, programs or llvm to stderr"},
@@ -141,6 +141,10 @@ int args_parse(const command *c, int argc, char **argv, args *a)
             return code;
         }
     }
+    a->list_cpus = a->cpu && strcmp(a->cpu, "help") == 0;
+    if (a->list_cpus) {
+        return 0;
+    }
     if (!a->file) {
         return wrong(c, "%s is missing", "a file");
     }
@@ -203,6 +207,21 @@ compile_options args_compile_options(const args *a, const weights_file *w)
                              .profile = a->profile,
                              .no_cache = a->no_cache,
                              .explain = a->explain ? stderr : NULL};
+}
+
+int args_check_target(const args *a)
+{
+    compiler *c = a->cpu || a->target ? compile_create() : NULL;
+    if (!c) {
+        return 0;
+    }
+    int code = target_is_known(a->target, a->list_cpus ? NULL : a->cpu, c->a, c->d) ? 0 : EXIT_USAGE;
+    if (code == 0 && a->list_cpus) {
+        fputs(target_cpu_list(a->target, c->a), stdout);
+    }
+    args_print_messages(c);
+    compile_destroy(c);
+    return code;
 }
 
 void args_print_messages(const compiler *c)

@@ -33,7 +33,7 @@ typedef struct args {
     bool print_ids;
     /* building */
     const char *output, *emit, *name;
-    bool help;
+    bool help, list_cpus; /* --help; --cpu help */
 } args;
 
 typedef struct command {
@@ -47,6 +47,9 @@ extern const command commands[]; /* ends with a NULL name; main.c */
 /* Fills a; 0, or an exit code after an error was printed. */
 int args_parse(const command *c, int argc, char **argv, args *a);
 void args_help(const command *c);
+
+/* Are --target and --cpu known? 0, or an exit code after an error was printed. Prints what --cpu help asks for. */
+int args_check_target(const args *a);
 
 /* The command's weights: NULL with 0 when none are asked for. */
 int args_open_weights(const args *a, weights_file **out);

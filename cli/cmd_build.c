@@ -124,22 +124,27 @@ static int write_linked(const args *a, compiler *c, const void *object, size_t s
     return code;
 }
 
+/* The object or the text; NULL where c->d has errors. */
+static const void *make(compiler *c, const compile_options *o, emit_kind kind, size_t *size)
+{
+    if (kind == ASM || kind == LLVM || kind == IR) {
+        const char *text = kind != IR ? compile_text(c, o, kinds[kind]) : compile_passes(c, o) ? ir_print_module(c->m, c->a) : NULL;
+        *size = text ? strlen(text) : 0;
+        return text;
+    }
+    return compile_object(c, o, size);
+}
+
 static int build(const args *a, compiler *c, const compile_options *o, emit_kind kind)
 {
-    if (kind == ASM || kind == LLVM) {
-        const char *text = compile_text(c, o, kinds[kind]);
-        return text ? write_file(a->output, text, strlen(text)) : EXIT_INPUT;
-    }
-    if (kind == IR) {
-        const char *text = compile_passes(c, o) ? ir_print_module(c->m, c->a) : NULL;
-        return text ? write_file(a->output, text, strlen(text)) : EXIT_INPUT;
-    }
-    size_t size;
-    const void *object = compile_object(c, o, &size);
-    if (!object) {
+    size_t size = 0;
+    progress *shown = session_progress(a, "compiling");
+    const void *made = compile_source(c, a->file, o) ? make(c, o, kind, &size) : NULL;
+    progress_stop(shown);
+    if (!made) {
         return EXIT_INPUT;
     }
-    return kind == OBJECT ? write_object(a, c, object, size) : write_linked(a, c, object, size, kind == EXE);
+    return kind == OBJECT ? write_object(a, c, made, size) : kind == SHARED || kind == EXE ? write_linked(a, c, made, size, kind == EXE) : write_file(a->output, made, size);
 }
 
 int cmd_build(const args *a)
@@ -156,14 +161,14 @@ int cmd_build(const args *a)
         return EXIT_USAGE;
     }
     weights_file *w;
-    int code = session_dump(a);
+    int code = session_dump_only(a);
     code = code ? code : args_open_weights(a, &w);
     if (code) {
         return code;
     }
     compiler *c = compile_create();
     compile_options o = args_compile_options(a, w);
-    code = compile_source(c, a->file, &o) ? build(&with, c, &o, kind) : EXIT_INPUT;
+    code = build(&with, c, &o, kind);
     args_print_messages(c);
     compile_destroy(c);
     if (w) {

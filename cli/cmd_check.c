@@ -37,8 +37,10 @@ int cmd_check(const args *a)
         summary(c);
         code = w ? check_weights(c, w) : EXIT_OK;
     }
-    if (code == EXIT_OK && !compile_passes(c, &o)) {
-        code = EXIT_INPUT;
+    if (code == EXIT_OK) {
+        progress *shown = session_progress(a, "running the passes");
+        code = compile_passes(c, &o) ? EXIT_OK : EXIT_INPUT;
+        progress_stop(shown);
     }
     args_print_messages(c);
     compile_destroy(c);

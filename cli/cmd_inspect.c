@@ -188,7 +188,10 @@ static int inspect_model(const args *a)
     }
     compiler *c = compile_create();
     compile_options o = args_compile_options(a, w);
-    if (compile_source(c, a->file, &o) && compile_passes(c, &o)) {
+    progress *shown = session_progress(a, "compiling");
+    bool ok = compile_source(c, a->file, &o) && compile_passes(c, &o);
+    progress_stop(shown);
+    if (ok) {
         print_model(c->m);
         for (uint32_t i = 0; i < c->m->n_entries; i++) {
             if (c->m->entries[i].kind == IR_ENTRY) {

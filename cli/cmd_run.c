@@ -260,11 +260,13 @@ int cmd_run(const args *a)
     if (a->profile) {
         aigc_context_profile(r.s.context, on_kernel, &p);
     }
+    progress *shown = progress_start("running");
     for (int64_t i = 0; i < a->repeat && code == 0; i++) {
         if (aigc_program_call(r.s.program, r.s.context, r.e->name, r.dims, r.in, r.e->n_args, r.out, r.e->n_results, &err) != AIGC_OK) {
             code = EXIT_FAILED;
         }
     }
+    progress_stop(shown);
     code = code ? code : write_results(&r, &err);
     if (a->profile && code == 0) {
         print_profile(&p);

@@ -55,6 +55,13 @@ static aigc_status bind_externs(aigc_program *p, aigc_error *err)
     return p->externs ? AIGC_OK : aigc_fail(err, AIGC_ERR_MEMORY, "out of memory");
 }
 
+static void begin_stage(const aigc_settings *s, const char *what)
+{
+    if (s->stage) {
+        s->stage(s->stage_data, what);
+    }
+}
+
 static aigc_status compile(aigc_program *p, const char *path, const aigc_settings *s, const weights_file *f, aigc_error *err)
 {
     compile_options o = {.defines = s->defines,
@@ -104,10 +111,14 @@ aigc_status aigc_program_create(const char *path, const aigc_settings *s, aigc_p
     weights_file *f = NULL;
     aigc_status status = s->weights ? weights_file_open(s->weights, &f, err) : AIGC_OK;
     if (status == AIGC_OK) {
+        begin_stage(s, "compiling");
         status = compile(p, path, s, f, err);
     }
     if (messages && diag_error_count(p->c->d) + diag_warning_count(p->c->d)) {
         *messages = copy_messages(p->c);
+    }
+    if (status == AIGC_OK) {
+        begin_stage(s, "loading weights");
     }
     if (status == AIGC_OK && f) {
         weights_report r = {0};

@@ -17,10 +17,12 @@ typedef struct aigc_settings {
     uint32_t n_defines;
     const char *weights;        /* safetensors file, folder or index, or GGUF; NULL: random weights */
     const char *model;          /* which model of the file; NULL: its last */
-    const char *cpu;            /* "native" (NULL), or a name LLVM knows */
+    const char *cpu;            /* "native" (NULL), or a name that aigc build --cpu help lists */
     int opt_level;              /* 0..3 */
     bool no_cache, profile;
     bool interpret;             /* nothing is compiled: the reference interpreter runs the model (slow; for checking) */
+    void (*stage)(void *data, const char *what); /* NULL, or told what begins: "compiling", "loading weights" */
+    void *stage_data;
 } aigc_settings;
 
 /* Parses, checks, compiles and loads weights. On failure err has the first message and *messages (when not NULL; free it)

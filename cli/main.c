@@ -60,7 +60,8 @@ int main(int argc, char **argv)
                 args_help(c);
                 return 0;
             }
-            return c->run(&a);
+            code = args_check_target(&a);
+            return code || a.list_cpus ? code : c->run(&a);
         }
     }
     fprintf(stderr, "aigc: no command %s\n\n", argv[1]);

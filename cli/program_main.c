@@ -1,4 +1,5 @@
 /* main() of programs made by `aigc build --emit exe`: generates text. The model is linked as aigc_main_model. */
+#include "cli/progress.h"
 #include "cli/text.h"
 #include "runtime/io/weights_load.h"
 
@@ -72,10 +73,12 @@ int main(int argc, char **argv)
     }
     o.text.prompt_size = strlen(o.text.prompt);
     aigc_context_options with = {.n_threads = o.threads};
+    progress *shown = progress_start("loading weights");
     aigc_status s = weights_file_open(o.text.weights, &f, &err);
     if (s == AIGC_OK) {
         s = weights_load(&aigc_main_model, f, NULL, &w, &err);
     }
+    progress_stop(shown);
     if (s == AIGC_OK) {
         s = aigc_context_create(&aigc_main_model, w, &with, &c, &err);
     }

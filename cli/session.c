@@ -13,6 +13,16 @@ double session_clock(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
+progress *session_progress(const args *a, const char *what)
+{
+    return a->explain ? NULL : progress_start(what);
+}
+
+static void on_stage(void *data, const char *what)
+{
+    progress_stage(data, what);
+}
+
 typedef struct dumping {
     const char *pass;
     compiler *c;
@@ -103,11 +113,14 @@ int session_open(const args *a, session *s)
                               .opt_level = a->level,
                               .no_cache = a->no_cache,
                               .profile = a->profile,
-                              .interpret = a->interpret};
+                              .interpret = a->interpret,
+                              .stage = on_stage,
+                              .stage_data = progress_start("opening")};
     aigc_error err = {{0}};
     char *messages;
     double start = session_clock();
     aigc_status status = aigc_program_create(a->file, &settings, &s->program, &messages, &err);
+    progress_stop(settings.stage_data);
     if (messages) {
         fprintf(stderr, "%s", messages);
     }

@@ -4,6 +4,7 @@
 
 #include "cli/args.h"
 #include "cli/libaigc.h"
+#include "cli/progress.h"
 
 typedef struct session {
     aigc_program *program;
@@ -14,6 +15,8 @@ typedef struct session {
 /* 0, or an exit code after messages were printed. */
 int session_open(const args *a, session *s);
 void session_close(session *s);
+/* NULL also for commands that write to the terminal meanwhile (--explain). */
+progress *session_progress(const args *a, const char *what);
 /* Seconds since some moment. */
 double session_clock(void);
 

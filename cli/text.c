@@ -1,4 +1,5 @@
 #include "cli/text.h"
+#include "cli/progress.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -102,7 +103,9 @@ static aigc_status run(aigc_generator *g, const tokenizer *t, const text_options
     double start = clock_now(), begun = start;
     aigc_status s = encode_prompt(t, o, how, &ids, &n, err);
     if (s == AIGC_OK) {
+        progress *shown = progress_start("reading the prompt");
         s = aigc_generator_begin(g, ids, (int64_t)n, err);
+        progress_stop(shown);
         begun = clock_now();
     }
     printer p = {.t = t, .o = o, .out = out, .first = true};
