@@ -35,7 +35,7 @@ typedef struct emit {
     arena *a;          /* for the whole module */
     ir_ctx *c;
     uint32_t lanes;
-    LLVMTypeRef i1, i8, i16, i32, i64, f16, bf16, f32, f64, ptr, void_;
+    LLVMTypeRef i1, i8, i16, i32, i64, f16, f32, f64, ptr, void_;
     LLVMValueRef v_zeros; /* a global of 64 zero bytes: where guarded loads look instead */
     /* The kernel being emitted */
     const k_kernel *k;

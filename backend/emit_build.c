@@ -27,7 +27,7 @@ LLVMTypeRef emit_type(emit *e, ir_dtype t)
 
 LLVMTypeRef emit_memory_type(emit *e, ir_dtype t)
 {
-    return t == IR_f16 ? e->f16 : t == IR_bf16 ? e->bf16 : t == IR_bool ? e->i8 : emit_type(e, t);
+    return t == IR_f16 ? e->f16 : t == IR_bf16 ? e->i16 : t == IR_bool ? e->i8 : emit_type(e, t);
 }
 
 LLVMTypeRef emit_vector(emit *e, LLVMTypeRef t)

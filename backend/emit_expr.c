@@ -32,9 +32,34 @@ static LLVMTypeRef like(emit *e, LLVMValueRef v, LLVMTypeRef element)
     return emit_is_vector(v) ? emit_vector(e, element) : element;
 }
 
-static LLVMValueRef rounded_to(emit *e, LLVMValueRef v, LLVMTypeRef narrow)
+/* bf16 is the upper half of f32. Its conversions are integer arithmetic: those of x86 flush denormals, and LLVM moves
+ * operations of f32 to bf16 across its own. */
+static LLVMValueRef f32_of_bf16(emit *e, LLVMValueRef v)
 {
-    return LLVMBuildFPExt(e->b, LLVMBuildFPTrunc(e->b, v, like(e, v, narrow), ""), like(e, v, e->f32), "");
+    LLVMTypeRef t = like(e, v, e->i32);
+    LLVMValueRef v_wide = LLVMBuildShl(e->b, LLVMBuildZExt(e->b, v, t, ""), emit_const_int(e, t, 16), "");
+    return LLVMBuildBitCast(e->b, v_wide, like(e, v, e->f32), "");
+}
+
+/* To the nearest, ties to even: half of what is lost is added, less one where the last bit that stays is 0. A nan stays one. */
+static LLVMValueRef bf16_of_f32(emit *e, LLVMValueRef v)
+{
+    LLVMTypeRef t = like(e, v, e->i32);
+    LLVMValueRef v_nan = LLVMBuildFCmp(e->b, LLVMRealUNO, v, v, ""), v_bits = LLVMBuildBitCast(e->b, v, t, "");
+    LLVMValueRef v_last = LLVMBuildAnd(e->b, LLVMBuildLShr(e->b, v_bits, emit_const_int(e, t, 16), ""), emit_const_int(e, t, 1), "");
+    LLVMValueRef v_half = LLVMBuildAdd(e->b, v_last, emit_const_int(e, t, 0x7fff), "");
+    LLVMValueRef v_quiet = LLVMBuildOr(e->b, v_bits, emit_const_int(e, t, 0x400000), "");
+    LLVMValueRef v_kept = emit_select(e, v_nan, v_quiet, LLVMBuildAdd(e->b, v_bits, v_half, ""));
+    return LLVMBuildTrunc(e->b, LLVMBuildLShr(e->b, v_kept, emit_const_int(e, t, 16), ""), like(e, v, e->i16), "");
+}
+
+/* An f32 as f16 or bf16 would keep it. */
+static LLVMValueRef rounded_to(emit *e, LLVMValueRef v, ir_dtype t)
+{
+    if (t == IR_bf16) {
+        return f32_of_bf16(e, bf16_of_f32(e, v));
+    }
+    return t == IR_f16 ? LLVMBuildFPExt(e->b, LLVMBuildFPTrunc(e->b, v, like(e, v, e->f16), ""), like(e, v, e->f32), "") : v;
 }
 
 LLVMValueRef emit_convert(emit *e, LLVMValueRef v, ir_dtype from, ir_dtype to)
@@ -47,7 +72,7 @@ LLVMValueRef emit_convert(emit *e, LLVMValueRef v, ir_dtype from, ir_dtype to)
     }
     if (from_float && to_float) {
         v = from == IR_f64 && to != IR_f64 ? LLVMBuildFPTrunc(e->b, v, t, "") : from != IR_f64 && to == IR_f64 ? LLVMBuildFPExt(e->b, v, t, "") : v;
-        return to == IR_f16 ? rounded_to(e, v, e->f16) : to == IR_bf16 ? rounded_to(e, v, e->bf16) : v;
+        return rounded_to(e, v, to);
     }
     if (from_float) { /* towards zero; nan is 0; out of range saturates */
         LLVMTypeRef types[2] = {t, LLVMTypeOf(v)};
@@ -56,7 +81,7 @@ LLVMValueRef emit_convert(emit *e, LLVMValueRef v, ir_dtype from, ir_dtype to)
     bool is_unsigned = from == IR_bool || from == IR_u8;
     if (to_float) {
         v = is_unsigned ? LLVMBuildUIToFP(e->b, v, t, "") : LLVMBuildSIToFP(e->b, v, t, "");
-        return to == IR_f16 ? rounded_to(e, v, e->f16) : to == IR_bf16 ? rounded_to(e, v, e->bf16) : v;
+        return rounded_to(e, v, to);
     }
     unsigned a = LLVMGetIntTypeWidth(emit_type(e, from)), b = LLVMGetIntTypeWidth(emit_type(e, to));
     return a > b ? LLVMBuildTrunc(e->b, v, t, "") : a == b ? v : is_unsigned ? LLVMBuildZExt(e->b, v, t, "") : LLVMBuildSExt(e->b, v, t, "");
@@ -65,7 +90,10 @@ LLVMValueRef emit_convert(emit *e, LLVMValueRef v, ir_dtype from, ir_dtype to)
 /* What lies in memory, as it is computed with. */
 static LLVMValueRef from_memory(emit *e, LLVMValueRef v, ir_dtype t)
 {
-    if (t == IR_f16 || t == IR_bf16) {
+    if (t == IR_bf16) {
+        return f32_of_bf16(e, v);
+    }
+    if (t == IR_f16) {
         return LLVMBuildFPExt(e->b, v, like(e, v, e->f32), "");
     }
     return t == IR_bool ? LLVMBuildICmp(e->b, LLVMIntNE, v, LLVMConstNull(LLVMTypeOf(v)), "") : v;
@@ -73,8 +101,11 @@ static LLVMValueRef from_memory(emit *e, LLVMValueRef v, ir_dtype t)
 
 static LLVMValueRef to_memory(emit *e, LLVMValueRef v, ir_dtype t)
 {
-    if (t == IR_f16 || t == IR_bf16) {
-        return LLVMBuildFPTrunc(e->b, v, like(e, v, t == IR_f16 ? e->f16 : e->bf16), "");
+    if (t == IR_bf16) {
+        return bf16_of_f32(e, v);
+    }
+    if (t == IR_f16) {
+        return LLVMBuildFPTrunc(e->b, v, like(e, v, e->f16), "");
     }
     return t == IR_bool ? LLVMBuildZExt(e->b, v, like(e, v, e->i8), "") : v;
 }

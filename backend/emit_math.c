@@ -1,15 +1,18 @@
-/* Maths on scalars and vectors. f32 functions are polynomials of our own; f64 and the rare ones call the
- * C library lane by lane. Largest errors in f32, over dense samples against f64 (tests/unit/test_math.c):
+/* Maths on scalars and vectors. f32 functions are our own; those of f64 call the C library lane by lane. Largest errors in f32,
+ * over dense samples against f64 (tests/diff/test_diff_math.c):
  *
  *   exp exp2 expm1    2 ulp     Cephes expf (Moshier); results below 2^-126 are denormal, not flushed
  *   log log2 log1p    3 ulp     Cephes logf
  *   sin cos           2 ulp     reduced in f64, Cephes polynomials; |x| up to 2^30
+ *   tan               5 ulp     their quotient
  *   tanh              4 ulp     Cephes tanhf
  *   erf               6 ulp     rational approximation as in Eigen's generic_fast_erf_float
+ *   atan atan2        3, 4 ulp  Cephes atanf (emit_power.c)
+ *   pow               1 ulp     through f64 (emit_power.c)
  *   sigmoid silu softplus gelu_tanh  follow from these; relative error below 2e-6 where the result is normal
  *   gelu              absolute error below 1e-6: its tail loses digits, as PyTorch's does
  */
-#include "backend/emit.h"
+#include "backend/emit_power.h"
 
 #include <math.h>
 
@@ -260,16 +263,16 @@ static LLVMValueRef library(emit *e, const char *name, LLVMValueRef x, LLVMValue
 
 static const struct {
     LLVMValueRef (*f32)(emit *e, LLVMValueRef x);
-    const char *f64;   /* of the C library */
-    const char *f32_library;
+    const char *f64; /* of the C library */
+    LLVMValueRef (*f32_pair)(emit *e, LLVMValueRef x, LLVMValueRef y);
 } functions[IR_OP_COUNT] = {
     [IR_OP_exp] = {exp_f32, "exp", NULL},       [IR_OP_exp2] = {exp2_f32, "exp2", NULL},    [IR_OP_expm1] = {expm1_f32, "expm1", NULL},
     [IR_OP_log] = {log_f32, "log", NULL},       [IR_OP_log2] = {log2_f32, "log2", NULL},    [IR_OP_log1p] = {log1p_f32, "log1p", NULL},
     [IR_OP_sin] = {sin_f32, "sin", NULL},       [IR_OP_cos] = {cos_f32, "cos", NULL},       [IR_OP_tan] = {tan_f32, "tan", NULL},
-    [IR_OP_tanh] = {tanh_f32, "tanh", NULL},    [IR_OP_erf] = {erf_f32, "erf", NULL},       [IR_OP_atan] = {NULL, "atan", "atanf"},
+    [IR_OP_tanh] = {tanh_f32, "tanh", NULL},    [IR_OP_erf] = {erf_f32, "erf", NULL},       [IR_OP_atan] = {emit_atan_f32, "atan", NULL},
     [IR_OP_sigmoid] = {sigmoid_f32, NULL, NULL}, [IR_OP_silu] = {silu_f32, NULL, NULL},     [IR_OP_gelu] = {gelu_f32, NULL, NULL},
     [IR_OP_gelu_tanh] = {gelu_tanh_f32, NULL, NULL}, [IR_OP_softplus] = {softplus_f32, NULL, NULL},
-    [IR_OP_pow] = {NULL, "pow", "powf"},        [IR_OP_atan2] = {NULL, "atan2", "atan2f"},
+    [IR_OP_pow] = {NULL, "pow", emit_pow_f32},   [IR_OP_atan2] = {NULL, "atan2", emit_atan2_f32},
 };
 
 /* f64 compositions of library functions */
@@ -332,7 +335,7 @@ static LLVMValueRef float_math(emit *e, ir_op op, ir_dtype t, LLVMValueRef x, LL
         if (t == IR_f64) {
             return functions[op].f64 ? library(e, functions[op].f64, x, y) : composed_f64(e, op, x);
         }
-        return functions[op].f32 ? functions[op].f32(e, x) : library(e, functions[op].f32_library, x, y);
+        return functions[op].f32 ? functions[op].f32(e, x) : functions[op].f32_pair(e, x, y);
     }
     switch (op) {
     case IR_OP_neg:

@@ -477,7 +477,7 @@ lowered_kernel lower_kernel(ir_ctx *c, arena *a, const ir_module *m, const ir_no
     } special[] = {{"reduce", lower_rows}, {"scan", lower_scan}, {"scatter", lower_scatter}, {"sort", lower_sort}, {"attention", lower_attention}};
     (void)m;
     symbols z;
-    lowered_kernel out = {NULL};
+    lowered_kernel out = {0};
     building *b = arena_new(a, building);
     b->l = (lower){.a = a, .c = c, .exprs = map_create(a), .values = map_create(a), .variables = map_create(a)};
     b->node = n;

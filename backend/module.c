@@ -279,7 +279,6 @@ static void set_types(emit *e)
     e->i32 = LLVMInt32TypeInContext(e->ctx);
     e->i64 = LLVMInt64TypeInContext(e->ctx);
     e->f16 = LLVMHalfTypeInContext(e->ctx);
-    e->bf16 = LLVMBFloatTypeInContext(e->ctx);
     e->f32 = LLVMFloatTypeInContext(e->ctx);
     e->f64 = LLVMDoubleTypeInContext(e->ctx);
     e->ptr = LLVMPointerTypeInContext(e->ctx, 0);

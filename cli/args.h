@@ -21,7 +21,7 @@ typedef struct args {
     uint32_t n_defines;
     const char *weights, *model, *target, *cpu, *dump, *dump_after, *passes;
     int level;
-    bool no_cache, explain, verbose, profile;
+    bool no_cache, explain, verbose, profile, interpret;
     /* running */
     const char *entry, *inputs[ARGS_MOST_MANY], *outputs[ARGS_MOST_MANY];
     uint32_t n_inputs, n_outputs;

@@ -69,6 +69,10 @@ int cmd_generate(const args *a)
         fprintf(stderr, "%s\n", err.text);
         code = EXIT_FAILED;
     }
+    if (aigc_program_error(s.program)) {
+        fprintf(stderr, "the interpreter says: %s\n", aigc_program_error(s.program));
+        code = EXIT_FAILED;
+    }
     free(file);
     session_close(&s);
     return code;

@@ -1,6 +1,7 @@
 #include "cli/libaigc.h"
 #include "backend/jit.h"
 #include "cli/compile.h"
+#include "cli/interpret.h"
 #include "runtime/io/weights_load.h"
 
 #include <dlfcn.h>
@@ -22,7 +23,9 @@ typedef struct function { /* an entry as a C function */
 
 struct aigc_program {
     compiler *c;
-    jit *j;
+    jit *j;                       /* or */
+    interpreter *interpreter;
+    const aigc_abi_model *model;  /* of either */
     aigc_weights *w;
     void **externs;
     function *functions;
@@ -35,7 +38,7 @@ static char *copy_messages(compiler *c)
 
 static aigc_status bind_externs(aigc_program *p, aigc_error *err)
 {
-    const aigc_abi_model *m = jit_model(p->j);
+    const aigc_abi_model *m = p->model;
     p->externs = calloc(m->n_externs + 1, sizeof *p->externs);
     for (uint32_t i = 0; p->externs && i < m->n_externs; i++) {
         const char *spec = m->extern_names[i], *colon = strrchr(spec, ':');
@@ -69,10 +72,20 @@ static aigc_status compile(aigc_program *p, const char *path, const aigc_setting
                          .level = s->opt_level,
                          .profile = s->profile,
                          .no_cache = s->no_cache};
-    size_t size;
-    const void *object = compile_source(p->c, path, &o) ? compile_object(p->c, &o, &size) : NULL;
-    p->j = object ? jit_create(object, size, p->c->symbol, p->c->d) : NULL;
-    if (!p->j) {
+    bool ok = compile_source(p->c, path, &o);
+    if (ok && s->interpret) {
+        p->interpreter = interpreter_create(p->c->m, p->c->a);
+        p->model = p->interpreter ? interpreter_model(p->interpreter) : NULL;
+        if (!p->model) {
+            return aigc_fail(err, AIGC_ERR_MEMORY, "out of memory");
+        }
+    } else if (ok) {
+        size_t size;
+        const void *object = compile_object(p->c, &o, &size);
+        p->j = object ? jit_create(object, size, p->c->symbol, p->c->d) : NULL;
+        p->model = p->j ? jit_model(p->j) : NULL;
+    }
+    if (!p->model) {
         const char *text = diag_text(p->c->d, false);
         return aigc_fail(err, AIGC_ERR_ARGUMENT, "%.*s", (int)strcspn(text, "\n"), text);
     }
@@ -109,7 +122,7 @@ aigc_status aigc_program_create(const char *path, const aigc_settings *s, aigc_p
     }
     if (status == AIGC_OK && f) {
         weights_report r = {0};
-        status = weights_load(jit_model(p->j), f, &r, &p->w, err);
+        status = weights_load(p->model, f, &r, &p->w, err);
         if (status == AIGC_OK) {
             f = NULL; /* the weights have it now */
         } else if (messages && !*messages) {
@@ -117,7 +130,7 @@ aigc_status aigc_program_create(const char *path, const aigc_settings *s, aigc_p
         }
         weights_report_free(&r);
     } else if (status == AIGC_OK) {
-        status = aigc_weights_random(jit_model(p->j), 1, &p->w);
+        status = aigc_weights_random(p->model, 1, &p->w);
     }
     if (status != AIGC_OK) {
         if (f) {
@@ -147,6 +160,7 @@ void aigc_program_destroy(aigc_program *p)
     if (p->j) {
         jit_destroy(p->j);
     }
+    interpreter_destroy(p->interpreter);
     free(p->externs);
     compile_destroy(p->c);
     free(p);
@@ -154,7 +168,7 @@ void aigc_program_destroy(aigc_program *p)
 
 const aigc_abi_model *aigc_program_model(const aigc_program *p)
 {
-    return jit_model(p->j);
+    return p->model;
 }
 
 const aigc_weights *aigc_program_weights(const aigc_program *p)
@@ -166,15 +180,15 @@ aigc_status aigc_program_context(aigc_program *p, const aigc_context_options *o,
 {
     aigc_context_options with = o ? *o : (aigc_context_options){0};
     with.externs = with.externs ? with.externs : p->externs;
-    return aigc_context_create(jit_model(p->j), p->w, &with, out, err);
+    return aigc_context_create(p->model, p->w, &with, out, err);
 }
 
 aigc_status aigc_program_call(aigc_program *p, aigc_context *c, const char *entry, const int64_t *dims, const aigc_tensor *args,
                               uint32_t n_args, aigc_tensor *results, uint32_t n_results, aigc_error *err)
 {
-    int32_t e = aigc_entry_find(jit_model(p->j), entry);
+    int32_t e = aigc_entry_find(p->model, entry);
     if (e < 0) {
-        return aigc_fail(err, AIGC_ERR_MISSING, "model %s has no entry %s", jit_model(p->j)->name, entry);
+        return aigc_fail(err, AIGC_ERR_MISSING, "model %s has no entry %s", p->model->name, entry);
     }
     int64_t arena_size;
     aigc_status s = aigc_call_sizes(c, (uint32_t)e, dims, args, n_args, results, n_results, &arena_size);
@@ -192,7 +206,15 @@ aigc_status aigc_program_call(aigc_program *p, aigc_context *c, const char *entr
     if (s == AIGC_OK) {
         s = aigc_call(c, (uint32_t)e, dims, args, n_args, results, n_results);
     }
+    if (s == AIGC_OK && aigc_program_error(p)) {
+        return aigc_fail(err, AIGC_ERR_ARGUMENT, "%s: the interpreter says: %s", entry, aigc_program_error(p));
+    }
     return s == AIGC_OK ? s : aigc_fail(err, s, "%s", aigc_error_message(c));
+}
+
+const char *aigc_program_error(const aigc_program *p)
+{
+    return p->interpreter ? interpreter_error(p->interpreter) : NULL;
 }
 
 /* C functions ------------------------------------------------------------------------------------- */
@@ -202,7 +224,7 @@ static void call_entry(ffi_cif *cif, void *ret, void **values, void *data)
 {
     (void)cif;
     function *f = data;
-    const aigc_abi_entry *e = &jit_model(f->program->j)->entries[f->entry];
+    const aigc_abi_entry *e = &f->program->model->entries[f->entry];
     aigc_context *c = *(aigc_context **)values[0];
     int64_t dims[MOST_ARGS];
     uint32_t at = 1;
@@ -222,11 +244,11 @@ static void call_entry(ffi_cif *cif, void *ret, void **values, void *data)
 
 void *aigc_program_function(aigc_program *p, const char *entry)
 {
-    int32_t number = aigc_entry_find(jit_model(p->j), entry);
+    int32_t number = aigc_entry_find(p->model, entry);
     if (number < 0) {
         return NULL;
     }
-    const aigc_abi_entry *e = &jit_model(p->j)->entries[number];
+    const aigc_abi_entry *e = &p->model->entries[number];
     uint32_t n = 1 + e->n_dims + e->n_args + e->n_results;
     function *f = n <= MOST_ARGS && e->n_args <= MOST_TENSORS && e->n_results <= MOST_TENSORS ? calloc(1, sizeof *f) : NULL;
     if (!f) {

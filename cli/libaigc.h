@@ -20,6 +20,7 @@ typedef struct aigc_settings {
     const char *cpu;            /* "native" (NULL), or a name that aigc build --cpu help lists */
     int opt_level;              /* 0..3 */
     bool no_cache, profile;
+    bool interpret;             /* nothing is compiled: the reference interpreter runs the model (slow; for checking) */
     void (*stage)(void *data, const char *what); /* NULL, or told what begins: "compiling", "loading weights" */
     void *stage_data;
 } aigc_settings;
@@ -37,6 +38,9 @@ AIGC_MUST_CHECK aigc_status aigc_program_context(aigc_program *p, const aigc_con
 AIGC_MUST_CHECK aigc_status aigc_program_call(aigc_program *p, aigc_context *c, const char *entry, const int64_t *dims,
                                               const aigc_tensor *args, uint32_t n_args, aigc_tensor *results, uint32_t n_results,
                                               aigc_error *err);
+
+/* Why the interpreter failed in the last call; NULL: it did not, or the program is compiled. aigc_program_call tells by itself. */
+const char *aigc_program_error(const aigc_program *p);
 
 /* The entry as a C function, with the signature it has in the header `aigc build` writes:
  *     aigc_status f(aigc_context *, int64_t dim..., const void *arg..., void *result...)

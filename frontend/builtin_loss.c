@@ -55,7 +55,8 @@ static value run_bce_logits(call *c, value *a)
 }
 static value run_kl(call *c, value *a) /* kl_div(input = log q, target = p), batchmean left to the caller */
 {
-    value lp = f1(c, "log", a[1]);
+    value choice[3] = {op(c, ">", a[1], value_float(0)), a[1], value_float(1)}; /* 0 log 0 is 0 */
+    value lp = f1(c, "log", f(c, "where", 3, choice));
     return mean_of(c, op(c, "*", a[1], op(c, "-", lp, a[0])));
 }
 /* log-probabilities [..., C] and classes [...]: mean of -x[class]. */

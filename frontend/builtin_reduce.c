@@ -94,12 +94,12 @@ static value arg_extreme(call *c, value *args, ir_op op)
 static value run_argmax(call *c, value *a) { return arg_extreme(c, a, IR_OP_argmax); }
 static value run_argmin(call *c, value *a) { return arg_extreme(c, a, IR_OP_argmin); }
 
-/* mean((x - mean(x))^2), with `correction` degrees of freedom taken off. */
+/* mean((x - mean(x))^2), with `correction` degrees of freedom taken off: 1, as in PyTorch, unless said otherwise. */
 static value variance(call *c, value *args, bool root)
 {
     const ir_node *x = want_tensor(c->e, c->where, args[0], "the operand");
     uint32_t n;
-    int64_t axes[IR_MAX_RANK], correction = 0;
+    int64_t axes[IR_MAX_RANK], correction = 1;
     bool keep = false;
     if (!x || !get_axes(c, &args[1], x, &n, axes) || (args[2].kind != V_NONE && !want_bool(c->e, c->where, args[2], "keep", &keep)) ||
         (args[3].kind != V_NONE && !want_int(c->e, c->where, args[3], "correction", &correction))) {
@@ -201,8 +201,8 @@ const builtin builtins_reduce[] = {
     {"prod",        "x, axis = none, keep = false",                 run_prod,        0},
     {"any",         "x, axis = none, keep = false",                 run_any,         0},
     {"all",         "x, axis = none, keep = false",                 run_all,         0},
-    {"var",         "x, axis = none, keep = false, correction = 0", run_var,         0},
-    {"std",         "x, axis = none, keep = false, correction = 0", run_std,         0},
+    {"var",         "x, axis = none, keep = false, correction = 1", run_var,         0},
+    {"std",         "x, axis = none, keep = false, correction = 1", run_std,         0},
     {"argmax",      "x, axis = -1, keep = false",                   run_argmax,      0},
     {"argmin",      "x, axis = -1, keep = false",                   run_argmin,      0},
     {"softmax",     "x, axis = -1",                                 run_softmax,     0},

@@ -343,8 +343,8 @@ static bool bind_symbols(eval *e, const ir_graph *g, const int64_t *dims, const 
             return eval_fail(e, "size %s does not follow from the arguments", s->name);
         }
         if (v < s->lo || v > s->hi) {
-            return eval_fail(e, "%s is %lld, but must be within %lld and %lld", s->name,
-                             (long long)v, (long long)s->lo, (long long)s->hi);
+            return eval_fail(e, "%lld <= %s <= %lld: %s is %lld", (long long)s->lo, s->name,
+                             (long long)s->hi, s->name, (long long)v);
         }
     }
     return true;
@@ -363,9 +363,9 @@ static bool check_sizes(eval *e, const ir_graph *g, const ir_tensor *args)
                 return false;
             }
             if (v != args[i].dims[k]) {
-                return eval_fail(e, "axis %u of argument %s is %lld, but %s is %lld", k,
-                                 name ? name : "", (long long)args[i].dims[k],
-                                 ir_dim_text(c, t->dims[k]), (long long)v);
+                return eval_fail(e, "axis %u of %s is %s: it is %lld, not %lld", k, name ? name : "",
+                                 ir_dim_text(c, t->dims[k]), (long long)args[i].dims[k],
+                                 (long long)v);
             }
         }
     }
@@ -376,12 +376,21 @@ static bool check_sizes(eval *e, const ir_graph *g, const ir_tensor *args)
             return false;
         }
         if (k->rel == IR_REL_EQ ? lhs != rhs : lhs > rhs) {
-            return eval_fail(e, "%s does not hold: %s is %lld, %s is %lld", k->text,
-                             ir_dim_text(c, k->lhs), (long long)lhs, ir_dim_text(c, k->rhs),
-                             (long long)rhs);
+            return eval_fail(e, "%s: %s is %lld, %s is %lld", k->text, ir_dim_text(c, k->lhs),
+                             (long long)lhs, ir_dim_text(c, k->rhs), (long long)rhs);
         }
     }
     return true;
+}
+
+static bool bind(eval *e, const ir_graph *g, const int64_t *dims, const ir_tensor *args)
+{
+    for (uint32_t i = 0; i < ir_graph_n_inputs(g); i++) {
+        if (!check_argument(e, g, i, &args[i])) {
+            return false;
+        }
+    }
+    return bind_symbols(e, g, dims, args) && check_sizes(e, g, args);
 }
 
 static void copy_out(arena *a, const ir_tensor *from, ir_tensor *to)
@@ -439,11 +448,7 @@ bool ir_eval(const ir_graph *g, ir_eval_env *env, const int64_t *dims, const ir_
     env->error[0] = 0;
     eval e = {.env = env, .scratch = arena_create(), .error = env->error};
     uint32_t n_in = ir_graph_n_inputs(g), n_out = ir_graph_n_outputs(g), r = 0;
-    bool ok = true;
-    for (uint32_t i = 0; i < n_in && ok; i++) {
-        ok = check_argument(&e, g, i, &args[i]);
-    }
-    ok = ok && bind_symbols(&e, g, dims, args) && check_sizes(&e, g, args);
+    bool ok = bind(&e, g, dims, args);
     eval_value *inputs = arena_array(e.scratch, eval_value, n_in);
     eval_value *outputs = arena_array(e.scratch, eval_value, n_out);
     for (uint32_t i = 0; i < n_in; i++) {
@@ -456,6 +461,19 @@ bool ir_eval(const ir_graph *g, ir_eval_env *env, const int64_t *dims, const ir_
         }
     }
     ok = ok && write_states(&e, g, outputs);
+    finish(&e);
+    return ok;
+}
+
+bool ir_eval_bind(const ir_graph *g, ir_eval_env *env, const int64_t *dims, const ir_tensor *args,
+                  int64_t *values)
+{
+    env->error[0] = 0;
+    eval e = {.env = env, .scratch = arena_create(), .error = env->error};
+    bool ok = bind(&e, g, dims, args);
+    for (uint32_t i = 0; i < ir_graph_n_syms(g) && ok; i++) {
+        ok = lookup(&e, ir_graph_sym(g, i), &values[i]);
+    }
     finish(&e);
     return ok;
 }

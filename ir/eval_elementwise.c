@@ -33,7 +33,7 @@ void eval_move(const ir_tensor *to, int64_t to_at, const ir_tensor *from, int64_
            (const char *)from->data + (size_t)from_at * bytes, bytes);
 }
 
-int64_t eval_within(const ir_tensor *ids, int64_t at, int64_t size)
+int64_t eval_place(const ir_tensor *ids, int64_t at, int64_t size)
 {
     int64_t i = ir_dtype_load_i64(ids->dtype, ids->data, (size_t)at);
     i = i < 0 ? i + size : i;

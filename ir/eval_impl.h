@@ -71,7 +71,7 @@ eval_number eval_apply(ir_op op, ir_dtype t, eval_number x, eval_number y);
 /* One element as it is. */
 void eval_move(const ir_tensor *to, int64_t to_at, const ir_tensor *from, int64_t from_at);
 /* An index that comes from data, brought within [0, size): negative ones count from the end. */
-int64_t eval_within(const ir_tensor *ids, int64_t at, int64_t size);
+int64_t eval_place(const ir_tensor *ids, int64_t at, int64_t size);
 
 /* Steps of each axis, in elements. */
 void eval_strides(const ir_tensor *t, int64_t *strides);

@@ -168,7 +168,7 @@ bool eval_op_take(eval *e, const ir_node *n, const eval_value *in, eval_value *o
     }
     for (int64_t i = 0; i < total; i++) {
         int64_t inner = i % r.stride, id = i / r.stride % count, outer = i / r.stride / count;
-        int64_t at = eval_within(ids, id, r.n);
+        int64_t at = eval_place(ids, id, r.n);
         eval_move(&out->t, i, x, (outer * r.n + at) * r.stride + inner);
     }
     return true;
@@ -199,7 +199,7 @@ bool eval_op_gather(eval *e, const ir_node *n, const eval_value *in, eval_value 
         return false;
     }
     for (int64_t i = 0; w.left; i++, eval_walk_next(&w)) {
-        int64_t at = eval_within(ids, i, x->dims[axis]);
+        int64_t at = eval_place(ids, i, x->dims[axis]);
         eval_move(&out->t, i, x, w.offset[0] + at * along);
     }
     return true;
@@ -253,7 +253,7 @@ bool eval_op_scatter_add(eval *e, const ir_node *n, const eval_value *in, eval_v
         return false;
     }
     for (int64_t i = 0; w.left; i++, eval_walk_next(&w)) {
-        sums_add(&s, w.offset[0] + eval_within(ids, i, dst->dims[axis]) * along, src, i);
+        sums_add(&s, w.offset[0] + eval_place(ids, i, dst->dims[axis]) * along, src, i);
     }
     sums_end(&s, &out->t);
     return true;
@@ -274,7 +274,7 @@ bool eval_op_index_add(eval *e, const ir_node *n, const eval_value *in, eval_val
     for (int64_t row = 0; row < r.rows; row++) {
         int64_t outer = row / r.stride, inner = row % r.stride;
         for (int64_t i = 0; i < r.n; i++) {
-            int64_t to = (outer * size + eval_within(ids, i, size)) * r.stride + inner;
+            int64_t to = (outer * size + eval_place(ids, i, size)) * r.stride + inner;
             sums_add(&s, to, src, (outer * r.n + i) * r.stride + inner);
         }
     }

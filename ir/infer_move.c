@@ -202,11 +202,18 @@ static bool integer_operand(infer *f, uint32_t i)
     return infer_advise(f, "declare them i32, or convert with cast(x, i32)");
 }
 
+/* Whatever an index says, it is brought within the axis: there must be something there. */
+static bool axis_has_elements(infer *f, const ir_type *x, uint32_t axis)
+{
+    return infer_le(f, ir_dim_const(f->c, 1), x->dims[axis]) ||
+           infer_clash(f, 0, (int)axis, -1, -1, "an index needs at least one element along axis %u of %s", axis, ir_type_text(f->c, x));
+}
+
 bool infer_take(infer *f)
 {
     const ir_type *x = f->in[0], *ids = f->in[1];
     uint32_t axis;
-    if (!integer_operand(f, 1) || !infer_axis(f, x->rank, &axis)) {
+    if (!integer_operand(f, 1) || !infer_axis(f, x->rank, &axis) || !axis_has_elements(f, x, axis)) {
         return false;
     }
     const ir_dim *dims[2 * IR_MAX_RANK];
@@ -227,7 +234,7 @@ bool infer_gather(infer *f)
 {
     const ir_type *x = f->in[0], *ids = f->in[1];
     uint32_t axis;
-    if (!integer_operand(f, 1) || !infer_axis(f, x->rank, &axis)) {
+    if (!integer_operand(f, 1) || !infer_axis(f, x->rank, &axis) || !axis_has_elements(f, x, axis)) {
         return false;
     }
     if (ids->rank != x->rank) {
@@ -248,7 +255,7 @@ bool infer_scatter_add(infer *f)
 {
     const ir_type *d = f->in[0], *ids = f->in[1], *s = f->in[2];
     uint32_t axis;
-    if (!integer_operand(f, 1) || !infer_axis(f, d->rank, &axis)) {
+    if (!integer_operand(f, 1) || !infer_axis(f, d->rank, &axis) || !axis_has_elements(f, d, axis)) {
         return false;
     }
     if (ids->rank != d->rank || s->rank != d->rank || s->dtype != d->dtype) {
@@ -269,7 +276,7 @@ bool infer_index_add(infer *f)
 {
     const ir_type *d = f->in[0], *ids = f->in[1], *s = f->in[2];
     uint32_t axis;
-    if (!integer_operand(f, 1) || !infer_axis(f, d->rank, &axis)) {
+    if (!integer_operand(f, 1) || !infer_axis(f, d->rank, &axis) || !axis_has_elements(f, d, axis)) {
         return false;
     }
     if (ids->rank != 1 || s->rank != d->rank || s->dtype != d->dtype) {

@@ -78,7 +78,7 @@ static void verify_types(verifier *v, const ir_graph *g, const ir_node *n)
     }
     ir_graph *conditions = (ir_graph *)(uintptr_t)(const void *)v->g;
     if (!ir_infer(ir_graph_ctx(g), conditions, n->loc.where, n->op, n->n_in, in, n->n_attrs, n->attrs, n->n_bodies, n->bodies, &n_results, results, &e)) {
-        SAY(v, g, n, "the shape rule of %s refuses it: %s", ir_op_name(n->op), e.text ? e.text : "?");
+        SAY(v, g, n, "the shape rule of %s refuses it: %s", ir_op_name(n->op), e.text[0] ? e.text : "?");
         return;
     }
     for (uint32_t i = 0; i < n_results; i++) {

@@ -112,7 +112,8 @@ static const ir_node *find_scores(const ir_node *t, const uint32_t *uses, const 
 
 static bool match(const ir_node *n, const uint32_t *uses, matched *m)
 {
-    if (n->op != IR_OP_contract || !ir_dtype_is_float(ir_node_type(n)->dtype)) {
+    ir_dtype t = ir_node_type(n)->dtype;
+    if (n->op != IR_OP_contract || !ir_dtype_is_float(t) || t == IR_f64) { /* attention accumulates in f32 */
         return false;
     }
     const ir_attr *labels = ir_node_attr(n, IR_ATTR_labels);

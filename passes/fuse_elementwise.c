@@ -430,7 +430,7 @@ static verdict weigh(fuser *f, const ir_node *n, const group_list *l)
 {
     double ops = f->tree.ops[n->id], loads = f->tree.loads[n->id];
     double elems = fuse_elems(ir_node_type(n)), inlined = 0, evals = 0;
-    double kept = elems * (ops + loads + 1.5) + FUSE_LAUNCH;
+    double kept = elems * (ops + loads + 1.5) + (double)FUSE_LAUNCH;
     for (uint32_t i = 0; i < l->n; i++) {
         group *k = l->at[i];
         if (k->kind == GROUP_SOLID) {

@@ -239,7 +239,7 @@ static uint32_t set_meetings(region *r)
 
 static double cost(region *r)
 {
-    double total = (double)set_meetings(r) * MEETING;
+    double total = (double)set_meetings(r) * (double)MEETING;
     for (uint32_t q = 0; q < r->items.len; q++) {
         const item *y = &r->items.at[q];
         if (!y->kernel) {

@@ -306,8 +306,6 @@ static inline int64_t diff_compare(const char *what, const ir_tensor *want, cons
         double d = fabs(w - g);
         bool same = w == g || (w != w && g != g) || d <= bound.ulps * diff_ulp(want->dtype, w) ||
                     d <= bound.scale * diff_ulp(want->dtype, largest) || d <= bound.ones * diff_ulp(want->dtype, 1) || d <= bound.least;
-        /* x86's own conversion to bf16 (VCVTNEPS2BF16) flushes denormals */
-        same = same || (want->dtype == IR_bf16 && fabs(w) <= 0x1p-126 && g == 0);
         if (!same && wrong++ == 0) {
             printf("%s at [%s]: expected %.9g, found %.9g (%.3g ulp, %.3g of the largest's)\n", what, diff_where(want, i, where), w, g,
                    d / diff_ulp(want->dtype, w), d / diff_ulp(want->dtype, largest));

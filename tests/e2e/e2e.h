@@ -38,12 +38,11 @@ typedef struct e2e {
     aigc_context *c;
 } e2e;
 
-static inline e2e e2e_open(const char *source, const char *weights, int level, uint32_t threads)
+static inline e2e e2e_open_with(const char *source, aigc_settings s, uint32_t threads)
 {
     e2e r = {0};
     char *messages;
     aigc_error err;
-    aigc_settings s = {.weights = weights, .opt_level = level, .no_cache = true};
     if (aigc_program_create(source, &s, &r.p, &messages, &err) != AIGC_OK) {
         fail_msg("%s: %s\n%s", source, err.text, messages ? messages : "");
     }
@@ -52,6 +51,11 @@ static inline e2e e2e_open(const char *source, const char *weights, int level, u
         fail_msg("%s: %s", source, err.text);
     }
     return r;
+}
+
+static inline e2e e2e_open(const char *source, const char *weights, int level, uint32_t threads)
+{
+    return e2e_open_with(source, (aigc_settings){.weights = weights, .opt_level = level, .no_cache = true}, threads);
 }
 
 static inline void e2e_close(e2e *r)

@@ -84,9 +84,34 @@ static void test_c_function(void **state)
     e2e_close(&r);
 }
 
+/* The interpreter on its own: logits, and 20 greedy tokens. */
+static void test_interpreted(void **state)
+{
+    (void)state;
+    char path[1024], reference[1024];
+    e2e_model("stories260K/reference.json", reference);
+    json_t *all = e2e_json(reference);
+    static const char *const files[] = {"stories260K/model.safetensors", "stories260K/model-q8_0.gguf"};
+    for (int i = 0; i < 2; i++) {
+        e2e r = e2e_open_with(LLAMA, (aigc_settings){.weights = e2e_model(files[i], path), .interpret = true}, 1 + (uint32_t)i);
+        assert_string_equal(aigc_program_model(r.p)->target, "interpreter");
+        if (i == 0) {
+            const json_t *k = json_object_get(all, "once");
+            e2e_greedy(&r, json_object_get(k, "prompt_ids"), json_object_get(k, "greedy_ids"), 20);
+        }
+        char logits[1024], name[64];
+        snprintf(name, sizeof name, "%slogits", i ? "q8_0." : "");
+        e2e_compare(&r, "forward", e2e_model("stories260K/reference.safetensors", reference), "tokens",
+                    e2e_model(i ? "stories260K/reference-quantised.safetensors" : "stories260K/reference.safetensors", logits), name, 1e-4);
+        e2e_close(&r);
+    }
+    json_decref(all);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_safetensors), cmocka_unit_test(test_gguf), cmocka_unit_test(test_levels),
-                                       cmocka_unit_test(test_blocks), cmocka_unit_test(test_c_function)};
+                                       cmocka_unit_test(test_blocks), cmocka_unit_test(test_c_function),
+                                       cmocka_unit_test(test_interpreted)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
