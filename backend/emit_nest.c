@@ -322,27 +322,37 @@ static void run_points(nest_emitter *q, uint32_t rows, uint32_t cols)
     }
 }
 
-static void run_axis(nest_emitter *q, uint32_t axis, uint32_t rows, uint32_t cols);
+static void run_axis(nest_emitter *q, uint32_t depth, uint32_t rows, uint32_t cols);
 
-static void axis_loop(nest_emitter *q, uint32_t axis, LLVMValueRef v_lo, LLVMValueRef v_hi, int64_t step, uint32_t rows, uint32_t cols)
+/* The axis that is the depth-th loop: in order, but that a product's last two change places (schedule.h). */
+static uint32_t axis_at(const nest_emitter *q, uint32_t depth)
+{
+    uint32_t n = q->n->n_outer;
+    bool swapped = q->s.cols_first && n > 1 && depth + 2 >= n;
+    return swapped ? 2 * n - 3 - depth : depth;
+}
+
+static void axis_loop(nest_emitter *q, uint32_t depth, LLVMValueRef v_lo, LLVMValueRef v_hi, int64_t step, uint32_t rows, uint32_t cols)
 {
     emit *e = q->e;
+    const k_axis *k = q->n->outer[axis_at(q, depth)];
     emit_loop l;
-    emit_loop_begin(e, &l, q->n->outer[axis]->name, v_lo, v_hi, emit_i64(e, step), 0, NULL);
-    e->v_axes[q->n->outer[axis]->id] = l.v_i;
-    run_axis(q, axis + 1, rows, cols);
+    emit_loop_begin(e, &l, k->name, v_lo, v_hi, emit_i64(e, step), 0, NULL);
+    e->v_axes[k->id] = l.v_i;
+    run_axis(q, depth + 1, rows, cols);
     emit_loop_end(e, &l, NULL);
 }
 
 /* Blocks of `by`, then the rest one by one (the last vector of OUTER lanes under a mask). */
-static void run_axis(nest_emitter *q, uint32_t axis, uint32_t rows, uint32_t cols)
+static void run_axis(nest_emitter *q, uint32_t depth, uint32_t rows, uint32_t cols)
 {
     emit *e = q->e;
     uint32_t n = q->n->n_outer;
-    if (axis == n) {
+    if (depth == n) {
         run_points(q, rows, cols);
         return;
     }
+    uint32_t axis = axis_at(q, depth);
     LLVMValueRef v_lo = emit_i64(e, 0), v_hi = emit_kernel_dim(e, q->n->outer[axis]->extent);
     if (q->n->split == (int)axis) {
         emit_share(e, v_hi, q->n->grain, &v_lo, &v_hi);
@@ -351,7 +361,7 @@ static void run_axis(nest_emitter *q, uint32_t axis, uint32_t rows, uint32_t col
     uint32_t jam = last ? q->s.jam_cols : row ? q->s.jam_rows : 1;
     int64_t unit = last && q->s.lanes == SCHEDULE_OUTER ? e->lanes : 1, block = unit * jam;
     if (block == 1) {
-        axis_loop(q, axis, v_lo, v_hi, 1, rows, cols);
+        axis_loop(q, depth, v_lo, v_hi, 1, rows, cols);
         return;
     }
     LLVMValueRef v_length = LLVMBuildSub(e->b, v_hi, v_lo, ""), v_at = v_lo;
@@ -360,7 +370,7 @@ static void run_axis(nest_emitter *q, uint32_t axis, uint32_t rows, uint32_t col
         LLVMValueRef v_to = LLVMBuildAdd(e->b, v_lo, LLVMBuildMul(e->b, v_n, emit_i64(e, b), ""), "");
         v_to = emit_intrinsic2(e, "llvm.smax", v_to, v_at);
         uint32_t points = (uint32_t)(b / unit);
-        axis_loop(q, axis, v_at, v_to, b, row ? points : rows, last ? points : cols);
+        axis_loop(q, depth, v_at, v_to, b, row ? points : rows, last ? points : cols);
         v_at = v_to;
     }
     if (unit > 1) {
@@ -368,7 +378,7 @@ static void run_axis(nest_emitter *q, uint32_t axis, uint32_t rows, uint32_t col
         emit_loop_begin(e, &l, "rest", v_at, v_hi, emit_i64(e, unit), 0, NULL);
         e->v_axes[q->n->outer[axis]->id] = l.v_i;
         e->v_mask = tail_mask(e, l.v_i, v_hi);
-        run_axis(q, axis + 1, rows, 1);
+        run_axis(q, depth + 1, rows, 1);
         e->v_mask = NULL;
         emit_loop_end(e, &l, NULL);
     }

@@ -91,7 +91,10 @@ static bool is_product(const k_nest *n)
 schedule schedule_nest(ir_ctx *c, arena *a, const k_nest *n, const target *t)
 {
     double inner = cost_inner(c, a, n, t->lanes), outer = cost_outer(c, a, n, t->lanes);
-    schedule s = {inner >= 1e30 && outer >= 1e30 ? SCHEDULE_SCALAR : inner <= outer ? SCHEDULE_INNER : SCHEDULE_OUTER, 1, 1, 4};
+    schedule s = {.lanes = inner >= 1e30 && outer >= 1e30 ? SCHEDULE_SCALAR : inner <= outer ? SCHEDULE_INNER : SCHEDULE_OUTER,
+                  .jam_rows = 1,
+                  .jam_cols = 1,
+                  .unroll = 4};
     bool adds = false;
     for (uint32_t i = 0; i < n->n_steps; i++) {
         adds |= n->steps[i].add;
@@ -99,6 +102,7 @@ schedule schedule_nest(ir_ctx *c, arena *a, const k_nest *n, const target *t)
     if (adds) {
         s.lanes = SCHEDULE_SCALAR;
     }
+    s.cols_first = is_product(n) && n->n_outer > 1 && s.lanes != SCHEDULE_SCALAR;
     if (is_product(n) && s.lanes == SCHEDULE_INNER) {
         s.jam_rows = n->n_outer > 1 ? 4 : 1;
         s.jam_cols = 4;

@@ -16,6 +16,9 @@ typedef struct schedule {
     schedule_lanes lanes;
     /* Points worked on together along the last two outer axes (with OUTER lanes: vectors of the last). */
     uint32_t jam_rows, jam_cols;
+    /* The columns' loop around the rows': a block of columns of the second operand stays in cache while all rows pass by, where
+     * the other order would fetch the whole operand for every block of rows. */
+    bool cols_first;
     uint32_t unroll; /* accumulators of a reduction along inner lanes */
 } schedule;
 
