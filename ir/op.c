@@ -59,6 +59,31 @@ const char *ir_family_name(ir_family f)
     return family_names[f];
 }
 
+const char *ir_op_kernel_family(ir_op op)
+{
+    switch (ir_op_family(op)) {
+    case IR_FAMILY_REDUCE:
+    case IR_FAMILY_NORM:
+        return "reduce";
+    case IR_FAMILY_CONTRACT:
+        return "contract";
+    case IR_FAMILY_ATTENTION:
+        return "attention";
+    case IR_FAMILY_CONV:
+        return "conv";
+    case IR_FAMILY_POOL:
+        return "pool";
+    case IR_FAMILY_SCAN:
+        return "scan";
+    case IR_FAMILY_SORT:
+        return "sort";
+    case IR_FAMILY_SCATTER:
+        return "scatter";
+    default:
+        return "map";
+    }
+}
+
 uint32_t ir_op_traits(ir_op op)
 {
     return ops[op].traits;

@@ -3,6 +3,8 @@
 #include "ir/op.h"
 #include "ir/text.h"
 
+#include <string.h>
+
 typedef struct verifier {
     const ir_graph *g; /* the entry's: conditions are its */
     diag *d;
@@ -102,6 +104,52 @@ static bool allowed_after_kernels(ir_op op)
     return false;
 }
 
+/* Ops that may not stand within a kernel. */
+static bool forbidden_within_kernel(ir_op op)
+{
+    return op == IR_OP_param || op == IR_OP_state || op == IR_OP_loop || op == IR_OP_kernel || op == IR_OP_extern;
+}
+
+/* The family is that of the ops in the body: one op of it, but for reductions, and none of another. */
+static void verify_kernel_family(verifier *v, const ir_graph *g, const ir_node *n)
+{
+    const char *said = ir_node_str(n, IR_ATTR_family), *found = "map";
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < ir_graph_size(n->bodies[0]); i++) {
+        ir_op op = ir_graph_node(n->bodies[0], i)->op;
+        const char *family = ir_op_kernel_family(op);
+        if (forbidden_within_kernel(op)) {
+            SAY(v, g, n, "%s cannot stand within a kernel", ir_op_name(op));
+            return;
+        }
+        if (strcmp(family, "map") != 0) {
+            if (count++ && (strcmp(found, family) != 0 || strcmp(family, "reduce") != 0)) {
+                SAY(v, g, n, "one kernel cannot do both %s and %s", found, family);
+                return;
+            }
+            found = family;
+        }
+    }
+    if (!said || strcmp(said, found) != 0) {
+        SAY(v, g, n, "this kernel's family is %s, not %s", found, said ? said : "missing");
+    }
+}
+
+/* A result that is written into an operand's buffer updates that operand. */
+static void verify_inplace(verifier *v, const ir_graph *g, const ir_node *n)
+{
+    const ir_attr *into = ir_node_attr(n, IR_ATTR_inplace);
+    for (uint32_t r = 0; into && r < into->n; r++) {
+        const ir_node *y = r < ir_graph_n_outputs(n->bodies[0]) ? ir_graph_output(n->bodies[0], r)->node : NULL;
+        bool fits = into->ints[r] == -1 || (y && y->op == IR_OP_update && y->n_in == 2 && into->ints[r] >= 0 && into->ints[r] < ir_graph_n_inputs(n->bodies[0]) &&
+                                            y->in[0] == ir_graph_input(n->bodies[0], (uint32_t)into->ints[r]));
+        if (!fits || into->n != n->n_results) {
+            SAY(v, g, n, "result %u is no update of the operand that inplace names", r);
+            return;
+        }
+    }
+}
+
 static void verify_node(verifier *v, const ir_graph *g, const ir_node *n, ir_stage stage)
 {
     if (!verify_operands(v, g, n)) {
@@ -111,6 +159,10 @@ static void verify_node(verifier *v, const ir_graph *g, const ir_node *n, ir_sta
     verify_types(v, g, n);
     if (stage != IR_STAGE_TENSOR && !allowed_after_kernels(n->op)) {
         SAY(v, g, n, "%s cannot stand outside of a kernel at stage %s", ir_op_name(n->op), ir_stage_name(stage));
+    }
+    if (n->op == IR_OP_kernel && n->n_bodies == 1) {
+        verify_kernel_family(v, g, n);
+        verify_inplace(v, g, n);
     }
     for (uint32_t i = 0; i < n->n_bodies; i++) {
         verify_graph(v, n->bodies[i], n->op == IR_OP_loop ? stage : IR_STAGE_TENSOR);

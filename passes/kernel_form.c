@@ -36,31 +36,6 @@ void form_add_root(form_plan *p, form_group *group, const ir_node *root)
     p->group_of[root->id] = group;
 }
 
-const char *form_family_of(const ir_node *main)
-{
-    switch (ir_op_family(main->op)) {
-    case IR_FAMILY_REDUCE:
-    case IR_FAMILY_NORM:
-        return "reduce";
-    case IR_FAMILY_CONTRACT:
-        return "contract";
-    case IR_FAMILY_ATTENTION:
-        return "attention";
-    case IR_FAMILY_CONV:
-        return "conv";
-    case IR_FAMILY_POOL:
-        return "pool";
-    case IR_FAMILY_SCAN:
-        return "scan";
-    case IR_FAMILY_SORT:
-        return "sort";
-    case IR_FAMILY_SCATTER:
-        return "scatter";
-    default:
-        return "map";
-    }
-}
-
 bool form_is_immediate(const ir_node *n)
 {
     return n->op == IR_OP_const && ir_node_attr(n, IR_ATTR_data)->data->splat;
@@ -174,7 +149,7 @@ static void emit_group(emission *e, form_group *group)
         }
     }
     intern_table *names = ir_ctx_names(c);
-    const char *family = group->family ? group->family : form_family_of(group->main);
+    const char *family = group->family ? group->family : ir_op_kernel_family(group->main->op);
     ir_attr attrs[3] = {ir_attr_s(IR_ATTR_name, kernel_name(p, group)),
                         ir_attr_s(IR_ATTR_family, intern(names, family)),
                         ir_attr_is(IR_ATTR_inplace, n_results, inplace)};

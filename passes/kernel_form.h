@@ -32,8 +32,6 @@ void form_add_root(form_plan *p, form_group *group, const ir_node *root);
 /* The graph with one kernel node a group. Values that nobody needs are dropped. */
 ir_graph *form_emit(form_plan *p, ir_stage stage);
 
-/* "contract" for an IR_OP_contract ...; "map" where no other fits. */
-const char *form_family_of(const ir_node *main);
 /* A constant that belongs into the kernels that use it: one value for all elements. */
 bool form_is_immediate(const ir_node *n);
 

@@ -67,6 +67,37 @@ static void test_planned(void **state)
     free(want);
 }
 
+/* What a kernel says of itself must be what its body is. */
+static void test_kernels(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *edit, *words;
+    } cases[] = {
+        {"s/family=\"map\"/family=\"attention\"/", "this kernel's family is map, not attention"},
+        {"s/family=\"contract\"/family=\"map\"/", "this kernel's family is contract, not map"},
+        {"s/family=\"reduce\"/family=\"zebra\"/", "this kernel's family is reduce, not zebra"},
+        {"s/inplace=\\[0\\]/inplace=[99]/", "is no update of the operand that inplace names"},
+        {"s/inplace=\\[0\\]/inplace=[1]/", "is no update of the operand that inplace names"},
+        {"s/inplace=\\[0\\]/inplace=[0,0]/", "is no update of the operand that inplace names"},
+        {"s/, inplace=\\[0\\]//", "memory plan"},
+        {"s/split=[0-9]/split=77/", NULL}, /* partition's, made anew */
+        {"s/grain=[0-9]*/grain=0/", NULL},
+        {"s/barrier=1/barrier=0/", NULL},
+    };
+    free(run(0, AIGC_COMMAND " opt " LLAMA " --weights " WEIGHTS " > m.air"));
+    char *want = run(0, AIGC_COMMAND " run m.air" CALL);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        free(run(0, "sed '%s' m.air > bad.air && ! cmp -s m.air bad.air", cases[i].edit));
+        char *got = run(cases[i].words ? 1 : 0, AIGC_COMMAND " run bad.air" CALL);
+        if (cases[i].words ? !strstr(got, cases[i].words) : strcmp(got, want) != 0) {
+            fail_msg("%s: expected '%s', found %s", cases[i].edit, cases[i].words ? cases[i].words : want, got);
+        }
+        free(got);
+    }
+    free(want);
+}
+
 static void test_mistakes(void **state)
 {
     (void)state;
@@ -107,6 +138,6 @@ static int end(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_stages), cmocka_unit_test(test_planned), cmocka_unit_test(test_mistakes)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_stages), cmocka_unit_test(test_planned), cmocka_unit_test(test_kernels), cmocka_unit_test(test_mistakes)};
     return cmocka_run_group_tests(tests, begin, end);
 }

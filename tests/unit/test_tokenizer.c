@@ -88,6 +88,7 @@ static void check(const char *tokenizer_file, const char *vocabulary, bool round
     snprintf(path, sizeof path, "%s/tokenizers/%s", models(), tokenizer_file);
     FILE *there = fopen(path, "rb");
     if (!there) {
+        print_message("skipped: no %s\n", path);
         skip();
     }
     fclose(there);
