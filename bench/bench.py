@@ -129,7 +129,7 @@ def engine_torch(threads):
 
 
 # OpenMP's threads spin at its barriers unless told otherwise; where cores are shared that makes PyTorch more than ten times slower, and
-# measures the machine, not PyTorch.
+# measures the machine, not PyTorch. OpenBLAS has threads of its own, of which torch.set_num_threads knows nothing: they are told apart.
 KIND = {"OMP_WAIT_POLICY": "PASSIVE"}
 ENGINES = {"aigc": engine_aigc, "torch": engine_torch}
 
@@ -213,7 +213,7 @@ def main():
     for _ in range(o.rounds):
         for n, t in found:
             r = subprocess.run([sys.executable, __file__, "--one", n, "--threads", str(t)], check=True, stdout=subprocess.PIPE,
-                               env={**os.environ, **KIND})
+                               env={**os.environ, **KIND, "OPENBLAS_NUM_THREADS": str(t), "OMP_NUM_THREADS": str(t)})
             found[n, t].append(json.loads(r.stdout))
     load.append(os.getloadavg()[0])
     ids = [found[names[0], o.threads][0]["ids"], found[names[-1], o.threads][0]["ids"]]
