@@ -1,8 +1,8 @@
 /* Emitting LLVM IR: a build context and helpers, so that emitters read like the loops they emit.
  *
- * v_ marks values of the generated program. A value is a scalar or a vector of `lanes` elements; which
- * of the two follows from whether it depends on the lane axis. Compute types: f16 and bf16 are computed
- * in f32, bool is i1 (a byte in memory), all else as it is. */
+ * v_ marks values of the generated program. A value is a scalar or a vector of `lanes` elements;
+ * which of the two follows from whether it depends on the lane axis. Compute types: f16 and bf16
+ * are computed in f32, bool is i1 (a byte in memory), all else as it is. */
 #ifndef AIGC_BACKEND_EMIT_H
 #define AIGC_BACKEND_EMIT_H
 
@@ -20,7 +20,8 @@ typedef struct emit_value {
     bool vector;
 } emit_value;
 
-/* Values known at this point of the generated program, by expression; inner loops see outer ones. */
+/* Values known at this point of the generated program, by expression; inner loops see outer ones.
+ */
 typedef struct emit_memo {
     map *values; /* expr id * 2 + scalar mode -> emit_value* */
     struct emit_memo *outer;
@@ -32,7 +33,7 @@ typedef struct emit {
     LLVMBuilderRef b;
     LLVMValueRef fn;
     const target *t;
-    arena *a;          /* for the whole module */
+    arena *a; /* for the whole module */
     ir_ctx *c;
     uint32_t lanes;
     LLVMTypeRef i1, i8, i16, i32, i64, f16, f32, f64, ptr, void_;
@@ -44,13 +45,13 @@ typedef struct emit {
     LLVMValueRef v_axes[EMIT_MOST_AXES]; /* value of an axis; of the lane axis: of its first lane */
     const k_axis *lane_axis;             /* NULL: scalar code */
     LLVMValueRef v_mask;                 /* of lanes, or NULL: all */
-    bool lanes_aligned;                  /* vectors along the lane axis begin at multiples of the lanes */
+    bool lanes_aligned; /* vectors along the lane axis begin at multiples of the lanes */
     emit_value reduced[EMIT_MOST_STEPS];
-    LLVMValueRef v_hole;                 /* value of K_HOLE, of the current shape */
+    LLVMValueRef v_hole; /* value of K_HOLE, of the current shape */
     bool hole_vector;
     LLVMValueRef v_seed;
     emit_memo *memo;
-    bool scalar_mode;                    /* the lane axis stands for its first lane */
+    bool scalar_mode; /* the lane axis stands for its first lane */
 } emit;
 
 /* Types and constants */
@@ -62,12 +63,13 @@ LLVMValueRef emit_f32(emit *e, double f);
 LLVMValueRef emit_const(emit *e, LLVMTypeRef like, double f); /* scalar or vector, float or int */
 LLVMValueRef emit_const_int(emit *e, LLVMTypeRef like, int64_t i);
 bool emit_is_vector(LLVMValueRef v);
-LLVMValueRef emit_splat(emit *e, LLVMValueRef v);           /* scalar -> vector of lanes */
-LLVMValueRef emit_as(emit *e, emit_value v, bool vector);   /* splat when asked */
-LLVMValueRef emit_iota(emit *e, LLVMTypeRef element);       /* <0, 1, 2, ...> */
+LLVMValueRef emit_splat(emit *e, LLVMValueRef v);         /* scalar -> vector of lanes */
+LLVMValueRef emit_as(emit *e, emit_value v, bool vector); /* splat when asked */
+LLVMValueRef emit_iota(emit *e, LLVMTypeRef element);     /* <0, 1, 2, ...> */
 
 /* An overloaded intrinsic called on values, overloaded on these types. */
-LLVMValueRef emit_intrinsic(emit *e, const char *name, uint32_t n_types, LLVMTypeRef *types, uint32_t n, LLVMValueRef *args);
+LLVMValueRef emit_intrinsic(emit *e, const char *name, uint32_t n_types, LLVMTypeRef *types,
+                            uint32_t n, LLVMValueRef *args);
 LLVMValueRef emit_intrinsic1(emit *e, const char *name, LLVMValueRef x);
 LLVMValueRef emit_intrinsic2(emit *e, const char *name, LLVMValueRef x, LLVMValueRef y);
 LLVMValueRef emit_fma(emit *e, LLVMValueRef x, LLVMValueRef y, LLVMValueRef z);
@@ -82,7 +84,8 @@ typedef struct emit_loop {
     LLVMValueRef v_step;
     emit_memo memo;
 } emit_loop;
-void emit_loop_begin(emit *e, emit_loop *l, const char *name, LLVMValueRef v_lo, LLVMValueRef v_hi, LLVMValueRef v_step, uint32_t n_carries, LLVMValueRef *v_first);
+void emit_loop_begin(emit *e, emit_loop *l, const char *name, LLVMValueRef v_lo, LLVMValueRef v_hi,
+                     LLVMValueRef v_step, uint32_t n_carries, LLVMValueRef *v_first);
 /* The carries after the last turn come in l->v_carry. */
 void emit_loop_end(emit *e, emit_loop *l, LLVMValueRef *v_next);
 /* A region run when a condition holds. */
@@ -105,8 +108,8 @@ LLVMValueRef emit_math(emit *e, ir_op op, ir_dtype t, LLVMValueRef x, LLVMValueR
 
 /* Expressions (emit_expr.c) */
 emit_value emit_expr(emit *e, const k_expr *x);
-LLVMValueRef emit_scalar(emit *e, const k_expr *x);        /* at the first lane */
-LLVMValueRef emit_lanes(emit *e, const k_expr *x);         /* always a vector */
+LLVMValueRef emit_scalar(emit *e, const k_expr *x); /* at the first lane */
+LLVMValueRef emit_lanes(emit *e, const k_expr *x);  /* always a vector */
 void emit_store(emit *e, const k_buf *b, const k_expr *offset, emit_value v, bool add);
 bool emit_uses_lane(emit *e, const k_expr *x);
 LLVMValueRef emit_convert(emit *e, LLVMValueRef v, ir_dtype from, ir_dtype to);
@@ -116,7 +119,8 @@ void emit_nest(emit *e, const k_nest *n);
 void emit_attention(emit *e, const k_attention *t);
 void emit_sort(emit *e, const k_sort *s);
 /* This thread's share [*v_lo, *v_hi) of an axis. */
-void emit_share(emit *e, LLVMValueRef v_extent, int64_t grain, LLVMValueRef *v_lo, LLVMValueRef *v_hi);
+void emit_share(emit *e, LLVMValueRef v_extent, int64_t grain, LLVMValueRef *v_lo,
+                LLVMValueRef *v_hi);
 
 /* The function of a kernel: (ptr..., i64 sizes..., i64 seed, i32 thread, i32 threads). */
 LLVMTypeRef emit_kernel_type(emit *e, const k_kernel *k);

@@ -1,5 +1,5 @@
-/* Attention: one row of queries against all keys it sees, a block of keys at a time. Scores of a block
- * exist on the stack only. The running maximum m and sum l are those of Milakov, Gimelshein,
+/* Attention: one row of queries against all keys it sees, a block of keys at a time. Scores of a
+ * block exist on the stack only. The running maximum m and sum l are those of Milakov, Gimelshein,
  * arXiv:1805.02867; a row that sees no key at all gives nan, as softmax does. */
 #include "backend/emit.h"
 
@@ -50,8 +50,11 @@ static LLVMValueRef sum_lanes(emit *e, LLVMValueRef v)
             lo[i] = LLVMConstInt(e->i32, i, false);
             hi[i] = LLVMConstInt(e->i32, i + width, false);
         }
-        LLVMValueRef v_lo = LLVMBuildShuffleVector(e->b, v, v_poison, LLVMConstVector(lo, width), "");
-        v = LLVMBuildFAdd(e->b, v_lo, LLVMBuildShuffleVector(e->b, v, v_poison, LLVMConstVector(hi, width), ""), "");
+        LLVMValueRef v_lo =
+            LLVMBuildShuffleVector(e->b, v, v_poison, LLVMConstVector(lo, width), "");
+        v = LLVMBuildFAdd(e->b, v_lo,
+                          LLVMBuildShuffleVector(e->b, v, v_poison, LLVMConstVector(hi, width), ""),
+                          "");
     }
     return LLVMBuildExtractElement(e->b, v, LLVMConstInt(e->i32, 0, false), "");
 }
@@ -106,14 +109,16 @@ static LLVMValueRef block_scores(attention_emitter *q, LLVMValueRef v_j0, LLVMVa
 }
 
 /* acc[dv] = acc[dv] * correction + sum over the block's keys of p[j] v[j, dv] */
-static void add_values(attention_emitter *q, LLVMValueRef v_j0, LLVMValueRef v_n, LLVMValueRef v_correction)
+static void add_values(attention_emitter *q, LLVMValueRef v_j0, LLVMValueRef v_n,
+                       LLVMValueRef v_correction)
 {
     emit *e = q->e;
     const k_axis *dv = q->t->dv;
     bool exact = ir_dim_is_const(dv->extent) && ir_dim_value(dv->extent) % e->lanes == 0;
     emit_loop l;
     emit_loop_begin(e, &l, "values", emit_i64(e, 0), q->v_dv, emit_i64(e, e->lanes), 0, NULL);
-    LLVMValueRef v_acc = LLVMBuildFMul(e->b, load_f32s(e, q->v_acc, l.v_i), emit_splat(e, v_correction), "");
+    LLVMValueRef v_acc =
+        LLVMBuildFMul(e->b, load_f32s(e, q->v_acc, l.v_i), emit_splat(e, v_correction), "");
     emit_loop k;
     emit_loop_begin(e, &k, "key", emit_i64(e, 0), v_n, emit_i64(e, 1), 1, &v_acc);
     e->v_axes[dv->id] = l.v_i;
@@ -152,12 +157,17 @@ static void write_row(attention_emitter *q, LLVMValueRef v_sum)
 static void attend_row(attention_emitter *q)
 {
     emit *e = q->e;
-    LLVMValueRef v_i = e->v_axes[q->t->i->id], v_from = emit_i64(e, 0), v_to = emit_kernel_dim(e, q->t->j->extent);
+    LLVMValueRef v_i = e->v_axes[q->t->i->id], v_from = emit_i64(e, 0),
+                 v_to = emit_kernel_dim(e, q->t->j->extent);
     if (q->t->causal) { /* keys up to i + causal */
-        LLVMValueRef v_end = LLVMBuildAdd(e->b, LLVMBuildAdd(e->b, v_i, emit_kernel_dim(e, q->t->causal), ""), emit_i64(e, 1), "");
+        LLVMValueRef v_end =
+            LLVMBuildAdd(e->b, LLVMBuildAdd(e->b, v_i, emit_kernel_dim(e, q->t->causal), ""),
+                         emit_i64(e, 1), "");
         v_to = emit_intrinsic2(e, "llvm.smin", v_to, v_end);
         if (q->t->reach) {
-            v_from = emit_intrinsic2(e, "llvm.smax", LLVMBuildSub(e->b, v_end, emit_kernel_dim(e, q->t->reach), ""), v_from);
+            v_from = emit_intrinsic2(e, "llvm.smax",
+                                     LLVMBuildSub(e->b, v_end, emit_kernel_dim(e, q->t->reach), ""),
+                                     v_from);
         }
     }
     emit_loop z;
@@ -167,13 +177,17 @@ static void attend_row(attention_emitter *q)
     LLVMValueRef v_first[2] = {emit_f32(e, -INFINITY), emit_f32(e, 0)}, v_next[2];
     emit_loop l;
     emit_loop_begin(e, &l, "block", v_from, v_to, emit_i64(e, e->lanes), 2, v_first);
-    LLVMValueRef v_n = emit_intrinsic2(e, "llvm.smin", LLVMBuildSub(e->b, v_to, l.v_i, ""), emit_i64(e, e->lanes));
+    LLVMValueRef v_n =
+        emit_intrinsic2(e, "llvm.smin", LLVMBuildSub(e->b, v_to, l.v_i, ""), emit_i64(e, e->lanes));
     LLVMValueRef v_s = block_scores(q, l.v_i, v_n);
-    LLVMValueRef v_m = emit_intrinsic2(e, "llvm.maxnum", l.v_carry[0], reduce_f32s(e, "llvm.vector.reduce.fmax", v_s));
+    LLVMValueRef v_m = emit_intrinsic2(e, "llvm.maxnum", l.v_carry[0],
+                                       reduce_f32s(e, "llvm.vector.reduce.fmax", v_s));
     LLVMValueRef v_none = LLVMBuildFCmp(e->b, LLVMRealOEQ, v_m, emit_f32(e, -INFINITY), "");
     LLVMValueRef v_base = emit_select(e, v_none, emit_f32(e, 0), v_m);
-    LLVMValueRef v_correction = emit_math(e, IR_OP_exp, IR_f32, LLVMBuildFSub(e->b, l.v_carry[0], v_base, ""), NULL);
-    LLVMValueRef v_p = emit_math(e, IR_OP_exp, IR_f32, LLVMBuildFSub(e->b, v_s, emit_splat(e, v_base), ""), NULL);
+    LLVMValueRef v_correction =
+        emit_math(e, IR_OP_exp, IR_f32, LLVMBuildFSub(e->b, l.v_carry[0], v_base, ""), NULL);
+    LLVMValueRef v_p =
+        emit_math(e, IR_OP_exp, IR_f32, LLVMBuildFSub(e->b, v_s, emit_splat(e, v_base), ""), NULL);
     store_f32s(e, v_p, q->v_scores, emit_i64(e, 0));
     v_next[0] = v_m;
     v_next[1] = emit_fma(e, l.v_carry[1], v_correction, sum_lanes(e, v_p));
@@ -217,7 +231,9 @@ void emit_attention(emit *e, const k_attention *t)
         return;
     }
     emit_if f;
-    emit_if_begin(e, &f, LLVMBuildICmp(e->b, LLVMIntEQ, e->v_thread, LLVMConstInt(e->i32, 0, false), ""), "alone");
+    emit_if_begin(e, &f,
+                  LLVMBuildICmp(e->b, LLVMIntEQ, e->v_thread, LLVMConstInt(e->i32, 0, false), ""),
+                  "alone");
     run_axis(&q, 0);
     emit_if_end(e, &f);
 }

@@ -65,7 +65,8 @@ LLVMValueRef emit_const(emit *e, LLVMTypeRef like, double f)
     bool vector = LLVMGetTypeKind(like) == LLVMVectorTypeKind;
     LLVMTypeRef t = vector ? LLVMGetElementType(like) : like;
     bool integer = LLVMGetTypeKind(t) == LLVMIntegerTypeKind;
-    LLVMValueRef v = integer ? LLVMConstInt(t, (unsigned long long)(int64_t)f, true) : LLVMConstReal(t, f);
+    LLVMValueRef v =
+        integer ? LLVMConstInt(t, (unsigned long long)(int64_t)f, true) : LLVMConstReal(t, f);
     (void)e;
     return vector ? const_splat(like, v) : v;
 }
@@ -73,7 +74,8 @@ LLVMValueRef emit_const(emit *e, LLVMTypeRef like, double f)
 LLVMValueRef emit_const_int(emit *e, LLVMTypeRef like, int64_t i)
 {
     bool vector = LLVMGetTypeKind(like) == LLVMVectorTypeKind;
-    LLVMValueRef v = LLVMConstInt(vector ? LLVMGetElementType(like) : like, (unsigned long long)i, true);
+    LLVMValueRef v =
+        LLVMConstInt(vector ? LLVMGetElementType(like) : like, (unsigned long long)i, true);
     (void)e;
     return vector ? const_splat(like, v) : v;
 }
@@ -87,8 +89,10 @@ LLVMValueRef emit_splat(emit *e, LLVMValueRef v)
         return const_splat(emit_vector(e, LLVMTypeOf(v)), v);
     }
     LLVMTypeRef t = emit_vector(e, LLVMTypeOf(v));
-    LLVMValueRef one = LLVMBuildInsertElement(e->b, LLVMGetPoison(t), v, LLVMConstInt(e->i32, 0, false), "");
-    return LLVMBuildShuffleVector(e->b, one, LLVMGetPoison(t), LLVMConstNull(LLVMVectorType(e->i32, e->lanes)), "splat");
+    LLVMValueRef one =
+        LLVMBuildInsertElement(e->b, LLVMGetPoison(t), v, LLVMConstInt(e->i32, 0, false), "");
+    return LLVMBuildShuffleVector(e->b, one, LLVMGetPoison(t),
+                                  LLVMConstNull(LLVMVectorType(e->i32, e->lanes)), "splat");
 }
 
 LLVMValueRef emit_as(emit *e, emit_value v, bool vector)
@@ -105,7 +109,8 @@ LLVMValueRef emit_iota(emit *e, LLVMTypeRef element)
     return LLVMConstVector(all, e->lanes);
 }
 
-LLVMValueRef emit_intrinsic(emit *e, const char *name, uint32_t n_types, LLVMTypeRef *types, uint32_t n, LLVMValueRef *args)
+LLVMValueRef emit_intrinsic(emit *e, const char *name, uint32_t n_types, LLVMTypeRef *types,
+                            uint32_t n, LLVMValueRef *args)
 {
     unsigned id = LLVMLookupIntrinsicID(name, strlen(name));
     LLVMValueRef f = LLVMGetIntrinsicDeclaration(e->module, id, types, n_types);
@@ -137,7 +142,8 @@ LLVMValueRef emit_select(emit *e, LLVMValueRef c, LLVMValueRef x, LLVMValueRef y
     return LLVMBuildSelect(e->b, c, x, y, "");
 }
 
-/* Control flow ------------------------------------------------------------------------------------ */
+/* Control flow ------------------------------------------------------------------------------------
+ */
 
 void emit_memo_push(emit *e, emit_memo *m)
 {
@@ -159,7 +165,8 @@ static LLVMBasicBlockRef block(emit *e, const char *name, const char *part)
     return LLVMAppendBasicBlockInContext(e->ctx, e->fn, text);
 }
 
-void emit_loop_begin(emit *e, emit_loop *l, const char *name, LLVMValueRef v_lo, LLVMValueRef v_hi, LLVMValueRef v_step, uint32_t n_carries, LLVMValueRef *v_first)
+void emit_loop_begin(emit *e, emit_loop *l, const char *name, LLVMValueRef v_lo, LLVMValueRef v_hi,
+                     LLVMValueRef v_step, uint32_t n_carries, LLVMValueRef *v_first)
 {
     LLVMBasicBlockRef before = LLVMGetInsertBlock(e->b);
     l->head = block(e, name, ".head");
@@ -210,7 +217,8 @@ void emit_if_end(emit *e, emit_if *f)
     emit_memo_pop(e);
 }
 
-/* Sizes ------------------------------------------------------------------------------------------- */
+/* Sizes -------------------------------------------------------------------------------------------
+ */
 
 /* Rounds towards minus infinity; 0 for a divisor that is not positive, so that no size can trap. */
 static LLVMValueRef floor_divide(emit *e, LLVMValueRef x, LLVMValueRef y)
@@ -243,7 +251,8 @@ LLVMValueRef emit_dim(emit *e, const ir_dim *d, emit_sym_value value, void *data
 {
     LLVMValueRef v_sum = NULL;
     for (uint32_t i = 0; i < d->n_terms; i++) {
-        LLVMValueRef v_term = d->terms[i].n_factors && d->terms[i].coef == 1 ? NULL : emit_i64(e, d->terms[i].coef);
+        LLVMValueRef v_term =
+            d->terms[i].n_factors && d->terms[i].coef == 1 ? NULL : emit_i64(e, d->terms[i].coef);
         for (uint32_t k = 0; k < d->terms[i].n_factors; k++) {
             LLVMValueRef v_atom = atom_value(e, d->terms[i].factors[k].atom, value, data);
             for (uint32_t p = 0; p < d->terms[i].factors[k].power; p++) {
@@ -271,14 +280,17 @@ LLVMValueRef emit_kernel_dim(emit *e, const ir_dim *d)
     return emit_dim(e, d, kernel_sym, e);
 }
 
-void emit_share(emit *e, LLVMValueRef v_extent, int64_t grain, LLVMValueRef *v_lo, LLVMValueRef *v_hi)
+void emit_share(emit *e, LLVMValueRef v_extent, int64_t grain, LLVMValueRef *v_lo,
+                LLVMValueRef *v_hi)
 {
-    LLVMValueRef v_thread = LLVMBuildZExt(e->b, e->v_thread, e->i64, ""), v_threads = LLVMBuildZExt(e->b, e->v_threads, e->i64, "");
+    LLVMValueRef v_thread = LLVMBuildZExt(e->b, e->v_thread, e->i64, ""),
+                 v_threads = LLVMBuildZExt(e->b, e->v_threads, e->i64, "");
     LLVMValueRef v_grain = emit_i64(e, grain);
     LLVMValueRef v_up = LLVMBuildAdd(e->b, v_extent, emit_i64(e, grain - 1), "");
     LLVMValueRef v_parts = LLVMBuildUDiv(e->b, v_up, v_grain, "parts");
     LLVMValueRef v_next = LLVMBuildAdd(e->b, v_thread, emit_i64(e, 1), "");
-    LLVMValueRef v_from = LLVMBuildUDiv(e->b, LLVMBuildMul(e->b, v_parts, v_thread, ""), v_threads, "");
+    LLVMValueRef v_from =
+        LLVMBuildUDiv(e->b, LLVMBuildMul(e->b, v_parts, v_thread, ""), v_threads, "");
     LLVMValueRef v_to = LLVMBuildUDiv(e->b, LLVMBuildMul(e->b, v_parts, v_next, ""), v_threads, "");
     *v_lo = emit_intrinsic2(e, "llvm.smin", LLVMBuildMul(e->b, v_from, v_grain, ""), v_extent);
     *v_hi = emit_intrinsic2(e, "llvm.smin", LLVMBuildMul(e->b, v_to, v_grain, ""), v_extent);

@@ -25,32 +25,39 @@ bool emit_uses_lane(emit *e, const k_expr *x)
     return x->guard && emit_uses_lane(e, x->guard);
 }
 
-/* Conversions ------------------------------------------------------------------------------------- */
+/* Conversions -------------------------------------------------------------------------------------
+ */
 
 static LLVMTypeRef like(emit *e, LLVMValueRef v, LLVMTypeRef element)
 {
     return emit_is_vector(v) ? emit_vector(e, element) : element;
 }
 
-/* bf16 is the upper half of f32. Its conversions are integer arithmetic: those of x86 flush denormals, and LLVM moves
- * operations of f32 to bf16 across its own. */
+/* bf16 is the upper half of f32. Its conversions are integer arithmetic: those of x86 flush
+ * denormals, and LLVM moves operations of f32 to bf16 across its own. */
 static LLVMValueRef f32_of_bf16(emit *e, LLVMValueRef v)
 {
     LLVMTypeRef t = like(e, v, e->i32);
-    LLVMValueRef v_wide = LLVMBuildShl(e->b, LLVMBuildZExt(e->b, v, t, ""), emit_const_int(e, t, 16), "");
+    LLVMValueRef v_wide =
+        LLVMBuildShl(e->b, LLVMBuildZExt(e->b, v, t, ""), emit_const_int(e, t, 16), "");
     return LLVMBuildBitCast(e->b, v_wide, like(e, v, e->f32), "");
 }
 
-/* To the nearest, ties to even: half of what is lost is added, less one where the last bit that stays is 0. A nan stays one. */
+/* To the nearest, ties to even: half of what is lost is added, less one where the last bit that
+ * stays is 0. A nan stays one. */
 static LLVMValueRef bf16_of_f32(emit *e, LLVMValueRef v)
 {
     LLVMTypeRef t = like(e, v, e->i32);
-    LLVMValueRef v_nan = LLVMBuildFCmp(e->b, LLVMRealUNO, v, v, ""), v_bits = LLVMBuildBitCast(e->b, v, t, "");
-    LLVMValueRef v_last = LLVMBuildAnd(e->b, LLVMBuildLShr(e->b, v_bits, emit_const_int(e, t, 16), ""), emit_const_int(e, t, 1), "");
+    LLVMValueRef v_nan = LLVMBuildFCmp(e->b, LLVMRealUNO, v, v, ""),
+                 v_bits = LLVMBuildBitCast(e->b, v, t, "");
+    LLVMValueRef v_last =
+        LLVMBuildAnd(e->b, LLVMBuildLShr(e->b, v_bits, emit_const_int(e, t, 16), ""),
+                     emit_const_int(e, t, 1), "");
     LLVMValueRef v_half = LLVMBuildAdd(e->b, v_last, emit_const_int(e, t, 0x7fff), "");
     LLVMValueRef v_quiet = LLVMBuildOr(e->b, v_bits, emit_const_int(e, t, 0x400000), "");
     LLVMValueRef v_kept = emit_select(e, v_nan, v_quiet, LLVMBuildAdd(e->b, v_bits, v_half, ""));
-    return LLVMBuildTrunc(e->b, LLVMBuildLShr(e->b, v_kept, emit_const_int(e, t, 16), ""), like(e, v, e->i16), "");
+    return LLVMBuildTrunc(e->b, LLVMBuildLShr(e->b, v_kept, emit_const_int(e, t, 16), ""),
+                          like(e, v, e->i16), "");
 }
 
 /* An f32 as f16 or bf16 would keep it. */
@@ -59,7 +66,9 @@ static LLVMValueRef rounded_to(emit *e, LLVMValueRef v, ir_dtype t)
     if (t == IR_bf16) {
         return f32_of_bf16(e, bf16_of_f32(e, v));
     }
-    return t == IR_f16 ? LLVMBuildFPExt(e->b, LLVMBuildFPTrunc(e->b, v, like(e, v, e->f16), ""), like(e, v, e->f32), "") : v;
+    return t == IR_f16 ? LLVMBuildFPExt(e->b, LLVMBuildFPTrunc(e->b, v, like(e, v, e->f16), ""),
+                                        like(e, v, e->f32), "")
+                       : v;
 }
 
 LLVMValueRef emit_convert(emit *e, LLVMValueRef v, ir_dtype from, ir_dtype to)
@@ -68,15 +77,20 @@ LLVMValueRef emit_convert(emit *e, LLVMValueRef v, ir_dtype from, ir_dtype to)
     bool from_float = ir_dtype_is_float(from), to_float = ir_dtype_is_float(to);
     if (to == IR_bool) {
         LLVMValueRef v_zero = LLVMConstNull(LLVMTypeOf(v));
-        return from == IR_bool ? v : from_float ? LLVMBuildFCmp(e->b, LLVMRealUNE, v, v_zero, "") : LLVMBuildICmp(e->b, LLVMIntNE, v, v_zero, "");
+        return from == IR_bool ? v
+               : from_float    ? LLVMBuildFCmp(e->b, LLVMRealUNE, v, v_zero, "")
+                               : LLVMBuildICmp(e->b, LLVMIntNE, v, v_zero, "");
     }
     if (from_float && to_float) {
-        v = from == IR_f64 && to != IR_f64 ? LLVMBuildFPTrunc(e->b, v, t, "") : from != IR_f64 && to == IR_f64 ? LLVMBuildFPExt(e->b, v, t, "") : v;
+        v = from == IR_f64 && to != IR_f64   ? LLVMBuildFPTrunc(e->b, v, t, "")
+            : from != IR_f64 && to == IR_f64 ? LLVMBuildFPExt(e->b, v, t, "")
+                                             : v;
         return rounded_to(e, v, to);
     }
     if (from_float) { /* towards zero; nan is 0; out of range saturates */
         LLVMTypeRef types[2] = {t, LLVMTypeOf(v)};
-        return emit_intrinsic(e, to == IR_u8 ? "llvm.fptoui.sat" : "llvm.fptosi.sat", 2, types, 1, &v);
+        return emit_intrinsic(e, to == IR_u8 ? "llvm.fptoui.sat" : "llvm.fptosi.sat", 2, types, 1,
+                              &v);
     }
     bool is_unsigned = from == IR_bool || from == IR_u8;
     if (to_float) {
@@ -84,7 +98,10 @@ LLVMValueRef emit_convert(emit *e, LLVMValueRef v, ir_dtype from, ir_dtype to)
         return rounded_to(e, v, to);
     }
     unsigned a = LLVMGetIntTypeWidth(emit_type(e, from)), b = LLVMGetIntTypeWidth(emit_type(e, to));
-    return a > b ? LLVMBuildTrunc(e->b, v, t, "") : a == b ? v : is_unsigned ? LLVMBuildZExt(e->b, v, t, "") : LLVMBuildSExt(e->b, v, t, "");
+    return a > b         ? LLVMBuildTrunc(e->b, v, t, "")
+           : a == b      ? v
+           : is_unsigned ? LLVMBuildZExt(e->b, v, t, "")
+                         : LLVMBuildSExt(e->b, v, t, "");
 }
 
 /* What lies in memory, as it is computed with. */
@@ -110,7 +127,8 @@ static LLVMValueRef to_memory(emit *e, LLVMValueRef v, ir_dtype t)
     return t == IR_bool ? LLVMBuildZExt(e->b, v, like(e, v, e->i8), "") : v;
 }
 
-/* Loads ------------------------------------------------------------------------------------------- */
+/* Loads -------------------------------------------------------------------------------------------
+ */
 
 static LLVMValueRef element_ptr(emit *e, const k_buf *b, LLVMTypeRef t, LLVMValueRef v_offset)
 {
@@ -165,13 +183,17 @@ static LLVMValueRef decode(emit *e, const k_buf *b, LLVMValueRef v_offset)
         LLVMValueRef v_int;
         if (q4) {
             LLVMValueRef v_high = LLVMBuildICmp(e->b, LLVMIntUGE, v_i, emit_i64(e, 16), "");
-            LLVMValueRef v_shift = emit_select(e, v_high, LLVMConstInt(e->i8, 4, false), LLVMConstInt(e->i8, 0, false));
-            LLVMValueRef v_nibble = LLVMBuildAnd(e->b, LLVMBuildLShr(e->b, v_weight, v_shift, ""), LLVMConstInt(e->i8, 15, false), "");
-            v_int = LLVMBuildSub(e->b, LLVMBuildZExt(e->b, v_nibble, e->i32, ""), LLVMConstInt(e->i32, 8, false), "");
+            LLVMValueRef v_shift = emit_select(e, v_high, LLVMConstInt(e->i8, 4, false),
+                                               LLVMConstInt(e->i8, 0, false));
+            LLVMValueRef v_nibble = LLVMBuildAnd(e->b, LLVMBuildLShr(e->b, v_weight, v_shift, ""),
+                                                 LLVMConstInt(e->i8, 15, false), "");
+            v_int = LLVMBuildSub(e->b, LLVMBuildZExt(e->b, v_nibble, e->i32, ""),
+                                 LLVMConstInt(e->i32, 8, false), "");
         } else {
             v_int = LLVMBuildSExt(e->b, v_weight, e->i32, "");
         }
-        LLVMValueRef v = LLVMBuildFMul(e->b, LLVMBuildFPExt(e->b, v_scale, e->f32, ""), LLVMBuildSIToFP(e->b, v_int, e->f32, ""), "");
+        LLVMValueRef v = LLVMBuildFMul(e->b, LLVMBuildFPExt(e->b, v_scale, e->f32, ""),
+                                       LLVMBuildSIToFP(e->b, v_int, e->f32, ""), "");
         r = lanes > 1 ? LLVMBuildInsertElement(e->b, r, v, at, "") : v;
     }
     return r;
@@ -182,7 +204,8 @@ static LLVMValueRef decode_run(emit *e, const k_buf *b, LLVMValueRef v_offset)
 {
     LLVMValueRef v_block = LLVMBuildLShr(e->b, v_offset, emit_i64(e, 5), "");
     LLVMValueRef v_in = LLVMBuildAnd(e->b, v_offset, emit_i64(e, 31), "");
-    LLVMValueRef v_at = LLVMBuildMul(e->b, v_block, emit_i64(e, ir_storage_block_bytes(b->storage)), "");
+    LLVMValueRef v_at =
+        LLVMBuildMul(e->b, v_block, emit_i64(e, ir_storage_block_bytes(b->storage)), "");
     LLVMValueRef v_scale = load(e, e->f16, element_ptr(e, b, e->i8, v_at), 1);
     bool q4 = b->storage == IR_STORAGE_q4_0;
     LLVMValueRef v_byte = q4 ? LLVMBuildAnd(e->b, v_in, emit_i64(e, 15), "") : v_in;
@@ -191,7 +214,8 @@ static LLVMValueRef decode_run(emit *e, const k_buf *b, LLVMValueRef v_offset)
     LLVMValueRef v = load(e, i8s, element_ptr(e, b, e->i8, v_byte), 1);
     if (q4) {
         LLVMValueRef v_high = LLVMBuildICmp(e->b, LLVMIntUGE, v_in, emit_i64(e, 16), "");
-        LLVMValueRef v_shift = emit_splat(e, emit_select(e, v_high, LLVMConstInt(e->i8, 4, false), LLVMConstInt(e->i8, 0, false)));
+        LLVMValueRef v_shift = emit_splat(e, emit_select(e, v_high, LLVMConstInt(e->i8, 4, false),
+                                                         LLVMConstInt(e->i8, 0, false)));
         v = LLVMBuildAnd(e->b, LLVMBuildLShr(e->b, v, v_shift, ""), emit_const_int(e, i8s, 15), "");
         v = LLVMBuildSub(e->b, LLVMBuildZExt(e->b, v, i32s, ""), emit_const_int(e, i32s, 8), "");
     } else {
@@ -201,13 +225,14 @@ static LLVMValueRef decode_run(emit *e, const k_buf *b, LLVMValueRef v_offset)
     return LLVMBuildFMul(e->b, v_s, LLVMBuildSIToFP(e->b, v, emit_vector(e, e->f32), ""), "");
 }
 
-/* Are the lanes of a load from panels side by side? Panels are whole vectors, so they are where a vector begins at a multiple
- * of the lanes. */
+/* Are the lanes of a load from panels side by side? Panels are whole vectors, so they are where a
+ * vector begins at a multiple of the lanes. */
 static bool within_panel(const emit *e, const k_expr *x)
 {
     const ir_dim *stride;
-    return x->buf->panel && x->buf->panel % e->lanes == 0 && e->lanes_aligned && k_affine(e->c, e->a, x->args[1], e->lane_axis, &stride) &&
-           ir_dim_is_one(stride) && multiple_of(e, x->args[1], e->lanes);
+    return x->buf->panel && x->buf->panel % e->lanes == 0 && e->lanes_aligned &&
+           k_affine(e->c, e->a, x->args[1], e->lane_axis, &stride) && ir_dim_is_one(stride) &&
+           multiple_of(e, x->args[1], e->lanes);
 }
 
 static LLVMValueRef load_scalar(emit *e, const k_expr *x, LLVMValueRef v_guard)
@@ -265,7 +290,8 @@ static LLVMValueRef load_lanes(emit *e, const k_expr *x, LLVMValueRef v_guard)
         LLVMValueRef v_ptr = element_ptr(e, b, t, emit_scalar(e, x->args[0]));
         if (v_mask) {
             LLVMTypeRef types[2] = {vt, e->ptr};
-            LLVMValueRef args[4] = {v_ptr, LLVMConstInt(e->i32, bytes, false), v_mask, LLVMConstNull(vt)};
+            LLVMValueRef args[4] = {v_ptr, LLVMConstInt(e->i32, bytes, false), v_mask,
+                                    LLVMConstNull(vt)};
             v = emit_intrinsic(e, "llvm.masked.load", 2, types, 4, args);
         } else {
             v = load(e, vt, v_ptr, bytes);
@@ -275,7 +301,8 @@ static LLVMValueRef load_lanes(emit *e, const k_expr *x, LLVMValueRef v_guard)
         LLVMValueRef v_ptrs = LLVMBuildGEP2(e->b, t, e->v_bufs[b->id], &v_offsets, 1, "");
         LLVMTypeRef types[2] = {vt, emit_vector(e, e->ptr)};
         LLVMValueRef v_all = v_mask ? v_mask : LLVMConstAllOnes(emit_vector(e, e->i1));
-        LLVMValueRef args[4] = {v_ptrs, LLVMConstInt(e->i32, bytes, false), v_all, LLVMConstNull(vt)};
+        LLVMValueRef args[4] = {v_ptrs, LLVMConstInt(e->i32, bytes, false), v_all,
+                                LLVMConstNull(vt)};
         v = emit_intrinsic(e, "llvm.masked.gather", 2, types, 4, args);
     }
     v = from_memory(e, v, stored);
@@ -305,7 +332,8 @@ void emit_store(emit *e, const k_buf *b, const k_expr *offset, emit_value value,
     }
     v = to_memory(e, v, b->dtype);
     const ir_dim *stride;
-    bool side_by_side = k_affine(e->c, e->a, offset, e->lane_axis, &stride) && ir_dim_is_one(stride);
+    bool side_by_side =
+        k_affine(e->c, e->a, offset, e->lane_axis, &stride) && ir_dim_is_one(stride);
     LLVMTypeRef vt = LLVMTypeOf(v);
     LLVMValueRef v_all = e->v_mask ? e->v_mask : LLVMConstAllOnes(emit_vector(e, e->i1));
     if (side_by_side) {
@@ -326,14 +354,17 @@ void emit_store(emit *e, const k_buf *b, const k_expr *offset, emit_value value,
     emit_intrinsic(e, "llvm.masked.scatter", 2, types, 4, args);
 }
 
-/* Draws: Philox4x32-10 (Salmon et al., SC 2011); the layout of key and counter is in runtime/philox.h. */
+/* Draws: Philox4x32-10 (Salmon et al., SC 2011); the layout of key and counter is in
+ * runtime/philox.h. */
 
 static void philox_mul(emit *e, LLVMValueRef x, uint32_t m, LLVMValueRef *lo, LLVMValueRef *hi)
 {
     LLVMTypeRef wide = like(e, x, e->i64);
-    LLVMValueRef v = LLVMBuildMul(e->b, LLVMBuildZExt(e->b, x, wide, ""), emit_const_int(e, wide, m), "");
+    LLVMValueRef v =
+        LLVMBuildMul(e->b, LLVMBuildZExt(e->b, x, wide, ""), emit_const_int(e, wide, m), "");
     *lo = LLVMBuildTrunc(e->b, v, LLVMTypeOf(x), "");
-    *hi = LLVMBuildTrunc(e->b, LLVMBuildLShr(e->b, v, emit_const_int(e, wide, 32), ""), LLVMTypeOf(x), "");
+    *hi = LLVMBuildTrunc(e->b, LLVMBuildLShr(e->b, v, emit_const_int(e, wide, 32), ""),
+                         LLVMTypeOf(x), "");
 }
 
 static void philox(emit *e, LLVMValueRef c[4], LLVMValueRef k0, LLVMValueRef k1)
@@ -357,7 +388,8 @@ static void philox(emit *e, LLVMValueRef c[4], LLVMValueRef k0, LLVMValueRef k1)
 static LLVMValueRef unit(emit *e, LLVMValueRef bits, bool open_low)
 {
     LLVMTypeRef t = like(e, bits, e->f32);
-    LLVMValueRef v = LLVMBuildUIToFP(e->b, LLVMBuildLShr(e->b, bits, emit_const_int(e, LLVMTypeOf(bits), 8), ""), t, "");
+    LLVMValueRef v = LLVMBuildUIToFP(
+        e->b, LLVMBuildLShr(e->b, bits, emit_const_int(e, LLVMTypeOf(bits), 8), ""), t, "");
     v = open_low ? LLVMBuildFAdd(e->b, v, emit_const(e, t, 1), "") : v;
     return LLVMBuildFMul(e->b, v, emit_const(e, t, 1.0 / 16777216), "");
 }
@@ -366,15 +398,20 @@ static LLVMValueRef emit_random(emit *e, const k_expr *x, bool vector)
 {
     LLVMValueRef v_i = emit_as(e, emit_expr(e, x->args[0]), vector);
     LLVMTypeRef i32 = like(e, v_i, e->i32), i64 = LLVMTypeOf(v_i);
-    LLVMValueRef v_turn = emit_i64(e, 0); /* hash of the turns: h = h * 0x9E3779B97F4A7C15 + turn + 1 */
+    LLVMValueRef v_turn =
+        emit_i64(e, 0); /* hash of the turns: h = h * 0x9E3779B97F4A7C15 + turn + 1 */
     for (uint32_t i = 1; i < x->n; i++) {
         LLVMValueRef v_t = LLVMBuildAdd(e->b, emit_scalar(e, x->args[i]), emit_i64(e, 1), "");
-        v_turn = LLVMBuildAdd(e->b, LLVMBuildMul(e->b, v_turn, emit_i64(e, (int64_t)0x9E3779B97F4A7C15u), ""), v_t, "");
+        v_turn = LLVMBuildAdd(
+            e->b, LLVMBuildMul(e->b, v_turn, emit_i64(e, (int64_t)0x9E3779B97F4A7C15u), ""), v_t,
+            "");
     }
-    LLVMValueRef v_fold = LLVMBuildXor(e->b, v_turn, LLVMBuildLShr(e->b, v_turn, emit_i64(e, 32), ""), "");
+    LLVMValueRef v_fold =
+        LLVMBuildXor(e->b, v_turn, LLVMBuildLShr(e->b, v_turn, emit_i64(e, 32), ""), "");
     LLVMValueRef v_turn32 = LLVMBuildTrunc(e->b, v_fold, e->i32, "");
     LLVMValueRef v_k0 = LLVMBuildTrunc(e->b, e->v_seed, e->i32, "");
-    LLVMValueRef v_k1 = LLVMBuildTrunc(e->b, LLVMBuildLShr(e->b, e->v_seed, emit_i64(e, 32), ""), e->i32, "");
+    LLVMValueRef v_k1 =
+        LLVMBuildTrunc(e->b, LLVMBuildLShr(e->b, e->v_seed, emit_i64(e, 32), ""), e->i32, "");
     LLVMValueRef c[4];
     c[0] = LLVMBuildTrunc(e->b, v_i, i32, "");
     c[1] = LLVMBuildTrunc(e->b, LLVMBuildLShr(e->b, v_i, emit_const_int(e, i64, 32), ""), i32, "");
@@ -382,23 +419,29 @@ static LLVMValueRef emit_random(emit *e, const k_expr *x, bool vector)
     c[3] = vector ? emit_splat(e, v_turn32) : v_turn32;
     philox(e, c, vector ? emit_splat(e, v_k0) : v_k0, vector ? emit_splat(e, v_k1) : v_k1);
     if (strcmp(x->mode, "int") == 0) {
-        LLVMValueRef v_w = LLVMBuildOr(e->b, LLVMBuildZExt(e->b, c[0], i64, ""),
-                                       LLVMBuildShl(e->b, LLVMBuildZExt(e->b, c[1], i64, ""), emit_const_int(e, i64, 32), ""), "");
+        LLVMValueRef v_w = LLVMBuildOr(
+            e->b, LLVMBuildZExt(e->b, c[0], i64, ""),
+            LLVMBuildShl(e->b, LLVMBuildZExt(e->b, c[1], i64, ""), emit_const_int(e, i64, 32), ""),
+            "");
         LLVMValueRef v_r = LLVMBuildURem(e->b, v_w, emit_const_int(e, i64, x->hi - x->lo), "");
-        return emit_convert(e, LLVMBuildAdd(e->b, v_r, emit_const_int(e, i64, x->lo), ""), IR_i64, x->dtype);
+        return emit_convert(e, LLVMBuildAdd(e->b, v_r, emit_const_int(e, i64, x->lo), ""), IR_i64,
+                            x->dtype);
     }
     LLVMValueRef v = unit(e, c[0], false);
     if (strcmp(x->mode, "normal") == 0) { /* Box, Muller 1958 */
         LLVMTypeRef t = LLVMTypeOf(v);
         LLVMValueRef v_log = emit_math(e, IR_OP_log, IR_f32, unit(e, c[0], true), NULL);
-        LLVMValueRef v_r = emit_math(e, IR_OP_sqrt, IR_f32, LLVMBuildFMul(e->b, v_log, emit_const(e, t, -2), ""), NULL);
-        LLVMValueRef v_angle = LLVMBuildFMul(e->b, unit(e, c[1], false), emit_const(e, t, 6.283185307179586), "");
+        LLVMValueRef v_r = emit_math(e, IR_OP_sqrt, IR_f32,
+                                     LLVMBuildFMul(e->b, v_log, emit_const(e, t, -2), ""), NULL);
+        LLVMValueRef v_angle =
+            LLVMBuildFMul(e->b, unit(e, c[1], false), emit_const(e, t, 6.283185307179586), "");
         v = LLVMBuildFMul(e->b, v_r, emit_math(e, IR_OP_cos, IR_f32, v_angle, NULL), "");
     }
     return emit_convert(e, v, IR_f32, x->dtype);
 }
 
-/* Values ------------------------------------------------------------------------------------------ */
+/* Values ------------------------------------------------------------------------------------------
+ */
 
 static emit_value compute(emit *e, const k_expr *x)
 {
@@ -410,7 +453,9 @@ static emit_value compute(emit *e, const k_expr *x)
         return (emit_value){emit_const_int(e, emit_type(e, x->dtype), x->i), false};
     case K_AXIS: {
         LLVMValueRef v = e->v_axes[x->axis->id];
-        return vector ? (emit_value){LLVMBuildAdd(e->b, emit_splat(e, v), emit_iota(e, e->i64), ""), true} : (emit_value){v, false};
+        return vector ? (emit_value){LLVMBuildAdd(e->b, emit_splat(e, v), emit_iota(e, e->i64), ""),
+                                     true}
+                      : (emit_value){v, false};
     }
     case K_DIM:
         return (emit_value){emit_kernel_dim(e, x->dim), false};

@@ -1,29 +1,27 @@
-/* Maths on scalars and vectors. f32 functions are our own; those of f64 call the C library lane by lane. Largest errors in f32,
- * over dense samples against f64 (tests/diff/test_diff_math.c):
+/* Maths on scalars and vectors. f32 functions are our own; those of f64 call the C library lane by
+ * lane. Largest errors in f32, over dense samples against f64 (tests/diff/test_diff_math.c):
  *
- *   exp exp2 expm1    2 ulp     Cephes expf (Moshier); results below 2^-126 are denormal, not flushed
- *   log log2 log1p    3 ulp     Cephes logf
- *   sin cos           2 ulp     reduced in f64, Cephes polynomials; |x| up to 2^30
- *   tan               5 ulp     their quotient
- *   tanh              4 ulp     Cephes tanhf
- *   erf               6 ulp     rational approximation as in Eigen's generic_fast_erf_float
- *   atan atan2        3, 4 ulp  Cephes atanf (emit_power.c)
- *   pow               1 ulp     through f64 (emit_power.c)
- *   sigmoid silu softplus gelu_tanh  follow from these; relative error below 2e-6 where the result is normal
- *   gelu              absolute error below 1e-6: its tail loses digits, as PyTorch's does
+ *   exp exp2 expm1    2 ulp     Cephes expf (Moshier); results below 2^-126 are denormal, not
+ * flushed log log2 log1p    3 ulp     Cephes logf sin cos           2 ulp     reduced in f64,
+ * Cephes polynomials; |x| up to 2^30 tan               5 ulp     their quotient tanh              4
+ * ulp     Cephes tanhf erf               6 ulp     rational approximation as in Eigen's
+ * generic_fast_erf_float atan atan2        3, 4 ulp  Cephes atanf (emit_power.c) pow 1 ulp through
+ * f64 (emit_power.c) sigmoid silu softplus gelu_tanh  follow from these; relative error below 2e-6
+ * where the result is normal gelu              absolute error below 1e-6: its tail loses digits, as
+ * PyTorch's does
  */
 #include "backend/emit_power.h"
 
 #include <math.h>
 
-#define K(v)      emit_const(e, LLVMTypeOf(x), v)
-#define ADD(p, q) LLVMBuildFAdd(e->b, p, q, "")
-#define SUB(p, q) LLVMBuildFSub(e->b, p, q, "")
-#define MUL(p, q) LLVMBuildFMul(e->b, p, q, "")
-#define DIV(p, q) LLVMBuildFDiv(e->b, p, q, "")
-#define FMA(p, q, r) emit_fma(e, p, q, r)
-#define LESS(p, q) LLVMBuildFCmp(e->b, LLVMRealOLT, p, q, "")
-#define MORE(p, q) LLVMBuildFCmp(e->b, LLVMRealOGT, p, q, "")
+#define K(v)            emit_const(e, LLVMTypeOf(x), v)
+#define ADD(p, q)       LLVMBuildFAdd(e->b, p, q, "")
+#define SUB(p, q)       LLVMBuildFSub(e->b, p, q, "")
+#define MUL(p, q)       LLVMBuildFMul(e->b, p, q, "")
+#define DIV(p, q)       LLVMBuildFDiv(e->b, p, q, "")
+#define FMA(p, q, r)    emit_fma(e, p, q, r)
+#define LESS(p, q)      LLVMBuildFCmp(e->b, LLVMRealOLT, p, q, "")
+#define MORE(p, q)      LLVMBuildFCmp(e->b, LLVMRealOGT, p, q, "")
 #define SELECT(c, p, q) emit_select(e, c, p, q)
 
 /* c[0] x^(n-1) + ... + c[n-1] */
@@ -71,7 +69,8 @@ static LLVMValueRef nearest(emit *e, LLVMValueRef x, LLVMValueRef *n)
 /* e^r 2^n for |r| <= ln2 / 2; n in two halves, so that results may be denormal or infinite. */
 static LLVMValueRef scaled_exp(emit *e, LLVMValueRef x, LLVMValueRef n)
 {
-    static const double c[] = {1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1};
+    static const double c[] = {1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3,
+                               4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1};
     LLVMValueRef p = ADD(FMA(MUL(x, x), poly(e, x, 6, c), x), K(1));
     LLVMValueRef half = LLVMBuildAShr(e->b, n, emit_const_int(e, LLVMTypeOf(n), 1), "");
     LLVMValueRef rest = LLVMBuildSub(e->b, n, half, "");
@@ -103,7 +102,8 @@ static LLVMValueRef exp2_f32(emit *e, LLVMValueRef x)
 
 static LLVMValueRef expm1_f32(emit *e, LLVMValueRef x)
 {
-    static const double c[] = {1.0 / 40320, 1.0 / 5040, 1.0 / 720, 1.0 / 120, 1.0 / 24, 1.0 / 6, 0.5};
+    static const double c[] = {1.0 / 40320, 1.0 / 5040, 1.0 / 720, 1.0 / 120,
+                               1.0 / 24,    1.0 / 6,    0.5};
     LLVMValueRef small = FMA(MUL(x, x), poly(e, x, 7, c), x);
     LLVMValueRef big = SUB(exp_f32(e, x), K(1));
     return SELECT(LESS(emit_intrinsic1(e, "llvm.fabs", x), K(0.5)), small, big);
@@ -111,8 +111,9 @@ static LLVMValueRef expm1_f32(emit *e, LLVMValueRef x)
 
 static LLVMValueRef log_f32(emit *e, LLVMValueRef x)
 {
-    static const double c[] = {7.0376836292e-2,  -1.1514610310e-1, 1.1676998740e-1,  -1.2420140846e-1, 1.4249322787e-1,
-                               -1.6668057665e-1, 2.0000714765e-1,  -2.4999993993e-1, 3.3333331174e-1};
+    static const double c[] = {7.0376836292e-2,  -1.1514610310e-1, 1.1676998740e-1,
+                               -1.2420140846e-1, 1.4249322787e-1,  -1.6668057665e-1,
+                               2.0000714765e-1,  -2.4999993993e-1, 3.3333331174e-1};
     LLVMValueRef v_in = x;
     LLVMValueRef v_small = LESS(x, K(1.17549435e-38));
     x = SELECT(v_small, MUL(x, K(8388608.0)), x);
@@ -121,7 +122,8 @@ static LLVMValueRef log_f32(emit *e, LLVMValueRef x)
     /* mantissa within [sqrt(1/2), sqrt(2)) */
     LLVMValueRef v_off = LLVMBuildSub(e->b, i, emit_const_int(e, t, 0x3f3504f3), "");
     LLVMValueRef v_n = LLVMBuildAShr(e->b, v_off, emit_const_int(e, t, 23), "");
-    LLVMValueRef v_m = LLVMBuildSub(e->b, i, LLVMBuildShl(e->b, v_n, emit_const_int(e, t, 23), ""), "");
+    LLVMValueRef v_m =
+        LLVMBuildSub(e->b, i, LLVMBuildShl(e->b, v_n, emit_const_int(e, t, 23), ""), "");
     LLVMValueRef f = LLVMBuildSIToFP(e->b, v_n, LLVMTypeOf(x), "");
     f = SUB(f, SELECT(v_small, K(23), K(0)));
     x = SUB(from_bits(e, v_m, x), K(1));
@@ -152,7 +154,8 @@ static LLVMValueRef trig_f32(emit *e, LLVMValueRef x, int64_t shift)
     static const double c[] = {2.443315711809948e-5, -1.388731625493765e-3, 4.166664568298827e-2};
     LLVMTypeRef f64 = int_like(e, x, e->f64), i32 = int_like(e, x, e->i32);
     LLVMValueRef d = LLVMBuildFPExt(e->b, x, f64, "");
-    LLVMValueRef k = emit_intrinsic1(e, "llvm.rint", MUL(d, emit_const(e, f64, 0.63661977236758134)));
+    LLVMValueRef k =
+        emit_intrinsic1(e, "llvm.rint", MUL(d, emit_const(e, f64, 0.63661977236758134)));
     LLVMValueRef r = FMA(k, emit_const(e, f64, -1.5707963267948966), d);
     r = FMA(k, emit_const(e, f64, -6.123233995736766e-17), r);
     LLVMTypeRef overloads[2] = {i32, f64};
@@ -171,7 +174,8 @@ static LLVMValueRef trig_f32(emit *e, LLVMValueRef x, int64_t shift)
 
 static LLVMValueRef tanh_f32(emit *e, LLVMValueRef x)
 {
-    static const double c[] = {-5.70498872745e-3, 2.06390887954e-2, -5.37397155531e-2, 1.33314422036e-1, -3.33332819422e-1};
+    static const double c[] = {-5.70498872745e-3, 2.06390887954e-2, -5.37397155531e-2,
+                               1.33314422036e-1, -3.33332819422e-1};
     LLVMValueRef z = MUL(x, x), a = emit_intrinsic1(e, "llvm.fabs", x);
     LLVMValueRef small = FMA(MUL(x, z), poly(e, z, 5, c), x);
     LLVMValueRef t = exp_f32(e, ADD(a, a));
@@ -182,9 +186,11 @@ static LLVMValueRef tanh_f32(emit *e, LLVMValueRef x)
 
 static LLVMValueRef erf_f32(emit *e, LLVMValueRef x)
 {
-    static const double p[] = {-2.72614225801306e-10, 2.77068142495902e-08,  -2.10102402082508e-06, -5.69250639462346e-05,
-                               -7.34990630326855e-04, -2.95459980854025e-03, -1.60960333262415e-02};
-    static const double q[] = {-1.45660718464996e-05, -2.13374055278905e-04, -1.68282697438203e-03, -7.37332916720468e-03, -1.42647390514189e-02};
+    static const double p[] = {-2.72614225801306e-10, 2.77068142495902e-08,  -2.10102402082508e-06,
+                               -5.69250639462346e-05, -7.34990630326855e-04, -2.95459980854025e-03,
+                               -1.60960333262415e-02};
+    static const double q[] = {-1.45660718464996e-05, -2.13374055278905e-04, -1.68282697438203e-03,
+                               -7.37332916720468e-03, -1.42647390514189e-02};
     x = clipped(e, x, -4, 4);
     LLVMValueRef z = MUL(x, x);
     return MUL(x, DIV(poly(e, z, 7, p), poly(e, z, 5, q)));
@@ -208,7 +214,8 @@ static LLVMValueRef gelu_f32(emit *e, LLVMValueRef x)
 /* x / (1 + e^-2u), u = sqrt(2/pi) (x + 0.044715 x^3): the same as with tanh */
 static LLVMValueRef gelu_tanh_f32(emit *e, LLVMValueRef x)
 {
-    LLVMValueRef u = MUL(x, FMA(MUL(x, x), K(-2 * 0.79788456080286536 * 0.044715), K(-2 * 0.79788456080286536)));
+    LLVMValueRef u =
+        MUL(x, FMA(MUL(x, x), K(-2 * 0.79788456080286536 * 0.044715), K(-2 * 0.79788456080286536)));
     return DIV(x, ADD(K(1), exp_f32(e, u)));
 }
 
@@ -217,7 +224,8 @@ static LLVMValueRef softplus_f32(emit *e, LLVMValueRef x)
     /* max(x, 0) + log1p(e^-|x|) */
     LLVMValueRef a = emit_intrinsic1(e, "llvm.fabs", x);
     LLVMValueRef l = log1p_f32(e, exp_f32(e, LLVMBuildFNeg(e->b, a, "")));
-    return ADD(SELECT(MORE(x, K(0)), x, K(0)), SELECT(LLVMBuildFCmp(e->b, LLVMRealUNO, x, x, ""), x, l));
+    return ADD(SELECT(MORE(x, K(0)), x, K(0)),
+               SELECT(LLVMBuildFCmp(e->b, LLVMRealUNO, x, x, ""), x, l));
 }
 
 static LLVMValueRef log2_f32(emit *e, LLVMValueRef x)
@@ -266,13 +274,25 @@ static const struct {
     const char *f64; /* of the C library */
     LLVMValueRef (*f32_pair)(emit *e, LLVMValueRef x, LLVMValueRef y);
 } functions[IR_OP_COUNT] = {
-    [IR_OP_exp] = {exp_f32, "exp", NULL},       [IR_OP_exp2] = {exp2_f32, "exp2", NULL},    [IR_OP_expm1] = {expm1_f32, "expm1", NULL},
-    [IR_OP_log] = {log_f32, "log", NULL},       [IR_OP_log2] = {log2_f32, "log2", NULL},    [IR_OP_log1p] = {log1p_f32, "log1p", NULL},
-    [IR_OP_sin] = {sin_f32, "sin", NULL},       [IR_OP_cos] = {cos_f32, "cos", NULL},       [IR_OP_tan] = {tan_f32, "tan", NULL},
-    [IR_OP_tanh] = {tanh_f32, "tanh", NULL},    [IR_OP_erf] = {erf_f32, "erf", NULL},       [IR_OP_atan] = {emit_atan_f32, "atan", NULL},
-    [IR_OP_sigmoid] = {sigmoid_f32, NULL, NULL}, [IR_OP_silu] = {silu_f32, NULL, NULL},     [IR_OP_gelu] = {gelu_f32, NULL, NULL},
-    [IR_OP_gelu_tanh] = {gelu_tanh_f32, NULL, NULL}, [IR_OP_softplus] = {softplus_f32, NULL, NULL},
-    [IR_OP_pow] = {NULL, "pow", emit_pow_f32},   [IR_OP_atan2] = {NULL, "atan2", emit_atan2_f32},
+    [IR_OP_exp] = {exp_f32,       "exp",   NULL          },
+    [IR_OP_exp2] = {exp2_f32,      "exp2",  NULL          },
+    [IR_OP_expm1] = {expm1_f32,     "expm1", NULL          },
+    [IR_OP_log] = {log_f32,       "log",   NULL          },
+    [IR_OP_log2] = {log2_f32,      "log2",  NULL          },
+    [IR_OP_log1p] = {log1p_f32,     "log1p", NULL          },
+    [IR_OP_sin] = {sin_f32,       "sin",   NULL          },
+    [IR_OP_cos] = {cos_f32,       "cos",   NULL          },
+    [IR_OP_tan] = {tan_f32,       "tan",   NULL          },
+    [IR_OP_tanh] = {tanh_f32,      "tanh",  NULL          },
+    [IR_OP_erf] = {erf_f32,       "erf",   NULL          },
+    [IR_OP_atan] = {emit_atan_f32, "atan",  NULL          },
+    [IR_OP_sigmoid] = {sigmoid_f32,   NULL,    NULL          },
+    [IR_OP_silu] = {silu_f32,      NULL,    NULL          },
+    [IR_OP_gelu] = {gelu_f32,      NULL,    NULL          },
+    [IR_OP_gelu_tanh] = {gelu_tanh_f32, NULL,    NULL          },
+    [IR_OP_softplus] = {softplus_f32,  NULL,    NULL          },
+    [IR_OP_pow] = {NULL,          "pow",   emit_pow_f32  },
+    [IR_OP_atan2] = {NULL,          "atan2", emit_atan2_f32},
 };
 
 /* f64 compositions of library functions */
@@ -285,20 +305,24 @@ static LLVMValueRef composed_f64(emit *e, ir_op op, LLVMValueRef x)
     case IR_OP_silu:
         return DIV(x, ADD(K(1), v_e));
     case IR_OP_gelu:
-        return MUL(MUL(x, K(0.5)), ADD(K(1), library(e, "erf", MUL(x, K(0.70710678118654752440)), NULL)));
+        return MUL(MUL(x, K(0.5)),
+                   ADD(K(1), library(e, "erf", MUL(x, K(0.70710678118654752440)), NULL)));
     case IR_OP_gelu_tanh: {
-        LLVMValueRef u = MUL(x, FMA(MUL(x, x), K(0.79788456080286535588 * 0.044715), K(0.79788456080286535588)));
+        LLVMValueRef u =
+            MUL(x, FMA(MUL(x, x), K(0.79788456080286535588 * 0.044715), K(0.79788456080286535588)));
         return MUL(MUL(x, K(0.5)), ADD(K(1), library(e, "tanh", u, NULL)));
     }
     default: { /* softplus */
         LLVMValueRef a = emit_intrinsic1(e, "llvm.fabs", x);
-        LLVMValueRef l = library(e, "log1p", library(e, "exp", LLVMBuildFNeg(e->b, a, ""), NULL), NULL);
+        LLVMValueRef l =
+            library(e, "log1p", library(e, "exp", LLVMBuildFNeg(e->b, a, ""), NULL), NULL);
         return ADD(SELECT(MORE(x, K(0)), x, K(0)), l);
     }
     }
 }
 
-/* Arithmetic -------------------------------------------------------------------------------------- */
+/* Arithmetic --------------------------------------------------------------------------------------
+ */
 
 static LLVMValueRef float_mod(emit *e, LLVMValueRef x, LLVMValueRef y)
 {
@@ -325,7 +349,14 @@ static LLVMValueRef float_math(emit *e, ir_op op, ir_dtype t, LLVMValueRef x, LL
     static const struct {
         ir_op op;
         LLVMRealPredicate p;
-    } compares[] = {{IR_OP_eq, LLVMRealOEQ}, {IR_OP_ne, LLVMRealUNE}, {IR_OP_lt, LLVMRealOLT}, {IR_OP_le, LLVMRealOLE}, {IR_OP_gt, LLVMRealOGT}, {IR_OP_ge, LLVMRealOGE}};
+    } compares[] = {
+        {IR_OP_eq, LLVMRealOEQ},
+        {IR_OP_ne, LLVMRealUNE},
+        {IR_OP_lt, LLVMRealOLT},
+        {IR_OP_le, LLVMRealOLE},
+        {IR_OP_gt, LLVMRealOGT},
+        {IR_OP_ge, LLVMRealOGE}
+    };
     for (uint32_t i = 0; i < sizeof compares / sizeof *compares; i++) {
         if (compares[i].op == op) {
             return LLVMBuildFCmp(e->b, compares[i].p, x, y, "");
@@ -353,7 +384,8 @@ static LLVMValueRef float_math(emit *e, ir_op op, ir_dtype t, LLVMValueRef x, LL
     case IR_OP_recip:
         return DIV(K(1), x);
     case IR_OP_relu:
-        return SELECT(LLVMBuildFCmp(e->b, LLVMRealULT, x, K(0), ""), SELECT(LLVMBuildFCmp(e->b, LLVMRealUNO, x, x, ""), x, K(0)), x);
+        return SELECT(LLVMBuildFCmp(e->b, LLVMRealULT, x, K(0), ""),
+                      SELECT(LLVMBuildFCmp(e->b, LLVMRealUNO, x, x, ""), x, K(0)), x);
     case IR_OP_floor:
         return emit_intrinsic1(e, "llvm.floor", x);
     case IR_OP_ceil:
@@ -379,29 +411,37 @@ static LLVMValueRef float_math(emit *e, ir_op op, ir_dtype t, LLVMValueRef x, LL
     case IR_OP_mod:
         return float_mod(e, x, y);
     case IR_OP_max: /* nan wins: of x when the comparison is false for it */
-        return SELECT(LLVMBuildFCmp(e->b, LLVMRealUNO, y, y, ""), y, SELECT(LLVMBuildFCmp(e->b, LLVMRealUGT, x, y, ""), x, y));
+        return SELECT(LLVMBuildFCmp(e->b, LLVMRealUNO, y, y, ""), y,
+                      SELECT(LLVMBuildFCmp(e->b, LLVMRealUGT, x, y, ""), x, y));
     case IR_OP_min:
-        return SELECT(LLVMBuildFCmp(e->b, LLVMRealUNO, y, y, ""), y, SELECT(LLVMBuildFCmp(e->b, LLVMRealULT, x, y, ""), x, y));
+        return SELECT(LLVMBuildFCmp(e->b, LLVMRealUNO, y, y, ""), y,
+                      SELECT(LLVMBuildFCmp(e->b, LLVMRealULT, x, y, ""), x, y));
     default:
         return x;
     }
 }
 
 /* y = 0 and the one overflow are kept from the hardware's trap. */
-static LLVMValueRef int_divide(emit *e, LLVMValueRef x, LLVMValueRef y, bool remainder, bool is_unsigned)
+static LLVMValueRef int_divide(emit *e, LLVMValueRef x, LLVMValueRef y, bool remainder,
+                               bool is_unsigned)
 {
     LLVMTypeRef t = LLVMTypeOf(x);
-    LLVMValueRef v_zero = emit_const_int(e, t, 0), v_one = emit_const_int(e, t, 1), v_minus = emit_const_int(e, t, -1);
+    LLVMValueRef v_zero = emit_const_int(e, t, 0), v_one = emit_const_int(e, t, 1),
+                 v_minus = emit_const_int(e, t, -1);
     LLVMValueRef v_none = LLVMBuildICmp(e->b, LLVMIntEQ, y, v_zero, "");
-    LLVMValueRef v_neg = is_unsigned ? LLVMBuildICmp(e->b, LLVMIntNE, y, y, "") : LLVMBuildICmp(e->b, LLVMIntEQ, y, v_minus, "");
+    LLVMValueRef v_neg = is_unsigned ? LLVMBuildICmp(e->b, LLVMIntNE, y, y, "")
+                                     : LLVMBuildICmp(e->b, LLVMIntEQ, y, v_minus, "");
     LLVMValueRef v_y = SELECT(LLVMBuildOr(e->b, v_none, v_neg, ""), v_one, y);
     if (is_unsigned) {
-        LLVMValueRef v = remainder ? LLVMBuildURem(e->b, x, v_y, "") : LLVMBuildUDiv(e->b, x, v_y, "");
+        LLVMValueRef v =
+            remainder ? LLVMBuildURem(e->b, x, v_y, "") : LLVMBuildUDiv(e->b, x, v_y, "");
         return SELECT(v_none, v_zero, v);
     }
     LLVMValueRef q = LLVMBuildSDiv(e->b, x, v_y, ""), r = LLVMBuildSRem(e->b, x, v_y, "");
-    LLVMValueRef v_signs = LLVMBuildICmp(e->b, LLVMIntSLT, LLVMBuildXor(e->b, x, v_y, ""), v_zero, "");
-    LLVMValueRef v_down = LLVMBuildAnd(e->b, v_signs, LLVMBuildICmp(e->b, LLVMIntNE, r, v_zero, ""), "");
+    LLVMValueRef v_signs =
+        LLVMBuildICmp(e->b, LLVMIntSLT, LLVMBuildXor(e->b, x, v_y, ""), v_zero, "");
+    LLVMValueRef v_down =
+        LLVMBuildAnd(e->b, v_signs, LLVMBuildICmp(e->b, LLVMIntNE, r, v_zero, ""), "");
     if (remainder) {
         LLVMValueRef v = SELECT(v_down, LLVMBuildAdd(e->b, r, v_y, ""), r);
         return SELECT(LLVMBuildOr(e->b, v_none, v_neg, ""), v_zero, v);
@@ -420,11 +460,17 @@ static LLVMValueRef int_math(emit *e, ir_op op, ir_dtype t, LLVMValueRef x, LLVM
     case IR_OP_neg:
         return LLVMBuildNeg(e->b, x, "");
     case IR_OP_abs:
-        return is_unsigned ? x : SELECT(LLVMBuildICmp(e->b, LLVMIntSLT, x, v_zero, ""), LLVMBuildNeg(e->b, x, ""), x);
+        return is_unsigned ? x
+                           : SELECT(LLVMBuildICmp(e->b, LLVMIntSLT, x, v_zero, ""),
+                                    LLVMBuildNeg(e->b, x, ""), x);
     case IR_OP_sign: {
         LLVMTypeRef ty = LLVMTypeOf(x);
-        LLVMValueRef v_pos = SELECT(LLVMBuildICmp(e->b, is_unsigned ? LLVMIntUGT : LLVMIntSGT, x, v_zero, ""), emit_const_int(e, ty, 1), v_zero);
-        return is_unsigned ? v_pos : SELECT(LLVMBuildICmp(e->b, LLVMIntSLT, x, v_zero, ""), emit_const_int(e, ty, -1), v_pos);
+        LLVMValueRef v_pos =
+            SELECT(LLVMBuildICmp(e->b, is_unsigned ? LLVMIntUGT : LLVMIntSGT, x, v_zero, ""),
+                   emit_const_int(e, ty, 1), v_zero);
+        return is_unsigned ? v_pos
+                           : SELECT(LLVMBuildICmp(e->b, LLVMIntSLT, x, v_zero, ""),
+                                    emit_const_int(e, ty, -1), v_pos);
     }
     case IR_OP_relu:
         return is_unsigned ? x : SELECT(LLVMBuildICmp(e->b, LLVMIntSGT, x, v_zero, ""), x, v_zero);
@@ -449,7 +495,8 @@ static LLVMValueRef int_math(emit *e, ir_op op, ir_dtype t, LLVMValueRef x, LLVM
         return LLVMBuildICmp(e->b, LLVMIntEQ, x, y, "");
     case IR_OP_ne:
     case IR_OP_xor:
-        return op == IR_OP_ne ? LLVMBuildICmp(e->b, LLVMIntNE, x, y, "") : LLVMBuildXor(e->b, x, y, "");
+        return op == IR_OP_ne ? LLVMBuildICmp(e->b, LLVMIntNE, x, y, "")
+                              : LLVMBuildXor(e->b, x, y, "");
     case IR_OP_lt:
         return LLVMBuildICmp(e->b, less, x, y, "");
     case IR_OP_le:

@@ -1,5 +1,5 @@
-/* Loop nests. Every point of the outer axes runs the nest's steps; several points are worked on together
- * (jammed) where the schedule says so, so that what they load is loaded once. */
+/* Loop nests. Every point of the outer axes runs the nest's steps; several points are worked on
+ * together (jammed) where the schedule says so, so that what they load is loaded once. */
 #include "backend/emit.h"
 #include "backend/schedule.h"
 
@@ -13,7 +13,7 @@ typedef struct nest_emitter {
     schedule s;
     uint32_t n_points;
     struct {
-        LLVMValueRef v_axes[2];  /* of the last two outer axes */
+        LLVMValueRef v_axes[2]; /* of the last two outer axes */
         emit_value reduced[EMIT_MOST_STEPS];
     } points[MOST_POINTS];
 } nest_emitter;
@@ -30,12 +30,22 @@ static LLVMValueRef identity(emit *e, ir_op op, LLVMTypeRef t, ir_dtype d)
         if (is_float) {
             return emit_const(e, t, -INFINITY);
         }
-        return emit_const_int(e, t, d == IR_i64 ? INT64_MIN : d == IR_i32 ? INT32_MIN : d == IR_i16 ? INT16_MIN : d == IR_i8 ? INT8_MIN : 0);
+        return emit_const_int(e, t,
+                              d == IR_i64   ? INT64_MIN
+                              : d == IR_i32 ? INT32_MIN
+                              : d == IR_i16 ? INT16_MIN
+                              : d == IR_i8  ? INT8_MIN
+                                            : 0);
     case IR_OP_reduce_min:
         if (is_float) {
             return emit_const(e, t, INFINITY);
         }
-        return emit_const_int(e, t, d == IR_i64 ? INT64_MAX : d == IR_i32 ? INT32_MAX : d == IR_i16 ? INT16_MAX : d == IR_i8 ? INT8_MAX : UINT8_MAX);
+        return emit_const_int(e, t,
+                              d == IR_i64   ? INT64_MAX
+                              : d == IR_i32 ? INT32_MAX
+                              : d == IR_i16 ? INT16_MAX
+                              : d == IR_i8  ? INT8_MAX
+                                            : UINT8_MAX);
     default:
         return LLVMConstNull(t);
     }
@@ -51,8 +61,15 @@ static LLVMValueRef start_value(emit *e, ir_op op, LLVMTypeRef t, ir_dtype d)
 
 static LLVMValueRef combine(emit *e, ir_op op, ir_dtype d, LLVMValueRef x, LLVMValueRef y)
 {
-    static const ir_op pairs[][2] = {{IR_OP_reduce_sum, IR_OP_add},  {IR_OP_reduce_mean, IR_OP_add}, {IR_OP_reduce_max, IR_OP_max}, {IR_OP_reduce_min, IR_OP_min},
-                                     {IR_OP_reduce_prod, IR_OP_mul}, {IR_OP_reduce_any, IR_OP_or},   {IR_OP_reduce_all, IR_OP_and}};
+    static const ir_op pairs[][2] = {
+        {IR_OP_reduce_sum,  IR_OP_add},
+        {IR_OP_reduce_mean, IR_OP_add},
+        {IR_OP_reduce_max,  IR_OP_max},
+        {IR_OP_reduce_min,  IR_OP_min},
+        {IR_OP_reduce_prod, IR_OP_mul},
+        {IR_OP_reduce_any,  IR_OP_or },
+        {IR_OP_reduce_all,  IR_OP_and}
+    };
     for (uint32_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
         if (pairs[i][0] == op) {
             return emit_math(e, pairs[i][1], d, x, y);
@@ -65,7 +82,8 @@ static LLVMValueRef combine(emit *e, ir_op op, ir_dtype d, LLVMValueRef x, LLVMV
 static LLVMValueRef accumulate(emit *e, const k_step *s, LLVMValueRef v_acc, bool vector)
 {
     const k_expr *x = s->value;
-    if (s->op == IR_OP_reduce_sum && x->kind == K_OP && x->op == IR_OP_mul && ir_dtype_is_float(s->acc)) {
+    if (s->op == IR_OP_reduce_sum && x->kind == K_OP && x->op == IR_OP_mul &&
+        ir_dtype_is_float(s->acc)) {
         emit_value a = emit_expr(e, x->args[0]), b = emit_expr(e, x->args[1]);
         LLVMValueRef v_new = emit_fma(e, emit_as(e, a, vector), emit_as(e, b, vector), v_acc);
         return vector && e->v_mask ? emit_select(e, e->v_mask, v_new, v_acc) : v_new;
@@ -87,14 +105,17 @@ static LLVMValueRef across_lanes(emit *e, const k_step *s, LLVMValueRef v)
             hi[i] = LLVMConstInt(e->i32, i + width, false);
         }
         LLVMValueRef v_poison = LLVMGetPoison(LLVMTypeOf(v));
-        LLVMValueRef v_lo = LLVMBuildShuffleVector(e->b, v, v_poison, LLVMConstVector(lo, width), "");
-        LLVMValueRef v_hi = LLVMBuildShuffleVector(e->b, v, v_poison, LLVMConstVector(hi, width), "");
+        LLVMValueRef v_lo =
+            LLVMBuildShuffleVector(e->b, v, v_poison, LLVMConstVector(lo, width), "");
+        LLVMValueRef v_hi =
+            LLVMBuildShuffleVector(e->b, v, v_poison, LLVMConstVector(hi, width), "");
         v = combine(e, s->op, s->acc, v_lo, v_hi);
     }
     return LLVMBuildExtractElement(e->b, v, LLVMConstInt(e->i32, 0, false), "");
 }
 
-/* Points ------------------------------------------------------------------------------------------ */
+/* Points ------------------------------------------------------------------------------------------
+ */
 
 static void enter_point(nest_emitter *q, uint32_t p, emit_memo *memo)
 {
@@ -120,13 +141,14 @@ static LLVMValueRef tail_mask(emit *e, LLVMValueRef v_i, LLVMValueRef v_hi)
     return LLVMBuildICmp(e->b, LLVMIntSLT, v_lane, emit_splat(e, v_hi), "");
 }
 
-/* Runs fn over the loops of a step's axes; the last one by vectors when inner. ----------------------- */
+/* Runs fn over the loops of a step's axes; the last one by vectors when inner.
+ * ----------------------- */
 
 typedef struct step_walk {
     nest_emitter *q;
     const k_step *s;
-    bool inner;                   /* lanes along the last axis */
-    uint32_t n_carries;           /* accumulators: points (x 1) */
+    bool inner;         /* lanes along the last axis */
+    uint32_t n_carries; /* accumulators: points (x 1) */
     /* Works at one place: takes the carries, gives the next. */
     void (*work)(struct step_walk *w, LLVMValueRef *v_carry, LLVMValueRef *v_next);
 } step_walk;
@@ -221,12 +243,15 @@ static void work_arg(step_walk *w, LLVMValueRef *v_carry, LLVMValueRef *v_next)
     LLVMValueRef v = emit_as(e, emit_expr(e, w->s->value), vector);
     LLVMValueRef v_i = e->v_axes[w->s->axes[0]->id];
     v_i = vector ? emit_splat(e, v_i) : v_i;
-    LLVMValueRef v_better = emit_math(e, w->s->op == IR_OP_argmax ? IR_OP_gt : IR_OP_lt, w->s->acc, v, v_carry[0]);
+    LLVMValueRef v_better =
+        emit_math(e, w->s->op == IR_OP_argmax ? IR_OP_gt : IR_OP_lt, w->s->acc, v, v_carry[0]);
     LLVMValueRef v_first = LLVMBuildICmp(e->b, LLVMIntEQ, v_i, LLVMConstNull(LLVMTypeOf(v_i)), "");
     v_better = LLVMBuildOr(e->b, v_better, v_first, "");
     if (ir_dtype_is_float(w->s->acc)) {
-        LLVMValueRef v_nan = LLVMBuildFCmp(e->b, LLVMRealUNO, v, v, ""), v_had = LLVMBuildFCmp(e->b, LLVMRealUNO, v_carry[0], v_carry[0], "");
-        v_better = LLVMBuildAnd(e->b, LLVMBuildOr(e->b, v_better, v_nan, ""), LLVMBuildOr(e->b, LLVMBuildNot(e->b, v_had, ""), v_first, ""), "");
+        LLVMValueRef v_nan = LLVMBuildFCmp(e->b, LLVMRealUNO, v, v, ""),
+                     v_had = LLVMBuildFCmp(e->b, LLVMRealUNO, v_carry[0], v_carry[0], "");
+        v_better = LLVMBuildAnd(e->b, LLVMBuildOr(e->b, v_better, v_nan, ""),
+                                LLVMBuildOr(e->b, LLVMBuildNot(e->b, v_had, ""), v_first, ""), "");
     }
     v_next[0] = emit_select(e, v_better, v, v_carry[0]);
     v_next[1] = emit_select(e, v_better, v_i, v_carry[1]);
@@ -239,7 +264,8 @@ static void arg_step(nest_emitter *q, uint32_t index)
     const k_step *s = &q->n->steps[index];
     bool vector = q->s.lanes == SCHEDULE_OUTER;
     LLVMTypeRef t = emit_type(e, s->acc);
-    LLVMValueRef v_carry[2] = {LLVMConstNull(vector ? emit_vector(e, t) : t), LLVMConstNull(vector ? emit_vector(e, e->i64) : e->i64)};
+    LLVMValueRef v_carry[2] = {LLVMConstNull(vector ? emit_vector(e, t) : t),
+                               LLVMConstNull(vector ? emit_vector(e, e->i64) : e->i64)};
     step_walk w = {q, s, false, 2, work_arg};
     walk_axes(&w, 0, v_carry);
     q->points[0].reduced[index] = (emit_value){v_carry[1], vector};
@@ -277,7 +303,8 @@ static void scan_step(nest_emitter *q, uint32_t index)
     LLVMValueRef v_last = LLVMBuildSub(e->b, v_n, emit_i64(e, 1), "");
     e->v_axes[k->id] = s->reverse ? LLVMBuildSub(e->b, v_last, l.v_i, "") : l.v_i;
     LLVMValueRef v_sum = emit_math(e, IR_OP_add, s->acc, l.v_carry[0], emit_expr(e, s->value).v);
-    LLVMValueRef v_out = emit_convert(e, s->exclusive ? l.v_carry[0] : v_sum, s->acc, s->buf->dtype);
+    LLVMValueRef v_out =
+        emit_convert(e, s->exclusive ? l.v_carry[0] : v_sum, s->acc, s->buf->dtype);
     emit_store(e, s->buf, s->offset, (emit_value){v_out, false}, false);
     emit_loop_end(e, &l, &v_sum);
 }
@@ -298,7 +325,8 @@ static void run_steps(nest_emitter *q)
     }
 }
 
-/* Outer axes -------------------------------------------------------------------------------------- */
+/* Outer axes --------------------------------------------------------------------------------------
+ */
 
 /* One block of rows x cols points at the current values of the last two axes. */
 static void run_points(nest_emitter *q, uint32_t rows, uint32_t cols)
@@ -307,12 +335,15 @@ static void run_points(nest_emitter *q, uint32_t rows, uint32_t cols)
     uint32_t n = q->n->n_outer;
     bool outer = q->s.lanes == SCHEDULE_OUTER;
     int64_t apart = outer ? e->lanes : 1;
-    LLVMValueRef v_col = n ? e->v_axes[q->n->outer[n - 1]->id] : NULL, v_row = n > 1 ? e->v_axes[q->n->outer[n - 2]->id] : NULL;
+    LLVMValueRef v_col = n ? e->v_axes[q->n->outer[n - 1]->id] : NULL,
+                 v_row = n > 1 ? e->v_axes[q->n->outer[n - 2]->id] : NULL;
     q->n_points = rows * cols;
     for (uint32_t p = 0; p < q->n_points; p++) {
         uint32_t r = p / cols, k = p % cols;
-        q->points[p].v_axes[0] = !n || k == 0 ? v_col : LLVMBuildAdd(e->b, v_col, emit_i64(e, k * apart), "");
-        q->points[p].v_axes[1] = n < 2 || r == 0 ? v_row : LLVMBuildAdd(e->b, v_row, emit_i64(e, r), "");
+        q->points[p].v_axes[0] =
+            !n || k == 0 ? v_col : LLVMBuildAdd(e->b, v_col, emit_i64(e, k * apart), "");
+        q->points[p].v_axes[1] =
+            n < 2 || r == 0 ? v_row : LLVMBuildAdd(e->b, v_row, emit_i64(e, r), "");
     }
     e->lane_axis = outer ? q->n->outer[n - 1] : NULL;
     run_steps(q);
@@ -324,7 +355,8 @@ static void run_points(nest_emitter *q, uint32_t rows, uint32_t cols)
 
 static void run_axis(nest_emitter *q, uint32_t depth, uint32_t rows, uint32_t cols);
 
-/* The axis that is the depth-th loop: in order, but that a product's last two change places (schedule.h). */
+/* The axis that is the depth-th loop: in order, but that a product's last two change places
+ * (schedule.h). */
 static uint32_t axis_at(const nest_emitter *q, uint32_t depth)
 {
     uint32_t n = q->n->n_outer;
@@ -332,7 +364,8 @@ static uint32_t axis_at(const nest_emitter *q, uint32_t depth)
     return swapped ? 2 * n - 3 - depth : depth;
 }
 
-static void axis_loop(nest_emitter *q, uint32_t depth, LLVMValueRef v_lo, LLVMValueRef v_hi, int64_t step, uint32_t rows, uint32_t cols)
+static void axis_loop(nest_emitter *q, uint32_t depth, LLVMValueRef v_lo, LLVMValueRef v_hi,
+                      int64_t step, uint32_t rows, uint32_t cols)
 {
     emit *e = q->e;
     const k_axis *k = q->n->outer[axis_at(q, depth)];
@@ -367,7 +400,8 @@ static void run_axis(nest_emitter *q, uint32_t depth, uint32_t rows, uint32_t co
     LLVMValueRef v_length = LLVMBuildSub(e->b, v_hi, v_lo, ""), v_at = v_lo;
     for (int64_t b = block; b >= unit; b = b > unit ? unit : 0) {
         LLVMValueRef v_n = LLVMBuildSDiv(e->b, v_length, emit_i64(e, b), "");
-        LLVMValueRef v_to = LLVMBuildAdd(e->b, v_lo, LLVMBuildMul(e->b, v_n, emit_i64(e, b), ""), "");
+        LLVMValueRef v_to =
+            LLVMBuildAdd(e->b, v_lo, LLVMBuildMul(e->b, v_n, emit_i64(e, b), ""), "");
         v_to = emit_intrinsic2(e, "llvm.smax", v_to, v_at);
         uint32_t points = (uint32_t)(b / unit);
         axis_loop(q, depth, v_at, v_to, b, row ? points : rows, last ? points : cols);
@@ -391,7 +425,8 @@ void emit_nest(emit *e, const k_nest *n)
     q->n = n;
     q->s = schedule_nest(e->c, e->a, n, e->t);
     for (uint32_t i = 0; i < n->n_steps; i++) { /* these keep one point at a time */
-        bool alone = n->steps[i].kind == K_STEP_SCAN || n->steps[i].op == IR_OP_argmax || n->steps[i].op == IR_OP_argmin;
+        bool alone = n->steps[i].kind == K_STEP_SCAN || n->steps[i].op == IR_OP_argmax ||
+                     n->steps[i].op == IR_OP_argmin;
         q->s.jam_rows = alone ? 1 : q->s.jam_rows;
         q->s.jam_cols = alone ? 1 : q->s.jam_cols;
         q->s.lanes = n->steps[i].kind == K_STEP_SCAN ? SCHEDULE_SCALAR : q->s.lanes;
@@ -403,7 +438,8 @@ void emit_nest(emit *e, const k_nest *n)
         return;
     }
     emit_if f;
-    LLVMValueRef v_first = LLVMBuildICmp(e->b, LLVMIntEQ, e->v_thread, LLVMConstInt(e->i32, 0, false), "");
+    LLVMValueRef v_first =
+        LLVMBuildICmp(e->b, LLVMIntEQ, e->v_thread, LLVMConstInt(e->i32, 0, false), "");
     emit_if_begin(e, &f, v_first, "alone");
     run_axis(q, 0, 1, 1);
     emit_if_end(e, &f);

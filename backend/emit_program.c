@@ -15,8 +15,8 @@ typedef struct programmer {
     LLVMValueRef *kernels;
     const uint32_t *first_slot;
     bool profile;
-    LLVMValueRef v_call;       /* const aigc_abi_call * */
-    LLVMValueRef v_dims;       /* int64_t * */
+    LLVMValueRef v_call; /* const aigc_abi_call * */
+    LLVMValueRef v_dims; /* int64_t * */
     LLVMValueRef v_args, v_results, v_params, v_states, v_arena, v_externs;
     LLVMValueRef v_seed, v_thread, v_threads, v_barrier, v_barrier_data;
     struct {
@@ -42,7 +42,8 @@ static LLVMValueRef dim_value(programmer *q, const ir_dim *d)
     return emit_dim(q->e, d, sym_value, q);
 }
 
-static LLVMValueRef load_at(emit *e, LLVMTypeRef t, LLVMValueRef v_base, LLVMTypeRef element, LLVMValueRef v_index)
+static LLVMValueRef load_at(emit *e, LLVMTypeRef t, LLVMValueRef v_base, LLVMTypeRef element,
+                            LLVMValueRef v_index)
 {
     return LLVMBuildLoad2(e->b, t, LLVMBuildGEP2(e->b, element, v_base, &v_index, 1, ""), "");
 }
@@ -52,7 +53,8 @@ static LLVMValueRef field(programmer *q, LLVMTypeRef t, size_t offset)
     return load_at(q->e, t, q->v_call, q->e->i8, emit_i64(q->e, (int64_t)offset));
 }
 
-static LLVMValueRef begin_function(emit *e, const char *name, const char *entry, LLVMTypeRef result, uint32_t n, LLVMTypeRef *types)
+static LLVMValueRef begin_function(emit *e, const char *name, const char *entry, LLVMTypeRef result,
+                                   uint32_t n, LLVMTypeRef *types)
 {
     char text[256];
     snprintf(text, sizeof text, "%s_%s", entry, name);
@@ -69,15 +71,18 @@ static void know_entry_syms(programmer *q)
     q->n_known = 0;
     for (uint32_t i = 0; i < ir_graph_n_syms(q->g); i++) {
         q->known[q->n_known].sym = ir_graph_sym(q->g, i);
-        q->known[q->n_known++].v = load_at(q->e, q->e->i64, q->v_dims, q->e->i64, emit_i64(q->e, i));
+        q->known[q->n_known++].v =
+            load_at(q->e, q->e->i64, q->v_dims, q->e->i64, emit_i64(q->e, i));
     }
 }
 
-/* bind ------------------------------------------------------------------------------------------- */
+/* bind -------------------------------------------------------------------------------------------
+ */
 
 static void check(emit *e, LLVMValueRef v_ok, uint32_t number)
 {
-    LLVMBasicBlockRef bad = LLVMAppendBasicBlockInContext(e->ctx, e->fn, "bad"), good = LLVMAppendBasicBlockInContext(e->ctx, e->fn, "good");
+    LLVMBasicBlockRef bad = LLVMAppendBasicBlockInContext(e->ctx, e->fn, "bad"),
+                      good = LLVMAppendBasicBlockInContext(e->ctx, e->fn, "good");
     LLVMBuildCondBr(e->b, v_ok, good, bad);
     LLVMPositionBuilderAtEnd(e->b, bad);
     LLVMBuildRet(e->b, LLVMConstInt(e->i32, number, false));
@@ -105,8 +110,8 @@ static const ir_sym *solvable(programmer *q, const ir_dim *d, int64_t *coef, con
     return unknown && ir_dim_split(q->e->c, d, unknown, coef, rest) && *coef != 0 ? unknown : NULL;
 }
 
-/* Sizes of arguments bind symbols first; then every size, bound and condition is checked. The order of
- * checks is that of abi_checks in module.c. */
+/* Sizes of arguments bind symbols first; then every size, bound and condition is checked. The order
+ * of checks is that of abi_checks in module.c. */
 static LLVMValueRef emit_bind(programmer *q)
 {
     emit *e = q->e;
@@ -143,10 +148,12 @@ static LLVMValueRef emit_bind(programmer *q)
     }
     for (uint32_t i = ir_graph_n_dim_args(q->g); i < ir_graph_n_syms(q->g); i++) {
         LLVMValueRef v_at = emit_i64(e, i);
-        LLVMBuildStore(e->b, sym_value(q, ir_graph_sym(q->g, i)), LLVMBuildGEP2(e->b, e->i64, q->v_dims, &v_at, 1, ""));
+        LLVMBuildStore(e->b, sym_value(q, ir_graph_sym(q->g, i)),
+                       LLVMBuildGEP2(e->b, e->i64, q->v_dims, &v_at, 1, ""));
     }
     uint32_t number = 1;
-    for (uint32_t i = 0; i < ir_graph_n_syms(q->g); i++) { /* bounds first: later sums cannot overflow */
+    for (uint32_t i = 0; i < ir_graph_n_syms(q->g);
+         i++) { /* bounds first: later sums cannot overflow */
         const ir_sym *s = ir_graph_sym(q->g, i);
         LLVMValueRef v = sym_value(q, s);
         int64_t hi = s->hi == INT64_MAX ? (int64_t)1 << 40 : s->hi;
@@ -158,7 +165,8 @@ static LLVMValueRef emit_bind(programmer *q)
         const ir_type *t = ir_node_type(ir_graph_input(q->g, i));
         for (uint32_t k = 0; k < t->rank; k++, at++) {
             LLVMValueRef v_size = load_at(e, e->i64, v_sizes, e->i64, emit_i64(e, at));
-            check(e, LLVMBuildICmp(e->b, LLVMIntEQ, v_size, dim_value(q, t->dims[k]), ""), number++);
+            check(e, LLVMBuildICmp(e->b, LLVMIntEQ, v_size, dim_value(q, t->dims[k]), ""),
+                  number++);
         }
     }
     for (uint32_t i = 0; i < ir_graph_n_conditions(q->g); i++) {
@@ -175,7 +183,8 @@ static void store_sizes(programmer *q, const ir_type *t, LLVMValueRef v_out, int
     emit *e = q->e;
     for (uint32_t k = 0; k < t->rank; k++) {
         LLVMValueRef v_at = emit_i64(e, (*at)++);
-        LLVMBuildStore(e->b, dim_value(q, t->dims[k]), LLVMBuildGEP2(e->b, e->i64, v_out, &v_at, 1, ""));
+        LLVMBuildStore(e->b, dim_value(q, t->dims[k]),
+                       LLVMBuildGEP2(e->b, e->i64, v_out, &v_at, 1, ""));
     }
 }
 
@@ -202,7 +211,8 @@ static LLVMValueRef emit_sizes(programmer *q)
     return f;
 }
 
-/* run -------------------------------------------------------------------------------------------- */
+/* run --------------------------------------------------------------------------------------------
+ */
 
 static void emit_barrier(programmer *q)
 {
@@ -210,7 +220,9 @@ static void emit_barrier(programmer *q)
     emit_if f;
     LLVMTypeRef types[2] = {e->ptr, e->i32};
     LLVMValueRef args[2] = {q->v_barrier_data, q->v_thread};
-    emit_if_begin(e, &f, LLVMBuildICmp(e->b, LLVMIntUGT, q->v_threads, LLVMConstInt(e->i32, 1, false), ""), "barrier");
+    emit_if_begin(e, &f,
+                  LLVMBuildICmp(e->b, LLVMIntUGT, q->v_threads, LLVMConstInt(e->i32, 1, false), ""),
+                  "barrier");
     LLVMBuildCall2(e->b, LLVMFunctionType(e->void_, types, 2, false), q->v_barrier, args, 2, "");
     emit_if_end(e, &f);
 }
@@ -279,8 +291,9 @@ static void emit_profile(programmer *q, uint32_t number)
     }
     LLVMValueRef v_hook = field(q, e->ptr, offsetof(aigc_abi_call, profile));
     LLVMValueRef v_data = field(q, e->ptr, offsetof(aigc_abi_call, profile_data));
-    LLVMValueRef v_wanted = LLVMBuildAnd(e->b, LLVMBuildICmp(e->b, LLVMIntNE, v_hook, LLVMConstNull(e->ptr), ""),
-                                         LLVMBuildICmp(e->b, LLVMIntEQ, q->v_thread, LLVMConstInt(e->i32, 0, false), ""), "");
+    LLVMValueRef v_wanted = LLVMBuildAnd(
+        e->b, LLVMBuildICmp(e->b, LLVMIntNE, v_hook, LLVMConstNull(e->ptr), ""),
+        LLVMBuildICmp(e->b, LLVMIntEQ, q->v_thread, LLVMConstInt(e->i32, 0, false), ""), "");
     emit_if f;
     LLVMTypeRef types[2] = {e->ptr, e->i32};
     LLVMValueRef args[2] = {v_data, LLVMConstInt(e->i32, number, false)};
@@ -308,12 +321,15 @@ static void emit_call(programmer *q, const k_item *t)
     LLVMBuildCall2(e->b, emit_kernel_type(e, k), q->kernels[k->id], args, n, "");
 }
 
-/* C functions are called with one pointer an argument or result, then the sizes of all their axes. */
+/* C functions are called with one pointer an argument or result, then the sizes of all their axes.
+ */
 static void emit_extern(programmer *q, const k_item *t)
 {
     emit *e = q->e;
     emit_if f;
-    emit_if_begin(e, &f, LLVMBuildICmp(e->b, LLVMIntEQ, q->v_thread, LLVMConstInt(e->i32, 0, false), ""), "extern");
+    emit_if_begin(e, &f,
+                  LLVMBuildICmp(e->b, LLVMIntEQ, q->v_thread, LLVMConstInt(e->i32, 0, false), ""),
+                  "extern");
     VEC(LLVMValueRef) args = {0};
     VEC(LLVMTypeRef) types = {0};
     for (uint32_t i = 0; i < t->n_args + t->n_results; i++) {
@@ -327,7 +343,8 @@ static void emit_extern(programmer *q, const k_item *t)
         }
     }
     LLVMValueRef v_f = load_at(e, e->ptr, q->v_externs, e->ptr, emit_i64(e, t->extern_index));
-    LLVMBuildCall2(e->b, LLVMFunctionType(e->void_, types.at, types.len, false), v_f, args.at, args.len, "");
+    LLVMBuildCall2(e->b, LLVMFunctionType(e->void_, types.at, types.len, false), v_f, args.at,
+                   args.len, "");
     emit_if_end(e, &f);
 }
 
@@ -335,13 +352,15 @@ static void emit_extern(programmer *q, const k_item *t)
 static void emit_program_loop(programmer *q, const k_item *t)
 {
     emit *e = q->e;
-    LLVMValueRef v_turns = dim_value(q, ir_loop_turns(e->c, t->lo, t->hi, t->step)), v_lo = dim_value(q, t->lo);
+    LLVMValueRef v_turns = dim_value(q, ir_loop_turns(e->c, t->lo, t->hi, t->step)),
+                 v_lo = dim_value(q, t->lo);
     LLVMValueRef v_go = LLVMConstInt(e->i1, 1, false);
     emit_loop l;
     emit_loop_begin(e, &l, "turn", emit_i64(e, 0), v_turns, emit_i64(e, 1), 1, &v_go);
     emit_if f;
     emit_if_begin(e, &f, l.v_carry[0], "go");
-    LLVMValueRef v_i = LLVMBuildAdd(e->b, v_lo, LLVMBuildMul(e->b, l.v_i, emit_i64(e, t->step), ""), t->sym->name);
+    LLVMValueRef v_i =
+        LLVMBuildAdd(e->b, v_lo, LLVMBuildMul(e->b, l.v_i, emit_i64(e, t->step), ""), t->sym->name);
     q->known[q->n_known].sym = t->sym;
     q->known[q->n_known++].v = v_i;
     emit_items(q, t->items, t->n_items);
@@ -406,9 +425,16 @@ static LLVMValueRef emit_run(programmer *q)
     return f;
 }
 
-emit_entry emit_program(emit *e, const k_module *m, const k_program *p, LLVMValueRef *kernels, const uint32_t *first_slot, const module_options *o)
+emit_entry emit_program(emit *e, const k_module *m, const k_program *p, LLVMValueRef *kernels,
+                        const uint32_t *first_slot, const module_options *o)
 {
-    programmer q = {.e = e, .m = m, .p = p, .g = p->entry->graph, .kernels = kernels, .first_slot = first_slot, .profile = o->profile};
+    programmer q = {.e = e,
+                    .m = m,
+                    .p = p,
+                    .g = p->entry->graph,
+                    .kernels = kernels,
+                    .first_slot = first_slot,
+                    .profile = o->profile};
     emit_entry r;
     r.bind = emit_bind(&q);
     r.sizes = emit_sizes(&q);

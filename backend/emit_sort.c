@@ -1,5 +1,5 @@
-/* sort, argsort, topk: every element's rank is counted, and it is written there. Needs no memory beside
- * the result, is stable, and puts nan last; takes time quadratic in the length of a row. */
+/* sort, argsort, topk: every element's rank is counted, and it is written there. Needs no memory
+ * beside the result, is stable, and puts nan last; takes time quadratic in the length of a row. */
 #include "backend/emit.h"
 
 /* Does x come before y? nan comes after everything. */
@@ -8,7 +8,8 @@ static LLVMValueRef before(emit *e, const k_sort *s, LLVMValueRef x, LLVMValueRe
     ir_dtype t = s->key->dtype;
     LLVMValueRef v = emit_math(e, s->descending ? IR_OP_gt : IR_OP_lt, t, x, y);
     if (ir_dtype_is_float(t)) {
-        LLVMValueRef v_x = LLVMBuildFCmp(e->b, LLVMRealUNO, x, x, ""), v_y = LLVMBuildFCmp(e->b, LLVMRealUNO, y, y, "");
+        LLVMValueRef v_x = LLVMBuildFCmp(e->b, LLVMRealUNO, x, x, ""),
+                     v_y = LLVMBuildFCmp(e->b, LLVMRealUNO, y, y, "");
         v = LLVMBuildOr(e->b, v, LLVMBuildAnd(e->b, v_y, LLVMBuildNot(e->b, v_x, ""), ""), "");
     }
     return v;
@@ -26,7 +27,8 @@ static LLVMValueRef key_at(emit *e, const k_sort *s, LLVMValueRef v_i)
 
 static void sort_row(emit *e, const k_sort *s)
 {
-    LLVMValueRef v_n = emit_kernel_dim(e, s->axis->extent), v_kept = emit_kernel_dim(e, s->out_axis->extent);
+    LLVMValueRef v_n = emit_kernel_dim(e, s->axis->extent),
+                 v_kept = emit_kernel_dim(e, s->out_axis->extent);
     LLVMValueRef v_zero = emit_i64(e, 0), v_one = emit_i64(e, 1);
     emit_loop l;
     emit_loop_begin(e, &l, "element", v_zero, v_n, v_one, 0, NULL);
@@ -44,7 +46,9 @@ static void sort_row(emit *e, const k_sort *s)
     emit_if_begin(e, &f, LLVMBuildICmp(e->b, LLVMIntSLT, c.v_carry[0], v_kept, ""), "kept");
     e->v_axes[s->out_axis->id] = c.v_carry[0];
     if (s->values) {
-        emit_store(e, s->values, s->values_offset, (emit_value){emit_convert(e, v_x, s->key->dtype, s->values->dtype), false}, false);
+        emit_store(e, s->values, s->values_offset,
+                   (emit_value){emit_convert(e, v_x, s->key->dtype, s->values->dtype), false},
+                   false);
     }
     if (s->indices) {
         emit_store(e, s->indices, s->indices_offset, (emit_value){l.v_i, false}, false);
@@ -60,7 +64,8 @@ static void run_axis(emit *e, const k_sort *s, uint32_t axis)
         return;
     }
     emit_loop l;
-    emit_loop_begin(e, &l, s->outer[axis]->name, emit_i64(e, 0), emit_kernel_dim(e, s->outer[axis]->extent), emit_i64(e, 1), 0, NULL);
+    emit_loop_begin(e, &l, s->outer[axis]->name, emit_i64(e, 0),
+                    emit_kernel_dim(e, s->outer[axis]->extent), emit_i64(e, 1), 0, NULL);
     e->v_axes[s->outer[axis]->id] = l.v_i;
     run_axis(e, s, axis + 1);
     emit_loop_end(e, &l, NULL);
@@ -69,7 +74,9 @@ static void run_axis(emit *e, const k_sort *s, uint32_t axis)
 void emit_sort(emit *e, const k_sort *s)
 {
     emit_if f;
-    emit_if_begin(e, &f, LLVMBuildICmp(e->b, LLVMIntEQ, e->v_thread, LLVMConstInt(e->i32, 0, false), ""), "alone");
+    emit_if_begin(e, &f,
+                  LLVMBuildICmp(e->b, LLVMIntEQ, e->v_thread, LLVMConstInt(e->i32, 0, false), ""),
+                  "alone");
     run_axis(e, s, 0);
     emit_if_end(e, &f);
 }

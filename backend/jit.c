@@ -38,7 +38,8 @@ jit *jit_create(const void *object, size_t size, const char *name, diag *d)
     LLVMOrcJITDylibRef lib = LLVMOrcLLJITGetMainJITDylib(j->lljit);
     LLVMOrcDefinitionGeneratorRef process;
     char prefix = LLVMOrcLLJITGetGlobalPrefix(j->lljit);
-    if (failed(LLVMOrcCreateDynamicLibrarySearchGeneratorForProcess(&process, prefix, NULL, NULL), d, "the JIT cannot see this process")) {
+    if (failed(LLVMOrcCreateDynamicLibrarySearchGeneratorForProcess(&process, prefix, NULL, NULL),
+               d, "the JIT cannot see this process")) {
         jit_destroy(j);
         return NULL;
     }
@@ -47,7 +48,8 @@ jit *jit_create(const void *object, size_t size, const char *name, diag *d)
     LLVMOrcExecutorAddress at;
     char symbol[256];
     snprintf(symbol, sizeof symbol, "%s_model", name);
-    if (failed(LLVMOrcLLJITAddObjectFile(j->lljit, lib, copy), d, "the JIT cannot link the model") ||
+    if (failed(LLVMOrcLLJITAddObjectFile(j->lljit, lib, copy), d,
+               "the JIT cannot link the model") ||
         failed(LLVMOrcLLJITLookup(j->lljit, &at, symbol), d, "the JIT cannot find the model")) {
         jit_destroy(j);
         return NULL;

@@ -7,7 +7,8 @@
 
 typedef struct jit jit;
 
-/* Links an object that exports NAME_model; the bytes are copied. NULL, with an error in d, on failure. */
+/* Links an object that exports NAME_model; the bytes are copied. NULL, with an error in d, on
+ * failure. */
 jit *jit_create(const void *object, size_t size, const char *name, diag *d);
 const aigc_abi_model *jit_model(const jit *j); /* lives as long as the jit */
 void jit_destroy(jit *j);

@@ -43,7 +43,8 @@ static void print_expr(printer *p, const k_expr *e)
         if (e->kind == K_CAST) {
             fputs(ir_dtype_name(e->dtype), p->out);
         } else if (e->kind == K_RANDOM) {
-            fprintf(p->out, "random_%s_%lld_%lld_%lld", e->mode, (long long)e->i, (long long)e->lo, (long long)e->hi);
+            fprintf(p->out, "random_%s_%lld_%lld_%lld", e->mode, (long long)e->i, (long long)e->lo,
+                    (long long)e->hi);
         } else {
             fputs(e->kind == K_SELECT ? "select" : ir_op_name(e->op), p->out);
         }
@@ -75,7 +76,8 @@ static void print_nest(printer *p, const k_nest *n)
         if (s->kind == K_STEP_REDUCE) {
             fprintf(p->out, "r%u = %s %s", i, ir_op_name(s->op), ir_dtype_name(s->acc));
         } else {
-            fprintf(p->out, "%s%s%s%s", kinds[s->kind], s->add ? " add" : "", s->reverse ? " reverse" : "", s->exclusive ? " exclusive" : "");
+            fprintf(p->out, "%s%s%s%s", kinds[s->kind], s->add ? " add" : "",
+                    s->reverse ? " reverse" : "", s->exclusive ? " exclusive" : "");
         }
         print_axes(p, s->n_axes, s->axes);
         fputs(" : ", p->out);
@@ -118,7 +120,8 @@ static void print_sort(printer *p, const k_sort *s)
     print_axes(p, 1, &s->out_axis);
     fprintf(p->out, "%s\n    key = ", s->descending ? " descending" : "");
     print_expr(p, s->key);
-    fprintf(p->out, "\n    %s %s at ", s->values ? s->values->name : "-", s->indices ? s->indices->name : "-");
+    fprintf(p->out, "\n    %s %s at ", s->values ? s->values->name : "-",
+            s->indices ? s->indices->name : "-");
     print_expr(p, s->values ? s->values_offset : s->indices_offset);
     fputc('\n', p->out);
 }
@@ -135,12 +138,14 @@ const char *k_print_kernel(const k_kernel *k, arena *a)
     printer p = {out, ir_ctx_create(scratch, intern_create(scratch))};
     fprintf(out, "kernel %s\n", k->kind);
     for (uint32_t i = 0; i < k->n_syms; i++) {
-        fprintf(out, "  size %s in %lld..%lld\n", k->syms[i]->name, (long long)k->syms[i]->lo, (long long)k->syms[i]->hi);
+        fprintf(out, "  size %s in %lld..%lld\n", k->syms[i]->name, (long long)k->syms[i]->lo,
+                (long long)k->syms[i]->hi);
     }
     for (uint32_t i = 0; i < k->n_bufs; i++) {
         const k_buf *b = k->bufs[i];
-        fprintf(out, "  %s: %s %s %s%s%s", b->name, ir_type_text(p.c, b->type), ir_storage_name(b->storage), b->layout,
-                b->access == K_READ ? "" : " written", b->disjoint ? "" : " overlaps");
+        fprintf(out, "  %s: %s %s %s%s%s", b->name, ir_type_text(p.c, b->type),
+                ir_storage_name(b->storage), b->layout, b->access == K_READ ? "" : " written",
+                b->disjoint ? "" : " overlaps");
         fprintf(out, b->panel ? " %u%s\n" : "\n", b->panel, b->pack_transposed ? " kn" : " nk");
     }
     for (uint32_t i = 0; i < k->n_nests; i++) {
@@ -169,7 +174,8 @@ static void print_items(printer *p, const k_item *items, uint32_t n, int indent)
         } else if (t->kind == K_ITEM_EXTERN) {
             fprintf(p->out, "extern %u\n", t->extern_index);
         } else {
-            fprintf(p->out, "loop %s in %s .. %s by %lld\n", t->sym->name, ir_dim_text(p->c, t->lo), ir_dim_text(p->c, t->hi), (long long)t->step);
+            fprintf(p->out, "loop %s in %s .. %s by %lld\n", t->sym->name, ir_dim_text(p->c, t->lo),
+                    ir_dim_text(p->c, t->hi), (long long)t->step);
             print_items(p, t->items, t->n_items, indent + 2);
         }
     }
@@ -184,7 +190,8 @@ const char *k_print_program(const k_program *g, arena *a)
         return "";
     }
     printer p = {out, ir_graph_ctx(g->entry->graph)};
-    fprintf(out, "program %s: %u kernels, %u barriers, arena %s\n", g->entry->name, g->n_kernel_uses, g->n_barriers,
+    fprintf(out, "program %s: %u kernels, %u barriers, arena %s\n", g->entry->name,
+            g->n_kernel_uses, g->n_barriers,
             ir_dim_text(p.c, ir_graph_arena_bytes(g->entry->graph)));
     print_items(&p, g->items, g->n_items, 2);
     fclose(out);

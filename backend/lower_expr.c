@@ -356,15 +356,26 @@ const k_expr *lower_within(lower *l, const ir_dim *d, const ir_dim *lo, const ir
     return lower_and(l, above, below);
 }
 
-const k_expr *lower_load_packed(lower *l, const k_buf *b, const ir_dim *const *index, const k_expr *guard)
+const k_expr *lower_load_packed(lower *l, const k_buf *b, const ir_dim *const *index,
+                                const k_expr *guard)
 {
     const ir_dim *n = index[b->pack_transposed ? 1 : 0], *k = index[b->pack_transposed ? 0 : 1];
-    const ir_dim *depth = b->type->dims[b->pack_transposed ? 0 : 1], *panel = ir_dim_const(l->c, b->panel);
-    const ir_dim *row = ir_dim_add(l->c, ir_dim_mul(l->c, ir_dim_floordiv(l->c, n, panel), depth), k);
-    const ir_dim *offset = ir_dim_add(l->c, ir_dim_mul(l->c, row, panel), ir_dim_mod(l->c, n, panel));
+    const ir_dim *depth = b->type->dims[b->pack_transposed ? 0 : 1],
+                 *panel = ir_dim_const(l->c, b->panel);
+    const ir_dim *row =
+        ir_dim_add(l->c, ir_dim_mul(l->c, ir_dim_floordiv(l->c, n, panel), depth), k);
+    const ir_dim *offset =
+        ir_dim_add(l->c, ir_dim_mul(l->c, row, panel), ir_dim_mod(l->c, n, panel));
     const k_expr *args[2] = {lower_index(l, offset), lower_index(l, n)};
     const k_expr *fallback = guard ? lower_const_i(l, b->dtype, 0) : NULL;
-    return add_expr(l, (k_expr){.kind = K_LOAD, .dtype = b->dtype, .n = 2, .buf = b, .guard = guard, .fallback = fallback}, args);
+    return add_expr(l,
+                    (k_expr){.kind = K_LOAD,
+                             .dtype = b->dtype,
+                             .n = 2,
+                             .buf = b,
+                             .guard = guard,
+                             .fallback = fallback},
+                    args);
 }
 
 const ir_dim *lower_linear(lower *l, const ir_type *t, const ir_dim *const *index)

@@ -7,18 +7,19 @@
 typedef struct building {
     lower l;
     const ir_node *node;
-    const ir_graph *body;     /* with the kernel's own symbols */
+    const ir_graph *body; /* with the kernel's own symbols */
     lower_scope scope;
-    const k_buf **operands;   /* [inputs of the body] */
-    const k_buf **results;    /* [results] */
+    const k_buf **operands; /* [inputs of the body] */
+    const k_buf **results;  /* [results] */
     VEC(k_nest) nests;
     const k_attention *attention;
     const k_sort *sort;
-    int split;                /* the node's, an axis of the domain */
+    int split; /* the node's, an axis of the domain */
     int64_t grain;
 } building;
 
-/* Symbols: those of the body in order of appearance become s0, s1, ... --------------------------- */
+/* Symbols: those of the body in order of appearance become s0, s1, ... ---------------------------
+ */
 
 typedef struct symbols {
     const ir_sym *own[32];
@@ -82,7 +83,8 @@ static const ir_graph *own_symbols(ir_ctx *c, const ir_graph *body, symbols *z)
     return body;
 }
 
-/* Nests ------------------------------------------------------------------------------------------- */
+/* Nests -------------------------------------------------------------------------------------------
+ */
 
 static void begin_nest(building *b)
 {
@@ -104,8 +106,8 @@ static void end_nest(building *b, uint32_t n_outer, const k_axis *const *outer, 
 /* Where a result's root is written: itself, or the region of an update. */
 typedef struct target {
     const ir_node *value;
-    const ir_type *stored;              /* type of the buffer */
-    const ir_dim *const *offsets;       /* NULL: from 0 */
+    const ir_type *stored;        /* type of the buffer */
+    const ir_dim *const *offsets; /* NULL: from 0 */
 } target;
 
 static target target_of(const building *b, uint32_t result)
@@ -129,7 +131,8 @@ static const ir_dim *target_place(building *b, const target *t, const ir_dim *co
     return lower_linear(&b->l, t->stored, moved);
 }
 
-static void add_store(building *b, uint32_t result, const target *t, const ir_dim *const *index, uint32_t n_axes, const k_axis *const *axes)
+static void add_store(building *b, uint32_t result, const target *t, const ir_dim *const *index,
+                      uint32_t n_axes, const k_axis *const *axes)
 {
     const k_expr *value = lower_value(&b->l, &b->scope, t->value, index, NULL);
     k_step s = {.kind = K_STEP_STORE,
@@ -141,8 +144,8 @@ static void add_store(building *b, uint32_t result, const target *t, const ir_di
     vec_push(b->l.a, &b->l.steps, s);
 }
 
-/* map, contract, conv, pool: all results have one domain. For maps the last axis is within the STORE
- * steps; for contractions all axes are outside. */
+/* map, contract, conv, pool: all results have one domain. For maps the last axis is within the
+ * STORE steps; for contractions all axes are outside. */
 static void lower_nest(building *b, const char *kind)
 {
     uint32_t n_results = ir_graph_n_outputs(b->body);
@@ -257,7 +260,8 @@ static void lower_scan(building *b)
                 .n_axes = 1,
                 .axes = arena_copy(b->l.a, &axis, sizeof axis),
                 .op = IR_OP_reduce_sum,
-                .value = lower_cast(&b->l, lower_value(&b->l, &b->scope, root->in[0], index, NULL), acc),
+                .value =
+                    lower_cast(&b->l, lower_value(&b->l, &b->scope, root->in[0], index, NULL), acc),
                 .acc = acc,
                 .buf = b->results[0],
                 .offset = lower_index(&b->l, lower_linear(&b->l, t, index)),
@@ -284,14 +288,25 @@ static void lower_scatter(building *b)
         }
         const k_expr *v = lower_value(&b->l, &b->scope, root->in[part ? 2 : 0], index, NULL);
         if (part) {
-            const k_expr *id = lower_value(&b->l, &b->scope, root->in[1], root->op == IR_OP_index_add ? &index[along] : index, NULL);
-            const k_expr *size = lower_index(&b->l, d->dims[along]), *zero = lower_const_i(&b->l, IR_i64, 0);
+            const k_expr *id =
+                lower_value(&b->l, &b->scope, root->in[1],
+                            root->op == IR_OP_index_add ? &index[along] : index, NULL);
+            const k_expr *size = lower_index(&b->l, d->dims[along]),
+                         *zero = lower_const_i(&b->l, IR_i64, 0);
             id = lower_cast(&b->l, id, IR_i64);
-            id = lower_select(&b->l, lower_binary(&b->l, IR_OP_lt, id, zero), lower_binary(&b->l, IR_OP_add, id, size), id);
-            id = lower_binary(&b->l, IR_OP_min, id, lower_binary(&b->l, IR_OP_sub, size, lower_const_i(&b->l, IR_i64, 1)));
-            to[along] = lower_opaque(&b->l, lower_binary(&b->l, IR_OP_max, id, zero), d->dims[along]);
+            id = lower_select(&b->l, lower_binary(&b->l, IR_OP_lt, id, zero),
+                              lower_binary(&b->l, IR_OP_add, id, size), id);
+            id =
+                lower_binary(&b->l, IR_OP_min, id,
+                             lower_binary(&b->l, IR_OP_sub, size, lower_const_i(&b->l, IR_i64, 1)));
+            to[along] =
+                lower_opaque(&b->l, lower_binary(&b->l, IR_OP_max, id, zero), d->dims[along]);
         }
-        k_step s = {.kind = K_STEP_STORE, .value = v, .buf = b->results[0], .offset = lower_index(&b->l, lower_linear(&b->l, d, to)), .add = part == 1};
+        k_step s = {.kind = K_STEP_STORE,
+                    .value = v,
+                    .buf = b->results[0],
+                    .offset = lower_index(&b->l, lower_linear(&b->l, d, to)),
+                    .add = part == 1};
         vec_push(b->l.a, &b->l.steps, s);
         end_nest(b, t->rank, axes, -1);
     }
@@ -345,12 +360,15 @@ static const ir_node *find_family(const ir_graph *g, ir_family f)
 }
 
 /* The index of an operand of attention: its batch axes broadcast, then its own two. */
-static const k_expr *attention_operand(building *b, const ir_node *x, uint32_t n_batch, const ir_dim *const *batch, const ir_dim *row, const ir_dim *col)
+static const k_expr *attention_operand(building *b, const ir_node *x, uint32_t n_batch,
+                                       const ir_dim *const *batch, const ir_dim *row,
+                                       const ir_dim *col)
 {
     const ir_type *t = ir_node_type(x);
     const ir_dim *index[IR_MAX_RANK];
     for (uint32_t i = 0; i + 2 < t->rank; i++) {
-        index[i] = ir_dim_is_one(t->dims[i]) ? ir_dim_const(b->l.c, 0) : batch[n_batch - (t->rank - 2) + i];
+        index[i] = ir_dim_is_one(t->dims[i]) ? ir_dim_const(b->l.c, 0)
+                                             : batch[n_batch - (t->rank - 2) + i];
     }
     index[t->rank - 2] = row;
     index[t->rank - 1] = col;
@@ -385,14 +403,18 @@ static void lower_attention(building *b)
         const ir_dim *place[IR_MAX_RANK];
         memcpy(place, index, sizeof place);
         place[n_batch + 1] = j;
-        at->score = lower_cast(&b->l, lower_value(&b->l, &score, ir_graph_output(n->bodies[0], 0)->node, place, NULL), IR_f32);
+        at->score = lower_cast(
+            &b->l, lower_value(&b->l, &score, ir_graph_output(n->bodies[0], 0)->node, place, NULL),
+            IR_f32);
     }
-    const ir_attr *causal = ir_node_attr(n, IR_ATTR_causal), *reach = ir_node_attr(n, IR_ATTR_reach);
+    const ir_attr *causal = ir_node_attr(n, IR_ATTR_causal),
+                  *reach = ir_node_attr(n, IR_ATTR_reach);
     at->causal = causal ? causal->dim : NULL;
     at->reach = reach ? reach->dim : NULL;
     b->scope.hole = n;
     target to = target_of(b, 0);
-    at->out = lower_cast(&b->l, lower_value(&b->l, &b->scope, to.value, index, NULL), b->results[0]->dtype);
+    at->out = lower_cast(&b->l, lower_value(&b->l, &b->scope, to.value, index, NULL),
+                         b->results[0]->dtype);
     at->buf = b->results[0];
     at->offset = lower_index(&b->l, target_place(b, &to, index));
     at->split = b->split <= (int)n_batch ? b->split : -1;
@@ -400,12 +422,13 @@ static void lower_attention(building *b)
     b->attention = at;
 }
 
-/* Buffers ----------------------------------------------------------------------------------------- */
+/* Buffers -----------------------------------------------------------------------------------------
+ */
 
 static bool same_place(const k_place *x, const k_place *y)
 {
-    return x->space == y->space && x->index == y->index && x->space != K_SPACE_CONST && x->space != K_SPACE_PARAM &&
-           (x->space == K_SPACE_STATE || x->at == y->at);
+    return x->space == y->space && x->index == y->index && x->space != K_SPACE_CONST &&
+           x->space != K_SPACE_PARAM && (x->space == K_SPACE_STATE || x->at == y->at);
 }
 
 static k_buf *new_buf(building *b, const char *name, const ir_type *t, k_buf_access access)
@@ -423,7 +446,8 @@ static k_buf *new_buf(building *b, const char *name, const ir_type *t, k_buf_acc
     return k;
 }
 
-static void make_bufs(building *b, const k_place *places, const ir_param *const *params, lowered_kernel *out)
+static void make_bufs(building *b, const k_place *places, const ir_param *const *params,
+                      lowered_kernel *out)
 {
     const ir_node *n = b->node;
     uint32_t total = n->n_in + n->n_results;
@@ -457,7 +481,8 @@ static void make_bufs(building *b, const k_place *places, const ir_param *const 
         const char *name = intern_printf(ir_ctx_names(b->l.c), "out%u", r);
         out->sources[b->l.bufs.len] = LOWER_RESULT;
         out->indices[b->l.bufs.len] = r;
-        made[n->n_in + r] = new_buf(b, name, ir_node_type(ir_graph_output(b->body, r)->node), K_WRITE);
+        made[n->n_in + r] =
+            new_buf(b, name, ir_node_type(ir_graph_output(b->body, r)->node), K_WRITE);
         b->results[r] = made[n->n_in + r];
     }
     for (uint32_t i = 0; i < total; i++) {
@@ -469,17 +494,28 @@ static void make_bufs(building *b, const k_place *places, const ir_param *const 
     }
 }
 
-lowered_kernel lower_kernel(ir_ctx *c, arena *a, const ir_module *m, const ir_node *n, const k_place *places, const ir_param *const *params)
+lowered_kernel lower_kernel(ir_ctx *c, arena *a, const ir_module *m, const ir_node *n,
+                            const k_place *places, const ir_param *const *params)
 {
     static const struct {
         const char *kind;
         void (*lower)(building *b);
-    } special[] = {{"reduce", lower_rows}, {"scan", lower_scan}, {"scatter", lower_scatter}, {"sort", lower_sort}, {"attention", lower_attention}};
+    } special[] = {
+        {"reduce",    lower_rows     },
+        {"scan",      lower_scan     },
+        {"scatter",   lower_scatter  },
+        {"sort",      lower_sort     },
+        {"attention", lower_attention}
+    };
     (void)m;
     symbols z;
     lowered_kernel out = {0};
     building *b = arena_new(a, building);
-    b->l = (lower){.a = a, .c = c, .exprs = map_create(a), .values = map_create(a), .variables = map_create(a)};
+    b->l = (lower){.a = a,
+                   .c = c,
+                   .exprs = map_create(a),
+                   .values = map_create(a),
+                   .variables = map_create(a)};
     b->node = n;
     b->body = own_symbols(c, n->bodies[0], &z);
     b->split = (int)ir_node_int(n, IR_ATTR_split, -1);
@@ -505,7 +541,9 @@ lowered_kernel lower_kernel(ir_ctx *c, arena *a, const ir_module *m, const ir_no
     }
     *k = (k_kernel){.name = ir_node_str(n, IR_ATTR_name),
                     .kind = kind,
-                    .family = b->attention ? K_FAMILY_ATTENTION : b->sort ? K_FAMILY_SORT : K_FAMILY_NEST,
+                    .family = b->attention ? K_FAMILY_ATTENTION
+                              : b->sort    ? K_FAMILY_SORT
+                                           : K_FAMILY_NEST,
                     .n_bufs = b->l.bufs.len,
                     .bufs = b->l.bufs.at,
                     .n_syms = z.n,

@@ -1,4 +1,5 @@
-/* The planned graph of an entry becomes a list of kernels, loops and calls, each with its places. */
+/* The planned graph of an entry becomes a list of kernels, loops and calls, each with its places.
+ */
 #include "backend/lower.h"
 
 #include <stdlib.h>
@@ -71,13 +72,20 @@ static k_place place_of(const programmer *p, const frame *f, const ir_node *n)
     case IR_OP_get:
         return result_place(p, n->in[0], (uint32_t)ir_node_int(n, IR_ATTR_index, 0));
     case IR_OP_state:
-        return (k_place){.space = K_SPACE_STATE, .index = state_index(p->m, ir_node_str(n, IR_ATTR_name)), .at = zero};
+        return (k_place){.space = K_SPACE_STATE,
+                         .index = state_index(p->m, ir_node_str(n, IR_ATTR_name)),
+                         .at = zero};
     case IR_OP_const:
-        return (k_place){.space = K_SPACE_CONST, .at = zero, .data = ir_node_attr(n, IR_ATTR_data)->data};
+        return (k_place){
+            .space = K_SPACE_CONST, .at = zero, .data = ir_node_attr(n, IR_ATTR_data)->data};
     case IR_OP_param: {
         const ir_attr *indices = ir_node_attr(n, IR_ATTR_indices);
         const ir_param *q = ir_module_param(p->m, ir_node_str(n, IR_ATTR_name));
-        return (k_place){.space = K_SPACE_PARAM, .index = (uint32_t)(q - p->m->params), .at = zero, .n_indices = indices->n, .indices = indices->dims};
+        return (k_place){.space = K_SPACE_PARAM,
+                         .index = (uint32_t)(q - p->m->params),
+                         .at = zero,
+                         .n_indices = indices->n,
+                         .indices = indices->dims};
     }
     case IR_OP_input: {
         uint32_t i = (uint32_t)ir_node_int(n, IR_ATTR_index, 0);
@@ -139,13 +147,19 @@ static k_item kernel_item(programmer *p, const frame *f, const ir_node *n)
         places[n->n_in + r] = result_place(p, n, r);
     }
     lowered_kernel l = lower_kernel(p->c, p->a, p->m, n, places, params);
-    k_item t = {.kind = K_ITEM_KERNEL, .kernel = unique_kernel(p, l.kernel), .number = p->use_names.len, .name = ir_node_str(n, IR_ATTR_name), .dims = l.dims};
+    k_item t = {.kind = K_ITEM_KERNEL,
+                .kernel = unique_kernel(p, l.kernel),
+                .number = p->use_names.len,
+                .name = ir_node_str(n, IR_ATTR_name),
+                .dims = l.dims};
     k_place *own = arena_array(p->a, k_place, l.kernel->n_bufs);
     for (uint32_t i = 0; i < l.kernel->n_bufs; i++) {
         uint32_t k = l.indices[i];
         own[i] = l.sources[i] == LOWER_OPERAND  ? places[k]
                  : l.sources[i] == LOWER_RESULT ? places[n->n_in + k]
-                                                : (k_place){.space = K_SPACE_CONST, .at = ir_dim_const(p->c, 0), .data = l.consts[k]};
+                                                : (k_place){.space = K_SPACE_CONST,
+                                                            .at = ir_dim_const(p->c, 0),
+                                                            .data = l.consts[k]};
     }
     t.places = own;
     vec_push(p->a, &p->use_names, t.name);
@@ -245,6 +259,11 @@ const k_module *k_lower_module(const ir_module *m, arena *a)
                                     .use_locs = p.use_locs.at,
                                     .n_barriers = p.n_barriers};
     }
-    *r = (k_module){.module = m, .a = a, .n_programs = n, .programs = programs, .n_kernels = p.kernels.len, .kernels = p.kernels.at};
+    *r = (k_module){.module = m,
+                    .a = a,
+                    .n_programs = n,
+                    .programs = programs,
+                    .n_kernels = p.kernels.len,
+                    .kernels = p.kernels.at};
     return r;
 }

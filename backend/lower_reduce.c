@@ -9,7 +9,8 @@ ir_dtype lower_acc(ir_dtype t)
     return t == IR_f16 || t == IR_bf16 ? IR_f32 : t;
 }
 
-const k_expr *lower_add_reduce(lower *l, ir_op op, uint32_t n_axes, const k_axis *const *axes, const k_expr *value, ir_dtype acc)
+const k_expr *lower_add_reduce(lower *l, ir_op op, uint32_t n_axes, const k_axis *const *axes,
+                               const k_expr *value, ir_dtype acc)
 {
     bool arg = op == IR_OP_argmax || op == IR_OP_argmin;
     k_step s = {.kind = K_STEP_REDUCE, .n_axes = n_axes, .op = op, .value = value, .acc = acc};
@@ -18,8 +19,8 @@ const k_expr *lower_add_reduce(lower *l, ir_op op, uint32_t n_axes, const k_axis
     return lower_reduced(l, l->steps.len - 1, arg ? IR_i64 : acc);
 }
 
-/* The axes a node reduces, with fresh axis variables in `full`; shared by all steps over the same sizes,
- * so that emitters may run several steps in one loop. */
+/* The axes a node reduces, with fresh axis variables in `full`; shared by all steps over the same
+ * sizes, so that emitters may run several steps in one loop. */
 typedef struct rows {
     const ir_dim *full[IR_MAX_RANK];
     const k_axis *axes[IR_MAX_RANK];
@@ -61,7 +62,8 @@ static const k_expr *count_value(lower *l, const ir_dim *count, ir_dtype t)
     return lower_cast(l, lower_index(l, count), t);
 }
 
-const k_expr *lower_value_reduce(lower *l, const lower_scope *s, const ir_node *n, const ir_dim *const *index, const k_expr *guard)
+const k_expr *lower_value_reduce(lower *l, const lower_scope *s, const ir_node *n,
+                                 const ir_dim *const *index, const k_expr *guard)
 {
     rows r = reduced_rows(l, n, index, ir_node_int(n, IR_ATTR_keep, 0) != 0);
     const k_expr *x = lower_value(l, s, n->in[0], r.full, guard);
@@ -77,13 +79,16 @@ const k_expr *lower_value_reduce(lower *l, const lower_scope *s, const ir_node *
     return lower_cast(l, lower_add_reduce(l, n->op, r.n, r.axes, x, acc), t);
 }
 
-static const k_expr *softmax(lower *l, const lower_scope *s, const ir_node *n, const ir_dim *const *index, const k_expr *guard)
+static const k_expr *softmax(lower *l, const lower_scope *s, const ir_node *n,
+                             const ir_dim *const *index, const k_expr *guard)
 {
     rows r = reduced_rows(l, n, index, true);
     ir_dtype t = ir_node_type(n->in[0])->dtype, acc = lower_acc(t);
     const k_expr *row = lower_cast(l, lower_value(l, s, n->in[0], r.full, guard), acc);
     const k_expr *m = lower_add_reduce(l, IR_OP_reduce_max, r.n, r.axes, row, acc);
-    const k_expr *sum = lower_add_reduce(l, IR_OP_reduce_sum, r.n, r.axes, lower_unary(l, IR_OP_exp, lower_binary(l, IR_OP_sub, row, m)), acc);
+    const k_expr *sum =
+        lower_add_reduce(l, IR_OP_reduce_sum, r.n, r.axes,
+                         lower_unary(l, IR_OP_exp, lower_binary(l, IR_OP_sub, row, m)), acc);
     const k_expr *x = lower_cast(l, lower_value(l, s, n->in[0], index, guard), acc);
     const k_expr *d = lower_binary(l, IR_OP_sub, x, m);
     d = n->op == IR_OP_softmax ? lower_binary(l, IR_OP_div, lower_unary(l, IR_OP_exp, d), sum)
@@ -92,29 +97,35 @@ static const k_expr *softmax(lower *l, const lower_scope *s, const ir_node *n, c
 }
 
 /* max + log(sum(exp(x - max))); a maximum that is not finite is left out of the difference. */
-static const k_expr *logsumexp(lower *l, const lower_scope *s, const ir_node *n, const ir_dim *const *index, const k_expr *guard)
+static const k_expr *logsumexp(lower *l, const lower_scope *s, const ir_node *n,
+                               const ir_dim *const *index, const k_expr *guard)
 {
     rows r = reduced_rows(l, n, index, ir_node_int(n, IR_ATTR_keep, 0) != 0);
     ir_dtype t = ir_node_type(n->in[0])->dtype, acc = lower_acc(t);
     const k_expr *x = lower_cast(l, lower_value(l, s, n->in[0], r.full, guard), acc);
     const k_expr *m = lower_add_reduce(l, IR_OP_reduce_max, r.n, r.axes, x, acc);
     m = lower_select(l, lower_unary(l, IR_OP_isfinite, m), m, lower_const_f(l, acc, 0));
-    const k_expr *sum = lower_add_reduce(l, IR_OP_reduce_sum, r.n, r.axes, lower_unary(l, IR_OP_exp, lower_binary(l, IR_OP_sub, x, m)), acc);
+    const k_expr *sum =
+        lower_add_reduce(l, IR_OP_reduce_sum, r.n, r.axes,
+                         lower_unary(l, IR_OP_exp, lower_binary(l, IR_OP_sub, x, m)), acc);
     return lower_cast(l, lower_binary(l, IR_OP_add, m, lower_unary(l, IR_OP_log, sum)), t);
 }
 
 /* The element of a norm's weight or bias: right-aligned with x. */
-static const k_expr *scale_value(lower *l, const lower_scope *s, const ir_node *n, uint32_t k, const ir_dim *const *index, const k_expr *guard, ir_dtype acc)
+static const k_expr *scale_value(lower *l, const lower_scope *s, const ir_node *n, uint32_t k,
+                                 const ir_dim *const *index, const k_expr *guard, ir_dtype acc)
 {
     const ir_type *t = ir_node_type(n->in[k]);
     const ir_dim *inner[IR_MAX_RANK];
     for (uint32_t i = 0; i < t->rank; i++) {
-        inner[i] = ir_dim_is_one(t->dims[i]) ? ir_dim_const(l->c, 0) : index[ir_node_type(n)->rank - t->rank + i];
+        inner[i] = ir_dim_is_one(t->dims[i]) ? ir_dim_const(l->c, 0)
+                                             : index[ir_node_type(n)->rank - t->rank + i];
     }
     return lower_cast(l, lower_value(l, s, n->in[k], inner, guard), acc);
 }
 
-static const k_expr *norm(lower *l, const lower_scope *s, const ir_node *n, const ir_dim *const *index, const k_expr *guard)
+static const k_expr *norm(lower *l, const lower_scope *s, const ir_node *n,
+                          const ir_dim *const *index, const k_expr *guard)
 {
     rows r = reduced_rows(l, n, index, true);
     ir_dtype t = ir_node_type(n->in[0])->dtype, acc = lower_acc(t);
@@ -122,12 +133,15 @@ static const k_expr *norm(lower *l, const lower_scope *s, const ir_node *n, cons
     const k_expr *x = lower_cast(l, lower_value(l, s, n->in[0], index, guard), acc);
     const k_expr *count = count_value(l, r.count, acc);
     if (n->op == IR_OP_layer_norm) {
-        const k_expr *mean = lower_binary(l, IR_OP_div, lower_add_reduce(l, IR_OP_reduce_sum, r.n, r.axes, row, acc), count);
+        const k_expr *mean = lower_binary(
+            l, IR_OP_div, lower_add_reduce(l, IR_OP_reduce_sum, r.n, r.axes, row, acc), count);
         row = lower_binary(l, IR_OP_sub, row, mean);
         x = lower_binary(l, IR_OP_sub, x, mean);
     }
-    const k_expr *ss = lower_add_reduce(l, IR_OP_reduce_sum, r.n, r.axes, lower_binary(l, IR_OP_mul, row, row), acc);
-    const k_expr *v = lower_binary(l, IR_OP_add, lower_binary(l, IR_OP_div, ss, count), lower_const_f(l, acc, ir_node_float(n, IR_ATTR_eps, 1e-5)));
+    const k_expr *ss = lower_add_reduce(l, IR_OP_reduce_sum, r.n, r.axes,
+                                        lower_binary(l, IR_OP_mul, row, row), acc);
+    const k_expr *v = lower_binary(l, IR_OP_add, lower_binary(l, IR_OP_div, ss, count),
+                                   lower_const_f(l, acc, ir_node_float(n, IR_ATTR_eps, 1e-5)));
     const k_expr *y = lower_binary(l, IR_OP_mul, x, lower_unary(l, IR_OP_rsqrt, v));
     if (n->n_in > 1) {
         y = lower_binary(l, IR_OP_mul, y, scale_value(l, s, n, 1, index, guard, acc));
@@ -138,9 +152,11 @@ static const k_expr *norm(lower *l, const lower_scope *s, const ir_node *n, cons
     return lower_cast(l, y, t);
 }
 
-const k_expr *lower_value_norm(lower *l, const lower_scope *s, const ir_node *n, const ir_dim *const *index, const k_expr *guard)
+const k_expr *lower_value_norm(lower *l, const lower_scope *s, const ir_node *n,
+                               const ir_dim *const *index, const k_expr *guard)
 {
-    /* Steps are made once for all elements of a row: remember them by the kept part of the index. */
+    /* Steps are made once for all elements of a row: remember them by the kept part of the index.
+     */
     switch (n->op) {
     case IR_OP_softmax:
     case IR_OP_log_softmax:

@@ -4,7 +4,8 @@
 #include <string.h>
 
 /* The index of a broadcast operand: right-aligned, 0 along axes of size 1. */
-static void broadcast_index(lower *l, const ir_type *from, const ir_type *to, const ir_dim *const *index, const ir_dim **out)
+static void broadcast_index(lower *l, const ir_type *from, const ir_type *to,
+                            const ir_dim *const *index, const ir_dim **out)
 {
     for (uint32_t i = 0; i < from->rank; i++) {
         uint32_t k = to->rank - from->rank + i;
@@ -13,14 +14,16 @@ static void broadcast_index(lower *l, const ir_type *from, const ir_type *to, co
     }
 }
 
-static const k_expr *value_at(lower *l, const lower_scope *s, const ir_node *x, const ir_type *to, const ir_dim *const *index, const k_expr *guard)
+static const k_expr *value_at(lower *l, const lower_scope *s, const ir_node *x, const ir_type *to,
+                              const ir_dim *const *index, const k_expr *guard)
 {
     const ir_dim *inner[IR_MAX_RANK];
     broadcast_index(l, ir_node_type(x), to, index, inner);
     return lower_value(l, s, x, inner, guard);
 }
 
-static const k_expr *elementwise(lower *l, const lower_scope *s, const ir_node *n, const ir_dim *const *index, const k_expr *guard)
+static const k_expr *elementwise(lower *l, const lower_scope *s, const ir_node *n,
+                                 const ir_dim *const *index, const k_expr *guard)
 {
     const k_expr *args[3];
     const ir_type *t = ir_node_type(n);
@@ -36,7 +39,8 @@ static const k_expr *elementwise(lower *l, const lower_scope *s, const ir_node *
     return lower_op(l, n->op, t->dtype, n->n_in, args);
 }
 
-/* Constants -------------------------------------------------------------------------------------- */
+/* Constants --------------------------------------------------------------------------------------
+ */
 
 static const k_buf *const_buf(lower *l, const ir_node *n, const ir_data *d)
 {
@@ -59,21 +63,25 @@ static const k_buf *const_buf(lower *l, const ir_node *n, const ir_data *d)
     return b;
 }
 
-static const k_expr *constant(lower *l, const ir_node *n, const ir_dim *const *index, const k_expr *guard)
+static const k_expr *constant(lower *l, const ir_node *n, const ir_dim *const *index,
+                              const k_expr *guard)
 {
     const ir_data *d = ir_node_attr(n, IR_ATTR_data)->data;
     if (d->splat) {
-        return ir_dtype_is_float(d->dtype) ? lower_const_f(l, d->dtype, ir_dtype_load(d->dtype, d->bytes, 0))
-                                           : lower_const_i(l, d->dtype, ir_dtype_load_i64(d->dtype, d->bytes, 0));
+        return ir_dtype_is_float(d->dtype)
+                   ? lower_const_f(l, d->dtype, ir_dtype_load(d->dtype, d->bytes, 0))
+                   : lower_const_i(l, d->dtype, ir_dtype_load_i64(d->dtype, d->bytes, 0));
     }
     return lower_load(l, const_buf(l, n, d), lower_linear(l, ir_node_type(n), index), guard);
 }
 
-/* Moves ------------------------------------------------------------------------------------------ */
+/* Moves ------------------------------------------------------------------------------------------
+ */
 
-/* The index before a reshape. Axes are taken in groups of equal product, so that a run-time size that
- * stays an axis of its own never meets a division. */
-static void reshaped_index(lower *l, const ir_type *from, const ir_type *to, const ir_dim *const *index, const ir_dim **out)
+/* The index before a reshape. Axes are taken in groups of equal product, so that a run-time size
+ * that stays an axis of its own never meets a division. */
+static void reshaped_index(lower *l, const ir_type *from, const ir_type *to,
+                           const ir_dim *const *index, const ir_dim **out)
 {
     ir_ctx *c = l->c;
     uint32_t i = 0, o = 0;
@@ -87,7 +95,8 @@ static void reshaped_index(lower *l, const ir_type *from, const ir_type *to, con
             po = to->dims[o++];
         }
         while (pi != po && (i < from->rank || o < to->rank)) {
-            bool grow_in = o == to->rank || (i < from->rank && ir_dim_div_exact(c, po, pi) && !ir_dim_div_exact(c, pi, po));
+            bool grow_in = o == to->rank || (i < from->rank && ir_dim_div_exact(c, po, pi) &&
+                                             !ir_dim_div_exact(c, pi, po));
             if (!grow_in && i < from->rank && !ir_dim_div_exact(c, pi, po)) {
                 grow_in = ir_dim_le(c, pi, po) == IR_ALWAYS;
             }
@@ -124,7 +133,8 @@ static void reshaped_index(lower *l, const ir_type *from, const ir_type *to, con
     }
 }
 
-static const k_expr *concatenated(lower *l, const lower_scope *s, const ir_node *n, const ir_dim *const *index, const k_expr *guard)
+static const k_expr *concatenated(lower *l, const lower_scope *s, const ir_node *n,
+                                  const ir_dim *const *index, const k_expr *guard)
 {
     uint32_t axis = (uint32_t)ir_node_int(n, IR_ATTR_axis, 0), rank = ir_node_type(n)->rank;
     const ir_dim *begin = ir_dim_const(l->c, 0), *inner[IR_MAX_RANK];
@@ -132,14 +142,19 @@ static const k_expr *concatenated(lower *l, const lower_scope *s, const ir_node 
     uint32_t count = 0;
     for (uint32_t i = 0; i < n->n_in && count < 256; i++) {
         const ir_dim *end = ir_dim_add(l->c, begin, ir_node_type(n->in[i])->dims[axis]);
-        bool never = ir_dim_le(l->c, ir_dim_offset(l->c, index[axis], 1), begin) == IR_ALWAYS || ir_dim_le(l->c, end, index[axis]) == IR_ALWAYS;
-        const k_expr *cond = i + 1 < n->n_in ? lower_within(l, index[axis], index[axis], end) : NULL;
+        bool never = ir_dim_le(l->c, ir_dim_offset(l->c, index[axis], 1), begin) == IR_ALWAYS ||
+                     ir_dim_le(l->c, end, index[axis]) == IR_ALWAYS;
+        const k_expr *cond =
+            i + 1 < n->n_in ? lower_within(l, index[axis], index[axis], end) : NULL;
         if (!never) {
             memcpy(inner, index, rank * sizeof *inner);
             inner[axis] = ir_dim_sub(l->c, index[axis], begin);
             const k_expr *inside = lower_within(l, index[axis], begin, end);
             values[count] = lower_value(l, s, n->in[i], inner, lower_and(l, guard, inside));
-            conds[count++] = i + 1 < n->n_in && ir_dim_le(l->c, ir_dim_offset(l->c, index[axis], 1), end) != IR_ALWAYS ? cond : NULL;
+            conds[count++] = i + 1 < n->n_in && ir_dim_le(l->c, ir_dim_offset(l->c, index[axis], 1),
+                                                          end) != IR_ALWAYS
+                                 ? cond
+                                 : NULL;
         }
         begin = end;
     }
@@ -149,7 +164,8 @@ static const k_expr *concatenated(lower *l, const lower_scope *s, const ir_node 
     return result;
 }
 
-static const k_expr *padded(lower *l, const lower_scope *s, const ir_node *n, const ir_dim *const *index, const k_expr *guard)
+static const k_expr *padded(lower *l, const lower_scope *s, const ir_node *n,
+                            const ir_dim *const *index, const k_expr *guard)
 {
     const ir_attr *lo = ir_node_attr(n, IR_ATTR_lo);
     const ir_type *t = ir_node_type(n->in[0]);
@@ -160,11 +176,13 @@ static const k_expr *padded(lower *l, const lower_scope *s, const ir_node *n, co
         inside = lower_and(l, inside, lower_within(l, inner[i], zero, t->dims[i]));
     }
     const k_expr *x = lower_value(l, s, n->in[0], inner, lower_and(l, guard, inside));
-    return lower_select(l, inside, x, lower_const_f(l, t->dtype, ir_node_float(n, IR_ATTR_value, 0)));
+    return lower_select(l, inside, x,
+                        lower_const_f(l, t->dtype, ir_node_float(n, IR_ATTR_value, 0)));
 }
 
 /* dst with src at offsets: within src's region its value, dst's elsewhere. */
-static const k_expr *updated(lower *l, const lower_scope *s, const ir_node *n, const ir_dim *const *index, const k_expr *guard)
+static const k_expr *updated(lower *l, const lower_scope *s, const ir_node *n,
+                             const ir_dim *const *index, const k_expr *guard)
 {
     const ir_attr *offsets = ir_node_attr(n, IR_ATTR_offsets);
     const ir_type *t = ir_node_type(n->in[1]);
@@ -188,19 +206,23 @@ static const ir_dim *data_index(lower *l, const k_expr *e, const ir_dim *size)
     return lower_opaque(l, lower_binary(l, IR_OP_max, e, zero), size);
 }
 
-static const k_expr *taken(lower *l, const lower_scope *s, const ir_node *n, const ir_dim *const *index, const k_expr *guard)
+static const k_expr *taken(lower *l, const lower_scope *s, const ir_node *n,
+                           const ir_dim *const *index, const k_expr *guard)
 {
     uint32_t axis = (uint32_t)ir_node_int(n, IR_ATTR_axis, 0);
     const ir_type *x = ir_node_type(n->in[0]), *ids = ir_node_type(n->in[1]);
     const ir_dim *inner[IR_MAX_RANK];
     const k_expr *id = lower_value(l, s, n->in[1], index + axis, guard);
     for (uint32_t i = 0; i < x->rank; i++) {
-        inner[i] = i < axis ? index[i] : i == axis ? data_index(l, id, x->dims[axis]) : index[i - 1 + ids->rank];
+        inner[i] = i < axis    ? index[i]
+                   : i == axis ? data_index(l, id, x->dims[axis])
+                               : index[i - 1 + ids->rank];
     }
     return lower_value(l, s, n->in[0], inner, guard);
 }
 
-static const k_expr *gathered(lower *l, const lower_scope *s, const ir_node *n, const ir_dim *const *index, const k_expr *guard)
+static const k_expr *gathered(lower *l, const lower_scope *s, const ir_node *n,
+                              const ir_dim *const *index, const k_expr *guard)
 {
     uint32_t axis = (uint32_t)ir_node_int(n, IR_ATTR_axis, 0);
     const ir_type *x = ir_node_type(n->in[0]);
@@ -210,7 +232,8 @@ static const k_expr *gathered(lower *l, const lower_scope *s, const ir_node *n, 
     return lower_value(l, s, n->in[0], inner, guard);
 }
 
-static const k_expr *moved(lower *l, const lower_scope *s, const ir_node *n, const ir_dim *const *index, const k_expr *guard)
+static const k_expr *moved(lower *l, const lower_scope *s, const ir_node *n,
+                           const ir_dim *const *index, const k_expr *guard)
 {
     const ir_node *x = n->in[0];
     const ir_type *t = ir_node_type(x);
@@ -228,7 +251,8 @@ static const k_expr *moved(lower *l, const lower_scope *s, const ir_node *n, con
         return value_at(l, s, x, ir_node_type(n), index, guard);
     case IR_OP_slice:
         for (uint32_t i = 0; i < t->rank; i++) {
-            const ir_dim *step = ir_dim_scale(l->c, index[i], ir_node_attr(n, IR_ATTR_steps)->ints[i]);
+            const ir_dim *step =
+                ir_dim_scale(l->c, index[i], ir_node_attr(n, IR_ATTR_steps)->ints[i]);
             inner[i] = ir_dim_add(l->c, ir_node_attr(n, IR_ATTR_offsets)->dims[i], step);
         }
         return lower_value(l, s, x, inner, guard);
@@ -258,8 +282,10 @@ static const k_expr *hole_value(lower *l, ir_dtype t)
     return t == IR_f64 ? lower_cast(l, lower_hole(l, IR_f32), t) : lower_hole(l, t);
 }
 
-/* Inputs of the kernel's body are buffers; those of attention's body are the score and the extras. */
-static const k_expr *input(lower *l, const lower_scope *s, const ir_node *n, const ir_dim *const *index, const k_expr *guard)
+/* Inputs of the kernel's body are buffers; those of attention's body are the score and the extras.
+ */
+static const k_expr *input(lower *l, const lower_scope *s, const ir_node *n,
+                           const ir_dim *const *index, const k_expr *guard)
 {
     uint32_t i = (uint32_t)ir_node_int(n, IR_ATTR_index, 0);
     if (s->bufs && s->bufs[i]->panel) {
@@ -268,10 +294,12 @@ static const k_expr *input(lower *l, const lower_scope *s, const ir_node *n, con
     if (s->bufs) {
         return lower_load(l, s->bufs[i], lower_linear(l, ir_node_type(n), index), guard);
     }
-    return i == 0 ? hole_value(l, ir_node_type(n)->dtype) : lower_value(l, s->outside, s->owner->in[2 + i], index, guard);
+    return i == 0 ? hole_value(l, ir_node_type(n)->dtype)
+                  : lower_value(l, s->outside, s->owner->in[2 + i], index, guard);
 }
 
-static const k_expr *leaf(lower *l, const lower_scope *s, const ir_node *n, const ir_dim *const *index, const k_expr *guard)
+static const k_expr *leaf(lower *l, const lower_scope *s, const ir_node *n,
+                          const ir_dim *const *index, const k_expr *guard)
 {
     ir_dtype t = ir_node_type(n)->dtype;
     switch (n->op) {
@@ -288,7 +316,8 @@ static const k_expr *leaf(lower *l, const lower_scope *s, const ir_node *n, cons
     }
 }
 
-const k_expr *lower_value(lower *l, const lower_scope *s, const ir_node *n, const ir_dim *const *index, const k_expr *guard)
+const k_expr *lower_value(lower *l, const lower_scope *s, const ir_node *n,
+                          const ir_dim *const *index, const k_expr *guard)
 {
     if (n == s->hole) {
         return hole_value(l, ir_node_type(n)->dtype);
@@ -322,7 +351,8 @@ const k_expr *lower_value(lower *l, const lower_scope *s, const ir_node *n, cons
         e = lower_value_conv(l, s, n, index, guard);
         break;
     case IR_FAMILY_POOL:
-        e = n->op == IR_OP_pool ? lower_value_pool(l, s, n, index, guard) : lower_value_resize(l, s, n, index, guard);
+        e = n->op == IR_OP_pool ? lower_value_pool(l, s, n, index, guard)
+                                : lower_value_resize(l, s, n, index, guard);
         break;
     default:
         e = leaf(l, s, n, index, guard);

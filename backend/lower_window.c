@@ -1,10 +1,12 @@
-/* Products and windows: contract, conv, conv_transpose, pool, resize as sums over an index range. */
+/* Products and windows: contract, conv, conv_transpose, pool, resize as sums over an index range.
+ */
 #include "backend/lower.h"
 
 #include <math.h>
 #include <string.h>
 
-const k_expr *lower_value_contract(lower *l, const lower_scope *s, const ir_node *n, const ir_dim *const *index, const k_expr *guard)
+const k_expr *lower_value_contract(lower *l, const lower_scope *s, const ir_node *n,
+                                   const ir_dim *const *index, const k_expr *guard)
 {
     const ir_attr *labels = ir_node_attr(n, IR_ATTR_labels);
     const ir_dim *letter[256] = {NULL};
@@ -31,7 +33,8 @@ const k_expr *lower_value_contract(lower *l, const lower_scope *s, const ir_node
         const ir_type *type = ir_node_type(n->in[k]);
         const ir_dim *inner[IR_MAX_RANK];
         for (uint32_t i = 0; i < type->rank; i++) {
-            inner[i] = ir_dim_is_one(type->dims[i]) ? ir_dim_const(l->c, 0) : letter[(unsigned char)labels->strs[k][i]];
+            inner[i] = ir_dim_is_one(type->dims[i]) ? ir_dim_const(l->c, 0)
+                                                    : letter[(unsigned char)labels->strs[k][i]];
         }
         x[k] = lower_cast(l, lower_value(l, s, n->in[k], inner, guard), acc);
     }
@@ -45,13 +48,15 @@ static int64_t list_at(const ir_node *n, ir_attr_key key, uint32_t i, int64_t ot
     return a && i < a->n ? a->ints[i] : otherwise;
 }
 
-const k_expr *lower_value_conv(lower *l, const lower_scope *s, const ir_node *n, const ir_dim *const *index, const k_expr *guard)
+const k_expr *lower_value_conv(lower *l, const lower_scope *s, const ir_node *n,
+                               const ir_dim *const *index, const k_expr *guard)
 {
     const ir_type *x = ir_node_type(n->in[0]), *w = ir_node_type(n->in[1]), *y = ir_node_type(n);
     ir_ctx *c = l->c;
     bool transposed = n->op == IR_OP_conv_transpose;
     int64_t groups = ir_node_int(n, IR_ATTR_groups, 1);
-    int64_t in_group = ir_dim_value(x->dims[1]) / groups, out_group = ir_dim_value(y->dims[1]) / groups;
+    int64_t in_group = ir_dim_value(x->dims[1]) / groups,
+            out_group = ir_dim_value(y->dims[1]) / groups;
     const k_axis *axes[IR_MAX_RANK];
     const ir_dim *channel, *xi[IR_MAX_RANK], *wi[IR_MAX_RANK], *zero = ir_dim_const(c, 0);
     axes[0] = lower_axis(l, ir_dim_const(c, in_group), &channel);
@@ -63,22 +68,27 @@ const k_expr *lower_value_conv(lower *l, const lower_scope *s, const ir_node *n,
     wi[1] = transposed ? ir_dim_mod(c, index[1], ir_dim_const(c, out_group)) : channel;
     const k_expr *inside = guard;
     for (uint32_t i = 0; i + 2 < x->rank; i++) {
-        int64_t stride = list_at(n, IR_ATTR_strides, i, 1), dilation = list_at(n, IR_ATTR_dilations, i, 1);
+        int64_t stride = list_at(n, IR_ATTR_strides, i, 1),
+                dilation = list_at(n, IR_ATTR_dilations, i, 1);
         int64_t pad = list_at(n, IR_ATTR_pads_lo, i, 0);
         axes[i + 1] = lower_axis(l, w->dims[i + 2], &wi[i + 2]);
         const ir_dim *at;
         if (transposed) { /* x[q] reaches y[q * stride - pad + k * dilation] */
-            at = ir_dim_sub(c, ir_dim_offset(c, index[i + 2], pad), ir_dim_scale(c, wi[i + 2], dilation));
+            at = ir_dim_sub(c, ir_dim_offset(c, index[i + 2], pad),
+                            ir_dim_scale(c, wi[i + 2], dilation));
             const ir_dim *step = ir_dim_const(c, stride);
             if (stride > 1) {
                 const ir_dim *rest = ir_dim_mod(c, at, step);
                 if (!ir_dim_is_value(rest, 0)) {
-                    inside = lower_and(l, inside, lower_binary(l, IR_OP_eq, lower_index(l, rest), lower_const_i(l, IR_i64, 0)));
+                    inside = lower_and(l, inside,
+                                       lower_binary(l, IR_OP_eq, lower_index(l, rest),
+                                                    lower_const_i(l, IR_i64, 0)));
                 }
                 at = ir_dim_floordiv(c, at, step);
             }
         } else {
-            at = ir_dim_add(c, ir_dim_scale(c, index[i + 2], stride), ir_dim_offset(c, ir_dim_scale(c, wi[i + 2], dilation), -pad));
+            at = ir_dim_add(c, ir_dim_scale(c, index[i + 2], stride),
+                            ir_dim_offset(c, ir_dim_scale(c, wi[i + 2], dilation), -pad));
         }
         xi[i + 2] = at;
         inside = lower_and(l, inside, lower_within(l, at, zero, x->dims[i + 2]));
@@ -89,10 +99,14 @@ const k_expr *lower_value_conv(lower *l, const lower_scope *s, const ir_node *n,
     if (inside != guard) {
         a = lower_select(l, inside, a, lower_const_f(l, acc, 0));
     }
-    return lower_cast(l, lower_add_reduce(l, IR_OP_reduce_sum, x->rank - 1, axes, lower_binary(l, IR_OP_mul, a, b), acc), t);
+    return lower_cast(l,
+                      lower_add_reduce(l, IR_OP_reduce_sum, x->rank - 1, axes,
+                                       lower_binary(l, IR_OP_mul, a, b), acc),
+                      t);
 }
 
-const k_expr *lower_value_pool(lower *l, const lower_scope *s, const ir_node *n, const ir_dim *const *index, const k_expr *guard)
+const k_expr *lower_value_pool(lower *l, const lower_scope *s, const ir_node *n,
+                               const ir_dim *const *index, const k_expr *guard)
 {
     const ir_type *x = ir_node_type(n->in[0]);
     ir_ctx *c = l->c;
@@ -105,18 +119,23 @@ const k_expr *lower_value_pool(lower *l, const lower_scope *s, const ir_node *n,
         const ir_dim *k;
         size *= list_at(n, IR_ATTR_window, i, 1);
         axes[i] = lower_axis(l, ir_dim_const(c, list_at(n, IR_ATTR_window, i, 1)), &k);
-        const ir_dim *at = ir_dim_add(c, ir_dim_scale(c, index[i + 2], list_at(n, IR_ATTR_strides, i, 1)), ir_dim_scale(c, k, list_at(n, IR_ATTR_dilations, i, 1)));
+        const ir_dim *at =
+            ir_dim_add(c, ir_dim_scale(c, index[i + 2], list_at(n, IR_ATTR_strides, i, 1)),
+                       ir_dim_scale(c, k, list_at(n, IR_ATTR_dilations, i, 1)));
         xi[i + 2] = ir_dim_offset(c, at, -list_at(n, IR_ATTR_pads_lo, i, 0));
         inside = lower_and(l, inside, lower_within(l, xi[i + 2], zero, x->dims[i + 2]));
     }
     ir_dtype t = x->dtype, acc = lower_acc(t);
-    const k_expr *v = lower_cast(l, lower_value(l, s, n->in[0], xi, lower_and(l, guard, inside)), acc);
+    const k_expr *v =
+        lower_cast(l, lower_value(l, s, n->in[0], xi, lower_and(l, guard, inside)), acc);
     v = lower_select(l, inside, v, lower_const_f(l, acc, max ? -INFINITY : 0));
-    const k_expr *r = lower_add_reduce(l, max ? IR_OP_reduce_max : IR_OP_reduce_sum, x->rank - 2, axes, v, acc);
+    const k_expr *r =
+        lower_add_reduce(l, max ? IR_OP_reduce_max : IR_OP_reduce_sum, x->rank - 2, axes, v, acc);
     if (!max) {
         const k_expr *count = lower_const_f(l, acc, (double)size);
         if (inside && !ir_node_int(n, IR_ATTR_count_pad, 1)) {
-            const k_expr *one = lower_select(l, inside, lower_const_f(l, acc, 1), lower_const_f(l, acc, 0));
+            const k_expr *one =
+                lower_select(l, inside, lower_const_f(l, acc, 1), lower_const_f(l, acc, 0));
             count = lower_add_reduce(l, IR_OP_reduce_sum, x->rank - 2, axes, one, acc);
         }
         r = lower_binary(l, IR_OP_div, r, count);
@@ -124,16 +143,21 @@ const k_expr *lower_value_pool(lower *l, const lower_scope *s, const ir_node *n,
     return lower_cast(l, r, t);
 }
 
-/* torch.nn.functional.interpolate: the source position of an output position, in f32 (f64 of f64). */
-static const k_expr *source_position(lower *l, ir_dtype t, const ir_dim *at, const ir_dim *in, const ir_dim *out, bool align, bool clip)
+/* torch.nn.functional.interpolate: the source position of an output position, in f32 (f64 of f64).
+ */
+static const k_expr *source_position(lower *l, ir_dtype t, const ir_dim *at, const ir_dim *in,
+                                     const ir_dim *out, bool align, bool clip)
 {
     const k_expr *y = lower_cast(l, lower_index(l, at), t), *half = lower_const_f(l, t, 0.5);
-    const k_expr *ni = lower_cast(l, lower_index(l, in), t), *no = lower_cast(l, lower_index(l, out), t), *one = lower_const_f(l, t, 1);
+    const k_expr *ni = lower_cast(l, lower_index(l, in), t),
+                 *no = lower_cast(l, lower_index(l, out), t), *one = lower_const_f(l, t, 1);
     if (align) {
         const k_expr *steps = lower_binary(l, IR_OP_max, lower_binary(l, IR_OP_sub, no, one), one);
-        return lower_binary(l, IR_OP_mul, y, lower_binary(l, IR_OP_div, lower_binary(l, IR_OP_sub, ni, one), steps));
+        return lower_binary(l, IR_OP_mul, y,
+                            lower_binary(l, IR_OP_div, lower_binary(l, IR_OP_sub, ni, one), steps));
     }
-    const k_expr *p = lower_binary(l, IR_OP_mul, lower_binary(l, IR_OP_add, y, half), lower_binary(l, IR_OP_div, ni, no));
+    const k_expr *p = lower_binary(l, IR_OP_mul, lower_binary(l, IR_OP_add, y, half),
+                                   lower_binary(l, IR_OP_div, ni, no));
     p = lower_binary(l, IR_OP_sub, p, half);
     return clip ? lower_binary(l, IR_OP_max, p, lower_const_f(l, t, 0)) : p;
 }
@@ -143,25 +167,31 @@ static const k_expr *cubic_weight(lower *l, ir_dtype t, const k_expr *d)
 {
     const double a = -0.75;
     const k_expr *x = lower_unary(l, IR_OP_abs, d);
-#define C(v) lower_const_f(l, t, v)
+#define C(v)      lower_const_f(l, t, v)
 #define MUL(p, q) lower_binary(l, IR_OP_mul, p, q)
 #define ADD(p, q) lower_binary(l, IR_OP_add, p, q)
     const k_expr *near = ADD(MUL(MUL(ADD(MUL(x, C(a + 2)), C(-(a + 3))), x), x), C(1));
     const k_expr *far = ADD(MUL(ADD(MUL(ADD(MUL(x, C(a)), C(-5 * a)), x), C(8 * a)), x), C(-4 * a));
-    return lower_select(l, lower_binary(l, IR_OP_le, x, C(1)), near, lower_select(l, lower_binary(l, IR_OP_lt, x, C(2)), far, C(0)));
+    return lower_select(l, lower_binary(l, IR_OP_le, x, C(1)), near,
+                        lower_select(l, lower_binary(l, IR_OP_lt, x, C(2)), far, C(0)));
 #undef C
 #undef MUL
 #undef ADD
 }
 
-const k_expr *lower_value_resize(lower *l, const lower_scope *s, const ir_node *n, const ir_dim *const *index, const k_expr *guard)
+const k_expr *lower_value_resize(lower *l, const lower_scope *s, const ir_node *n,
+                                 const ir_dim *const *index, const k_expr *guard)
 {
     const ir_type *x = ir_node_type(n->in[0]), *y = ir_node_type(n);
     ir_ctx *c = l->c;
     ir_dtype t = y->dtype == IR_f64 ? IR_f64 : IR_f32;
     const char *mode = ir_node_str(n, IR_ATTR_mode);
     bool align = ir_node_int(n, IR_ATTR_align, 0) != 0, cubic = strcmp(mode, "cubic") == 0;
-    uint32_t spatial = x->rank - 2, taps = strcmp(mode, "nearest") == 0 ? 1 : cubic ? 4 : 2, total = 1;
+    uint32_t spatial = x->rank - 2,
+             taps = strcmp(mode, "nearest") == 0 ? 1
+                    : cubic                      ? 4
+                                                 : 2,
+             total = 1;
     const ir_dim *at[3][4], *xi[IR_MAX_RANK] = {index[0], index[1]};
     const k_expr *weights[3][4];
     for (uint32_t i = 0; i < spatial; i++) {
@@ -173,11 +203,15 @@ const k_expr *lower_value_resize(lower *l, const lower_scope *s, const ir_node *
         }
         const k_expr *p = source_position(l, t, index[i + 2], in, out, align, !cubic);
         const k_expr *base = lower_unary(l, IR_OP_floor, p), *zero = lower_const_i(l, IR_i64, 0);
-        const k_expr *last = lower_binary(l, IR_OP_sub, lower_index(l, in), lower_const_i(l, IR_i64, 1));
+        const k_expr *last =
+            lower_binary(l, IR_OP_sub, lower_index(l, in), lower_const_i(l, IR_i64, 1));
         for (uint32_t k = 0; k < taps; k++) {
-            const k_expr *tap = lower_binary(l, IR_OP_add, base, lower_const_f(l, t, cubic ? (double)k - 1 : (double)k));
+            const k_expr *tap = lower_binary(
+                l, IR_OP_add, base, lower_const_f(l, t, cubic ? (double)k - 1 : (double)k));
             const k_expr *d = lower_binary(l, IR_OP_sub, p, tap);
-            weights[i][k] = cubic ? cubic_weight(l, t, d) : lower_binary(l, IR_OP_sub, lower_const_f(l, t, 1), lower_unary(l, IR_OP_abs, d));
+            weights[i][k] = cubic ? cubic_weight(l, t, d)
+                                  : lower_binary(l, IR_OP_sub, lower_const_f(l, t, 1),
+                                                 lower_unary(l, IR_OP_abs, d));
             const k_expr *place = lower_cast(l, tap, IR_i64);
             place = lower_binary(l, IR_OP_max, lower_binary(l, IR_OP_min, place, last), zero);
             at[i][k] = lower_opaque(l, place, in);
@@ -190,7 +224,8 @@ const k_expr *lower_value_resize(lower *l, const lower_scope *s, const ir_node *
         for (uint32_t i = spatial; i-- > 0; rest /= taps) {
             xi[i + 2] = at[i][rest % taps];
             if (taps > 1) {
-                w = w ? lower_binary(l, IR_OP_mul, weights[i][rest % taps], w) : weights[i][rest % taps];
+                w = w ? lower_binary(l, IR_OP_mul, weights[i][rest % taps], w)
+                      : weights[i][rest % taps];
             }
         }
         const k_expr *v = lower_value(l, s, n->in[0], xi, guard);

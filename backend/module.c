@@ -9,7 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Constants of the descriptor --------------------------------------------------------------------- */
+/* Constants of the descriptor ---------------------------------------------------------------------
+ */
 
 typedef struct describer {
     emit *e;
@@ -70,23 +71,28 @@ static LLVMValueRef structure(describer *d, uint32_t n, LLVMValueRef *v)
     return LLVMConstStructInContext(d->e->ctx, v, n, false);
 }
 #define STRUCT(d, ...)                                                                             \
-    structure(d, sizeof((LLVMValueRef[]){__VA_ARGS__}) / sizeof(LLVMValueRef), (LLVMValueRef[]){__VA_ARGS__})
+    structure(d, sizeof((LLVMValueRef[]){__VA_ARGS__}) / sizeof(LLVMValueRef),                     \
+              (LLVMValueRef[]){__VA_ARGS__})
 
 /* An array of structs of one type as a global; NULL for none. */
 static LLVMValueRef table(describer *d, uint32_t n, LLVMValueRef *rows)
 {
-    return n ? private_global(d, LLVMConstArray2(LLVMTypeOf(rows[0]), rows, n), "table", true) : LLVMConstNull(d->e->ptr);
+    return n ? private_global(d, LLVMConstArray2(LLVMTypeOf(rows[0]), rows, n), "table", true)
+             : LLVMConstNull(d->e->ptr);
 }
 
-static LLVMValueRef describe_tensor(describer *d, const char *name, const ir_type *t, const ir_arg_info *info)
+static LLVMValueRef describe_tensor(describer *d, const char *name, const ir_type *t,
+                                    const ir_arg_info *info)
 {
     int64_t fixed[IR_MAX_RANK];
     for (uint32_t i = 0; i < t->rank; i++) {
         fixed[i] = ir_dim_is_const(t->dims[i]) ? ir_dim_value(t->dims[i]) : -1;
     }
-    LLVMValueRef v_classes = info->n_classes ? texts(d, info->n_classes, info->classes) : LLVMConstNull(d->e->ptr);
-    return STRUCT(d, text(d, name), text(d, ir_type_text(d->e->c, t)), u8(d, t->dtype), u8(d, t->rank), u8(d, info->meaning), u8(d, 0),
-                  u32(d, info->sample_rate), v_classes, i64s(d, t->rank, fixed));
+    LLVMValueRef v_classes =
+        info->n_classes ? texts(d, info->n_classes, info->classes) : LLVMConstNull(d->e->ptr);
+    return STRUCT(d, text(d, name), text(d, ir_type_text(d->e->c, t)), u8(d, t->dtype),
+                  u8(d, t->rank), u8(d, info->meaning), u8(d, 0), u32(d, info->sample_rate),
+                  v_classes, i64s(d, t->rank, fixed));
 }
 
 /* Texts of what bind checks, in its order. */
@@ -98,18 +104,26 @@ static void abi_checks(describer *d, const ir_graph *g, uint32_t *n, const char 
     for (uint32_t i = 0; i < ir_graph_n_syms(g); i++) {
         const ir_sym *s = ir_graph_sym(g, i);
         vec_push(a, &all, intern_printf(names, "%lld <= %s", (long long)s->lo, s->name));
-        vec_push(a, &all, s->hi == INT64_MAX ? intern_printf(names, "%s is at most 2^40", s->name) : intern_printf(names, "%s <= %lld", s->name, (long long)s->hi));
+        vec_push(a, &all,
+                 s->hi == INT64_MAX
+                     ? intern_printf(names, "%s is at most 2^40", s->name)
+                     : intern_printf(names, "%s <= %lld", s->name, (long long)s->hi));
     }
     for (uint32_t i = 0; i < ir_graph_n_inputs(g); i++) {
         const ir_type *t = ir_node_type(ir_graph_input(g, i));
         for (uint32_t k = 0; k < t->rank; k++) {
-            vec_push(a, &all, intern_printf(names, "axis %u of %s: %s", k, ir_node_str(ir_graph_input(g, i), IR_ATTR_name), ir_type_text(d->e->c, t)));
+            vec_push(a, &all,
+                     intern_printf(names, "axis %u of %s: %s", k,
+                                   ir_node_str(ir_graph_input(g, i), IR_ATTR_name),
+                                   ir_type_text(d->e->c, t)));
         }
     }
     for (uint32_t i = 0; i < ir_graph_n_conditions(g); i++) {
         const ir_condition *k = ir_graph_condition(g, i);
-        source_place p = d->m->module->sources ? source_locate(d->m->module->sources, k->where) : (source_place){NULL, 0, 0};
-        vec_push(a, &all, p.line ? intern_printf(names, "%s (%s:%u)", k->text, p.path, p.line) : k->text);
+        source_place p = d->m->module->sources ? source_locate(d->m->module->sources, k->where)
+                                               : (source_place){NULL, 0, 0};
+        vec_push(a, &all,
+                 p.line ? intern_printf(names, "%s (%s:%u)", k->text, p.path, p.line) : k->text);
     }
     *n = all.len;
     *out = all.at;
@@ -119,8 +133,11 @@ static LLVMValueRef describe_kernels(describer *d, const k_program *p)
 {
     LLVMValueRef *rows = arena_array(d->e->a, LLVMValueRef, p->n_kernel_uses + 1);
     for (uint32_t i = 0; i < p->n_kernel_uses; i++) {
-        source_place at = d->m->module->sources ? source_locate(d->m->module->sources, p->use_locs[i].where) : (source_place){"?", 0, 0};
-        const char *where = intern_printf(ir_ctx_names(d->e->c), "%s:%u %s", at.path, at.line, p->use_locs[i].path ? p->use_locs[i].path : "");
+        source_place at = d->m->module->sources
+                              ? source_locate(d->m->module->sources, p->use_locs[i].where)
+                              : (source_place){"?", 0, 0};
+        const char *where = intern_printf(ir_ctx_names(d->e->c), "%s:%u %s", at.path, at.line,
+                                          p->use_locs[i].path ? p->use_locs[i].path : "");
         rows[i] = STRUCT(d, text(d, p->use_names[i]), text(d, where));
     }
     return table(d, p->n_kernel_uses, rows);
@@ -150,7 +167,8 @@ static LLVMValueRef describe_entry(describer *d, const k_program *p, const emit_
     uint32_t n_syms = ir_graph_n_syms(g), n_args = ir_graph_n_inputs(g), n_results = 0, n_checks;
     const char **names = arena_array(e->a, const char *, n_syms), **checks;
     int64_t *lo = arena_array(e->a, int64_t, n_syms), *hi = arena_array(e->a, int64_t, n_syms);
-    LLVMValueRef *args = arena_array(e->a, LLVMValueRef, n_args + 1), *results = arena_array(e->a, LLVMValueRef, ir_graph_n_outputs(g) + 1);
+    LLVMValueRef *args = arena_array(e->a, LLVMValueRef, n_args + 1),
+                 *results = arena_array(e->a, LLVMValueRef, ir_graph_n_outputs(g) + 1);
     for (uint32_t i = 0; i < n_syms; i++) {
         names[i] = ir_graph_sym(g, i)->name;
         lo[i] = ir_graph_sym(g, i)->lo;
@@ -163,17 +181,21 @@ static LLVMValueRef describe_entry(describer *d, const k_program *p, const emit_
     for (uint32_t i = 0; i < ir_graph_n_outputs(g); i++) {
         const ir_output *o = ir_graph_output(g, i);
         if (o->kind == IR_OUTPUT_RESULT) {
-            results[n_results] = describe_tensor(d, o->name, ir_node_type(o->node), &t->results[n_results]);
+            results[n_results] =
+                describe_tensor(d, o->name, ir_node_type(o->node), &t->results[n_results]);
             n_results++;
         }
     }
     abi_checks(d, g, &n_checks, &checks);
     const ir_dim *bytes = ir_graph_arena_bytes(g);
     int64_t most = bytes->hi == INT64_MAX ? -1 : bytes->hi;
-    return STRUCT(d, text(d, t->name), text(d, t->doc), u32(d, n_syms), u32(d, ir_graph_n_dim_args(g)), texts(d, n_syms, names), i64s(d, n_syms, lo),
-                  i64s(d, n_syms, hi), u32(d, n_args), u32(d, n_results), table(d, n_args, args), table(d, n_results, results), u32(d, n_checks),
-                  texts(d, n_checks, checks), u32(d, p->n_kernel_uses), describe_kernels(d, p), f->bind, f->sizes, f->run, emit_i64(e, most),
-                  text(d, ir_dim_text(e->c, bytes)), u32(d, uses_seed(g)), u32(d, 0));
+    return STRUCT(d, text(d, t->name), text(d, t->doc), u32(d, n_syms),
+                  u32(d, ir_graph_n_dim_args(g)), texts(d, n_syms, names), i64s(d, n_syms, lo),
+                  i64s(d, n_syms, hi), u32(d, n_args), u32(d, n_results), table(d, n_args, args),
+                  table(d, n_results, results), u32(d, n_checks), texts(d, n_checks, checks),
+                  u32(d, p->n_kernel_uses), describe_kernels(d, p), f->bind, f->sizes, f->run,
+                  emit_i64(e, most), text(d, ir_dim_text(e->c, bytes)), u32(d, uses_seed(g)),
+                  u32(d, 0));
 }
 
 static LLVMValueRef describe_params(describer *d, const uint32_t *first_slot)
@@ -188,9 +210,12 @@ static LLVMValueRef describe_params(describer *d, const uint32_t *first_slot)
         }
         uint32_t slots = first_slot[i + 1] - first_slot[i];
         LLVMValueRef v_reserved = LLVMConstNull(LLVMArrayType2(d->e->i8, 7));
-        rows[i] = STRUCT(d, text(d, p->name), texts(d, p->n_aliases, p->aliases), u32(d, p->n_indices), i64s(d, p->n_indices, p->counts),
-                         u32(d, first_slot[i]), u32(d, slots), u8(d, p->storage), u8(d, p->panel ? AIGC_LAYOUT_PANELS : AIGC_LAYOUT_ROWS),
-                         u8(d, p->type->rank), u8(d, p->panel), i64s(d, p->type->rank, dims), u8(d, p->pack_transposed), v_reserved);
+        rows[i] =
+            STRUCT(d, text(d, p->name), texts(d, p->n_aliases, p->aliases), u32(d, p->n_indices),
+                   i64s(d, p->n_indices, p->counts), u32(d, first_slot[i]), u32(d, slots),
+                   u8(d, p->storage), u8(d, p->panel ? AIGC_LAYOUT_PANELS : AIGC_LAYOUT_ROWS),
+                   u8(d, p->type->rank), u8(d, p->panel), i64s(d, p->type->rank, dims),
+                   u8(d, p->pack_transposed), v_reserved);
     }
     return table(d, m->n_params, rows);
 }
@@ -205,7 +230,8 @@ static LLVMValueRef describe_states(describer *d)
         for (uint32_t k = 0; k < s->type->rank; k++) {
             dims[k] = ir_dim_value(s->type->dims[k]);
         }
-        rows[i] = STRUCT(d, text(d, s->name), u8(d, s->type->dtype), u8(d, s->type->rank), i64s(d, s->type->rank, dims),
+        rows[i] = STRUCT(d, text(d, s->name), u8(d, s->type->dtype), u8(d, s->type->rank),
+                         i64s(d, s->type->rank, dims),
                          emit_i64(d->e, ir_dim_value(ir_type_bytes(d->e->c, s->type))));
     }
     return table(d, m->n_states, rows);
@@ -243,14 +269,18 @@ static LLVMValueRef describe_generates(describer *d)
         for (uint32_t k = 0; g->pos_dim && k < ir_graph_n_dim_args(graph); k++) {
             pos = strcmp(ir_graph_sym(graph, k)->name, g->pos_dim) == 0 ? (int32_t)k : pos;
         }
-        rows[i] = STRUCT(d, text(d, g->name), u32(d, g->encoder_decoder), u32(d, (uint32_t)entry), u32(d, (uint32_t)encode),
-                         u32(d, (uint32_t)arg_number(graph, g->tokens_arg)), u32(d, (uint32_t)arg_number(graph, g->memory_arg)), u32(d, (uint32_t)pos),
-                         u32(d, (uint64_t)g->bos), u32(d, (uint64_t)g->eos), emit_i64(d->e, g->context), text(d, g->tokenizer));
+        rows[i] =
+            STRUCT(d, text(d, g->name), u32(d, g->encoder_decoder), u32(d, (uint32_t)entry),
+                   u32(d, (uint32_t)encode), u32(d, (uint32_t)arg_number(graph, g->tokens_arg)),
+                   u32(d, (uint32_t)arg_number(graph, g->memory_arg)), u32(d, (uint32_t)pos),
+                   u32(d, (uint64_t)g->bos), u32(d, (uint64_t)g->eos), emit_i64(d->e, g->context),
+                   text(d, g->tokenizer));
     }
     return table(d, m->n_generates, rows);
 }
 
-static void describe_model(describer *d, const emit_entry *entries, const uint32_t *first_slot, const module_options *o, const target *t)
+static void describe_model(describer *d, const emit_entry *entries, const uint32_t *first_slot,
+                           const module_options *o, const target *t)
 {
     const ir_module *m = d->m->module;
     emit *e = d->e;
@@ -258,10 +288,13 @@ static void describe_model(describer *d, const emit_entry *entries, const uint32
     for (uint32_t i = 0; i < d->m->n_programs; i++) {
         rows[i] = describe_entry(d, &d->m->programs[i], &entries[i]);
     }
-    LLVMValueRef v = STRUCT(d, u32(d, AIGC_ABI_VERSION), u32(d, d->m->n_programs), u32(d, m->n_params), u32(d, m->n_states), u32(d, m->n_externs),
-                            u32(d, m->n_generates), text(d, m->name), text(d, m->doc), table(d, d->m->n_programs, rows), describe_params(d, first_slot),
-                            u32(d, first_slot[m->n_params]), u32(d, t->cpu_mask), describe_states(d), texts(d, m->n_externs, m->externs),
-                            describe_generates(d), text(d, intern_printf(ir_ctx_names(e->c), "%s/%s", t->triple, t->cpu)));
+    LLVMValueRef v =
+        STRUCT(d, u32(d, AIGC_ABI_VERSION), u32(d, d->m->n_programs), u32(d, m->n_params),
+               u32(d, m->n_states), u32(d, m->n_externs), u32(d, m->n_generates), text(d, m->name),
+               text(d, m->doc), table(d, d->m->n_programs, rows), describe_params(d, first_slot),
+               u32(d, first_slot[m->n_params]), u32(d, t->cpu_mask), describe_states(d),
+               texts(d, m->n_externs, m->externs), describe_generates(d),
+               text(d, intern_printf(ir_ctx_names(e->c), "%s/%s", t->triple, t->cpu)));
     char name[256];
     snprintf(name, sizeof name, "%s_model", o->name);
     LLVMValueRef g = LLVMAddGlobal(e->module, LLVMTypeOf(v), name);
@@ -269,7 +302,8 @@ static void describe_model(describer *d, const emit_entry *entries, const uint32
     LLVMSetGlobalConstant(g, true);
 }
 
-/* The whole --------------------------------------------------------------------------------------- */
+/* The whole ---------------------------------------------------------------------------------------
+ */
 
 static void set_types(emit *e)
 {
@@ -289,8 +323,10 @@ static bool optimize(LLVMModuleRef m, const module_options *o, const target *t, 
 {
     static const char *const pipelines[] = {
         NULL,
-        "function(sroa,early-cse<memssa>,instcombine<no-verify-fixpoint>,gvn,loop-mssa(licm),simplifycfg)",
-        "function(sroa,early-cse<memssa>,instcombine<no-verify-fixpoint>,gvn,loop-mssa(licm),simplifycfg)",
+        "function(sroa,early-cse<memssa>,instcombine<no-verify-fixpoint>,gvn,loop-mssa(licm),"
+        "simplifycfg)",
+        "function(sroa,early-cse<memssa>,instcombine<no-verify-fixpoint>,gvn,loop-mssa(licm),"
+        "simplifycfg)",
         "default<O3>",
     };
     const char *passes = pipelines[o->opt_level < 0 ? 0 : o->opt_level > 3 ? 3 : o->opt_level];
@@ -320,9 +356,15 @@ static void set_target_attributes(LLVMContextRef ctx, LLVMModuleRef m, const tar
     }
 }
 
-LLVMModuleRef module_emit(const k_module *k, const module_options *o, const target *t, LLVMContextRef ctx, diag *d)
+LLVMModuleRef module_emit(const k_module *k, const module_options *o, const target *t,
+                          LLVMContextRef ctx, diag *d)
 {
-    emit state = {.ctx = ctx, .module = LLVMModuleCreateWithNameInContext(o->name, ctx), .t = t, .a = k->a, .c = k->module->ctx, .lanes = t->lanes};
+    emit state = {.ctx = ctx,
+                  .module = LLVMModuleCreateWithNameInContext(o->name, ctx),
+                  .t = t,
+                  .a = k->a,
+                  .c = k->module->ctx,
+                  .lanes = t->lanes};
     emit *e = &state;
     set_types(e);
     e->b = LLVMCreateBuilderInContext(ctx);
@@ -354,7 +396,9 @@ LLVMModuleRef module_emit(const k_module *k, const module_options *o, const targ
     LLVMDisposeBuilder(e->b);
     char *message = NULL;
     if (LLVMVerifyModule(e->module, LLVMReturnStatusAction, &message)) {
-        diag_error(d, (span){0}, "the code made for this model is not well formed; this is a mistake of aigc: %s", message);
+        diag_error(d, (span){0},
+                   "the code made for this model is not well formed; this is a mistake of aigc: %s",
+                   message);
         LLVMDisposeMessage(message);
         LLVMDisposeModule(e->module);
         return NULL;
@@ -372,7 +416,8 @@ LLVMMemoryBufferRef module_compile(LLVMModuleRef m, const target *t, bool assemb
 {
     LLVMMemoryBufferRef out = NULL;
     char *message = NULL;
-    if (LLVMTargetMachineEmitToMemoryBuffer(t->machine, m, assembly ? LLVMAssemblyFile : LLVMObjectFile, &message, &out)) {
+    if (LLVMTargetMachineEmitToMemoryBuffer(
+            t->machine, m, assembly ? LLVMAssemblyFile : LLVMObjectFile, &message, &out)) {
         diag_error(d, (span){0}, "LLVM: %s", message);
         LLVMDisposeMessage(message);
         return NULL;

@@ -84,14 +84,18 @@ static double cost_outer(ir_ctx *c, arena *a, const k_nest *n, uint32_t lanes)
 /* One sum of products over all outer axes, stored: what register tiles are for. */
 static bool is_product(const k_nest *n)
 {
-    return n->n_steps >= 2 && n->steps[0].kind == K_STEP_REDUCE && n->steps[0].op == IR_OP_reduce_sum &&
-           n->steps[0].value->kind == K_OP && n->steps[0].value->op == IR_OP_mul && n->steps[1].kind == K_STEP_STORE && n->steps[1].n_axes == 0;
+    return n->n_steps >= 2 && n->steps[0].kind == K_STEP_REDUCE &&
+           n->steps[0].op == IR_OP_reduce_sum && n->steps[0].value->kind == K_OP &&
+           n->steps[0].value->op == IR_OP_mul && n->steps[1].kind == K_STEP_STORE &&
+           n->steps[1].n_axes == 0;
 }
 
 schedule schedule_nest(ir_ctx *c, arena *a, const k_nest *n, const target *t)
 {
     double inner = cost_inner(c, a, n, t->lanes), outer = cost_outer(c, a, n, t->lanes);
-    schedule s = {.lanes = inner >= 1e30 && outer >= 1e30 ? SCHEDULE_SCALAR : inner <= outer ? SCHEDULE_INNER : SCHEDULE_OUTER,
+    schedule s = {.lanes = inner >= 1e30 && outer >= 1e30 ? SCHEDULE_SCALAR
+                           : inner <= outer               ? SCHEDULE_INNER
+                                                          : SCHEDULE_OUTER,
                   .jam_rows = 1,
                   .jam_cols = 1,
                   .unroll = 4};

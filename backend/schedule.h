@@ -1,5 +1,5 @@
-/* How a nest is run: which axis lies across lanes, how many points are worked on together. Data, decided
- * apart from the emitters. */
+/* How a nest is run: which axis lies across lanes, how many points are worked on together. Data,
+ * decided apart from the emitters. */
 #ifndef AIGC_BACKEND_SCHEDULE_H
 #define AIGC_BACKEND_SCHEDULE_H
 
@@ -14,10 +14,12 @@ typedef enum schedule_lanes {
 
 typedef struct schedule {
     schedule_lanes lanes;
-    /* Points worked on together along the last two outer axes (with OUTER lanes: vectors of the last). */
+    /* Points worked on together along the last two outer axes (with OUTER lanes: vectors of the
+     * last). */
     uint32_t jam_rows, jam_cols;
-    /* The columns' loop around the rows': a block of columns of the second operand stays in cache while all rows pass by, where
-     * the other order would fetch the whole operand for every block of rows. */
+    /* The columns' loop around the rows': a block of columns of the second operand stays in cache
+     * while all rows pass by, where the other order would fetch the whole operand for every block
+     * of rows. */
     bool cols_first;
     uint32_t unroll; /* accumulators of a reduction along inner lanes */
 } schedule;

@@ -7,7 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Tables ------------------------------------------------------------------------------------------ */
+/* Tables ------------------------------------------------------------------------------------------
+ */
 
 static const struct {
     const char *name, *triple; /* beginning of triples; the whole of one */
@@ -62,17 +63,19 @@ static uint32_t find_cpu(const char *arch, const char *name)
 static level_id level_of_features(const char *arch, const char *features)
 {
     uint32_t i = 0;
-    while (i + 1 < N_LEVELS && (strcmp(levels[i].arch, arch) != 0 || !strstr(features, levels[i].feature))) {
+    while (i + 1 < N_LEVELS &&
+           (strcmp(levels[i].arch, arch) != 0 || !strstr(features, levels[i].feature))) {
         i++;
     }
     return (level_id)i;
 }
 
-/* What is asked for ------------------------------------------------------------------------------- */
+/* What is asked for -------------------------------------------------------------------------------
+ */
 
 typedef struct request {
     const char *triple, *arch;
-    const char *cpu;      /* NULL: none is named */
+    const char *cpu;       /* NULL: none is named */
     bool native, host_cpu; /* this machine's kind; its very CPU */
 } request;
 
@@ -125,7 +128,8 @@ static request ask(const char *triple, const char *cpu, arena *a)
     r.arch = arch_of(r.triple);
     r.cpu = is_named(cpu) ? arena_string(a, cpu) : NULL;
     r.host_cpu = r.native && !r.cpu;
-    if (r.native && r.cpu && r.arch && find_cpu(r.arch, cpu) == N_CPUS) { /* its name, though not in the table */
+    if (r.native && r.cpu && r.arch &&
+        find_cpu(r.arch, cpu) == N_CPUS) { /* its name, though not in the table */
         r.host_cpu = strcmp(cpu, kept(a, LLVMGetHostCPUName())) == 0;
     }
     return r;
@@ -135,7 +139,8 @@ static void unknown_target(const request *r, diag *d)
 {
     static const char *const names[] = {"x86-64", "x86_64", "aarch64"};
     const char *near = diag_nearest(r->triple, names, sizeof names / sizeof *names);
-    diag_error(d, (span){0}, "there is no target '%s': code is made for x86-64 and aarch64", r->triple);
+    diag_error(d, (span){0}, "there is no target '%s': code is made for x86-64 and aarch64",
+               r->triple);
     if (near) {
         diag_help(d, "did you mean '%s'?", near);
     } else {
@@ -157,7 +162,8 @@ static void unknown_cpu(const request *r, diag *d)
     const char *near = diag_nearest(r->cpu, names, n);
     diag_error(d, (span){0}, "there is no cpu '%s' of %s", r->cpu, r->arch);
     if (elsewhere) {
-        diag_help(d, "it is one of %s, compiled for with: aigc build --target %s", elsewhere, elsewhere);
+        diag_help(d, "it is one of %s, compiled for with: aigc build --target %s", elsewhere,
+                  elsewhere);
     } else if (near) {
         diag_help(d, "did you mean '%s'? --cpu help lists all", near);
     } else {
@@ -211,7 +217,8 @@ const char *target_cpu_list(const char *triple, arena *a)
     return out;
 }
 
-/* Targets ----------------------------------------------------------------------------------------- */
+/* Targets -----------------------------------------------------------------------------------------
+ */
 
 static void initialize(const char *arch)
 {
@@ -254,7 +261,8 @@ target *target_create(const char *triple, const char *cpu, int opt_level, arena 
         return NULL;
     }
     LLVMCodeGenOptLevel how = opt_level == 0 ? LLVMCodeGenLevelNone : LLVMCodeGenLevelDefault;
-    t->machine = LLVMCreateTargetMachine(found, t->triple, t->cpu, t->features, how, LLVMRelocPIC, LLVMCodeModelDefault);
+    t->machine = LLVMCreateTargetMachine(found, t->triple, t->cpu, t->features, how, LLVMRelocPIC,
+                                         LLVMCodeModelDefault);
     if (!t->machine) {
         diag_error(d, (span){0}, "no code can be made for '%s', cpu '%s'", t->triple, t->cpu);
         return NULL;

@@ -17,15 +17,16 @@ typedef struct target {
     LLVMTargetMachineRef machine;
 } target;
 
-/* triple NULL or "native": the host; else x86-64, aarch64 or a triple that begins with one of them. cpu NULL or "native":
- * the host's, or the baseline of another; else a name of cpus.def. NULL, with an error in d, when there is no such target
- * or CPU. */
+/* triple NULL or "native": the host; else x86-64, aarch64 or a triple that begins with one of them.
+ * cpu NULL or "native": the host's, or the baseline of another; else a name of cpus.def. NULL, with
+ * an error in d, when there is no such target or CPU. */
 target *target_create(const char *triple, const char *cpu, int opt_level, arena *a, diag *d);
 void target_destroy(target *t);
 
 /* Could it be created? An error in d when not. */
 bool target_is_known(const char *triple, const char *cpu, arena *a, diag *d);
-/* The names of CPUs that the target has, as lines of text in the arena. The target must be known. */
+/* The names of CPUs that the target has, as lines of text in the arena. The target must be known.
+ */
 const char *target_cpu_list(const char *triple, arena *a);
 
 #endif

@@ -21,35 +21,48 @@ static const struct option {
     {"-D", "NAME=VALUE", 'c', MANY, LIST(defines, n_defines), "set a hyper-parameter"},
     {"--weights", "FILE", 'c', TEXT, AT(weights), "safetensors (file, folder, index) or GGUF"},
     {"--model", "NAME", 'c', TEXT, AT(model), "which model of the file; the last when not given"},
-    {"--cpu", "NAME", 'c', TEXT, AT(cpu), "compile for this CPU (x86-64-v3, cortex-a72, ...; help: lists them); this machine's when not given"},
-    {"--no-cache", NULL, 'c', FLAG, AT(no_cache), "neither read nor write the cache of compiled objects"},
-    {"--dump-after", "PASS", 'c', TEXT, AT(dump_after), "print the IR after a pass (or 'all') to stderr"},
+    {"--cpu", "NAME", 'c', TEXT, AT(cpu),
+                                                                           "compile for this CPU (x86-64-v3, cortex-a72, ...; help: lists them); this machine's when not "
+     "given"},
+    {"--no-cache", NULL, 'c', FLAG, AT(no_cache),
+                                                                           "neither read nor write the cache of compiled objects"},
+    {"--dump-after", "PASS", 'c', TEXT, AT(dump_after),
+                                                                           "print the IR after a pass (or 'all') to stderr"},
     {"--dump", "STAGE", 'c', TEXT, AT(dump), "print ir, kernels, programs or llvm to stderr"},
     {"--explain", NULL, 'c', FLAG, AT(explain), "say why values were fused or not, on stderr"},
     {"-v", NULL, 'c', FLAG, AT(verbose), "say what is done, and how long it took"},
     {"--entry", "NAME", 'r', TEXT, AT(entry), "which entry; the first when not given"},
-    {"--input", "NAME=FILE", 'r', MANY, LIST(inputs, n_inputs), "an argument from .npy, FILE.safetensors:TENSOR or numbers: NAME=1,2,3"},
-    {"--output", "NAME=FILE", 'r', MANY, LIST(outputs, n_outputs), "a result to .npy or .safetensors; its first numbers are printed when not given"},
+    {"--input", "NAME=FILE", 'r', MANY, LIST(inputs, n_inputs),
+                                                                           "an argument from .npy, FILE.safetensors:TENSOR or numbers: NAME=1,2,3"},
+    {"--output", "NAME=FILE", 'r', MANY, LIST(outputs, n_outputs),
+                                                                           "a result to .npy or .safetensors; its first numbers are printed when not given"},
     {"--repeat", "N", 'r', INTEGER, AT(repeat), "call N times"},
     {"--profile", NULL, 'r', FLAG, AT(profile), "time of every kernel, on stderr"},
-    {"--interpret", NULL, 't', FLAG, AT(interpret), "run by the reference interpreter, nothing compiled: slow, for checking"},
+    {"--interpret", NULL, 't', FLAG, AT(interpret),
+                                                                           "run by the reference interpreter, nothing compiled: slow, for checking"},
     {"--threads", "N", 't', INTEGER, AT(threads), "threads; one a core when not given"},
     {"--seed", "N", 't', INTEGER, AT(seed), "seed of random numbers"},
     {"--prompt", "TEXT", 'g', TEXT, AT(prompt), "text to go on from"},
     {"--prompt-file", "FILE", 'g', TEXT, AT(prompt_file), "the same from a file"},
-    {"--tokenizer", "FILE", 'g', TEXT, AT(tokenizer), "tokenizer.json, tokenizer.model, vocab.json or GGUF; beside the weights when not given"},
+    {"--tokenizer", "FILE", 'g', TEXT, AT(tokenizer),
+                                                                           "tokenizer.json, tokenizer.model, vocab.json or GGUF; beside the weights when not given"},
     {"--max-tokens", "N", 'g', INTEGER, AT(max_tokens), "stop after N tokens (256)"},
     {"--temperature", "T", 'g', REAL, AT(temperature), "0: always the likeliest token (0.8)"},
     {"--top-k", "K", 'g', INTEGER, AT(top_k), "among the K likeliest only (0: all)"},
-    {"--top-p", "P", 'g', REAL, AT(top_p), "among the likeliest that have probability P together (1)"},
-    {"--min-p", "P", 'g', REAL, AT(min_p), "only those at least P times as likely as the likeliest (0)"},
-    {"--repetition-penalty", "R", 'g', REAL, AT(repetition_penalty), "divide logits of tokens seen by R (1)"},
+    {"--top-p", "P", 'g', REAL, AT(top_p),
+                                                                           "among the likeliest that have probability P together (1)"},
+    {"--min-p", "P", 'g', REAL, AT(min_p),
+                                                                           "only those at least P times as likely as the likeliest (0)"},
+    {"--repetition-penalty", "R", 'g', REAL, AT(repetition_penalty),
+                                                                           "divide logits of tokens seen by R (1)"},
     {"--ids", NULL, 'g', FLAG, AT(print_ids), "print token ids, not text"},
     {"-o", "FILE", 'b', TEXT, AT(output), "file to write"},
-    {"--emit", "KIND", 'b', TEXT, AT(emit), "object, shared, exe, asm, llvm, ir (by the name of -o when not given)"},
+    {"--emit", "KIND", 'b', TEXT, AT(emit),
+                                                                           "object, shared, exe, asm, llvm, ir (by the name of -o when not given)"},
     {"--target", "TRIPLE", 'b', TEXT, AT(target), "x86_64-linux-gnu, aarch64-linux-gnu, ..."},
     {"--name", "NAME", 'b', TEXT, AT(name), "prefix of exported names; the model's when not given"},
-    {"--passes", "LIST", 'o', TEXT, AT(passes), "passes to run, by comma; all of -O when not given"},
+    {"--passes", "LIST", 'o', TEXT, AT(passes),
+                                                                           "passes to run, by comma; all of -O when not given"},
 };
 enum { N_OPTIONS = sizeof options / sizeof *options };
 
@@ -92,7 +105,8 @@ static int store(const command *c, const struct option *o, const char *value, ar
 static const struct option *find(const command *c, const char *word, size_t n)
 {
     for (size_t i = 0; i < N_OPTIONS; i++) {
-        if (strchr(c->options, options[i].group) && strlen(options[i].name) == n && strncmp(options[i].name, word, n) == 0) {
+        if (strchr(c->options, options[i].group) && strlen(options[i].name) == n &&
+            strncmp(options[i].name, word, n) == 0) {
             return &options[i];
         }
     }
@@ -101,7 +115,12 @@ static const struct option *find(const command *c, const char *word, size_t n)
 
 int args_parse(const command *c, int argc, char **argv, args *a)
 {
-    *a = (args){.level = 2, .max_tokens = 256, .temperature = 0.8, .top_p = 1, .repetition_penalty = 1, .repeat = 1};
+    *a = (args){.level = 2,
+                .max_tokens = 256,
+                .temperature = 0.8,
+                .top_p = 1,
+                .repetition_penalty = 1,
+                .repeat = 1};
     for (int i = 0; i < argc; i++) {
         const char *w = argv[i];
         if (strcmp(w, "--help") == 0 || strcmp(w, "-h") == 0) {
@@ -163,7 +182,14 @@ void args_help(const command *c)
     static const struct {
         char group;
         const char *title;
-    } groups[] = {{'g', "generating"}, {'r', "running"}, {'t', "machine"}, {'b', "writing"}, {'o', "passes"}, {'c', "compiling"}};
+    } groups[] = {
+        {'g', "generating"},
+        {'r', "running"   },
+        {'t', "machine"   },
+        {'b', "writing"   },
+        {'o', "passes"    },
+        {'c', "compiling" }
+    };
     for (size_t g = 0; g < sizeof groups / sizeof *groups; g++) {
         if (!strchr(c->options, groups[g].group)) {
             continue;
@@ -172,15 +198,19 @@ void args_help(const command *c)
         for (size_t i = 0; i < N_OPTIONS; i++) {
             if (options[i].group == groups[g].group) {
                 char left[64];
-                snprintf(left, sizeof left, "%s%s%s", options[i].name, options[i].value ? " " : "", options[i].value ? options[i].value : "");
+                snprintf(left, sizeof left, "%s%s%s", options[i].name, options[i].value ? " " : "",
+                         options[i].value ? options[i].value : "");
                 printf("  %-26s %s\n", left, options[i].what);
             }
         }
         if (groups[g].group == 'c') {
-            printf("  %-26s %s\n", "-O0 ... -O3", "0: no fusion to speak of; 2 when not given; 3: LLVM's full pipeline");
+            printf("  %-26s %s\n", "-O0 ... -O3",
+                   "0: no fusion to speak of; 2 when not given; 3: LLVM's full pipeline");
         }
     }
-    printf("\nexamples:\n%s\nexit codes: 0 done, 1 something is wrong with the input, 2 with the command line, 3 running failed\n", c->examples);
+    printf("\nexamples:\n%s\nexit codes: 0 done, 1 something is wrong with the input, 2 with the "
+           "command line, 3 running failed\n",
+           c->examples);
 }
 
 int args_open_weights(const args *a, weights_file **out)
@@ -215,7 +245,8 @@ int args_check_target(const args *a)
     if (!c) {
         return 0;
     }
-    int code = target_is_known(a->target, a->list_cpus ? NULL : a->cpu, c->a, c->d) ? 0 : EXIT_USAGE;
+    int code =
+        target_is_known(a->target, a->list_cpus ? NULL : a->cpu, c->a, c->d) ? 0 : EXIT_USAGE;
     if (code == 0 && a->list_cpus) {
         fputs(target_cpu_list(a->target, c->a), stdout);
     }

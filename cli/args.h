@@ -8,7 +8,12 @@
 #include <stdint.h>
 
 /* Exit codes. */
-enum { EXIT_OK = 0, EXIT_INPUT = 1 /* the input is wrong */, EXIT_USAGE = 2 /* the command line is */, EXIT_FAILED = 3 /* running failed */ };
+enum {
+    EXIT_OK = 0,
+    EXIT_INPUT = 1 /* the input is wrong */,
+    EXIT_USAGE = 2 /* the command line is */,
+    EXIT_FAILED = 3 /* running failed */
+};
 
 enum { ARGS_MOST_MANY = 64 };
 
@@ -38,7 +43,8 @@ typedef struct args {
 
 typedef struct command {
     const char *name, *what;
-    const char *options; /* letters of the groups of options it takes: c compile, r run, g generate, b build, o opt */
+    const char *options; /* letters of the groups of options it takes: c compile, r run, g generate,
+                            b build, o opt */
     const char *usage, *examples;
     int (*run)(const args *a);
 } command;
@@ -48,7 +54,8 @@ extern const command commands[]; /* ends with a NULL name; main.c */
 int args_parse(const command *c, int argc, char **argv, args *a);
 void args_help(const command *c);
 
-/* Are --target and --cpu known? 0, or an exit code after an error was printed. Prints what --cpu help asks for. */
+/* Are --target and --cpu known? 0, or an exit code after an error was printed. Prints what --cpu
+ * help asks for. */
 int args_check_target(const args *a);
 
 /* The command's weights: NULL with 0 when none are asked for. */

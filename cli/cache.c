@@ -45,9 +45,10 @@ cache_key cache_key_begin(void)
 
 static bool folder(char *out, size_t size)
 {
-    const char *own = getenv("AIGC_CACHE_DIR"), *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
-    int n = own && *own    ? snprintf(out, size, "%s", own)
-            : xdg && *xdg  ? snprintf(out, size, "%s/aigc", xdg)
+    const char *own = getenv("AIGC_CACHE_DIR"), *xdg = getenv("XDG_CACHE_HOME"),
+               *home = getenv("HOME");
+    int n = own && *own     ? snprintf(out, size, "%s", own)
+            : xdg && *xdg   ? snprintf(out, size, "%s/aigc", xdg)
             : home && *home ? snprintf(out, size, "%s/.cache/aigc", home)
                             : -1;
     return n > 0 && (size_t)n < size;
@@ -74,7 +75,8 @@ static bool file_name(const cache_key *k, char *out, size_t size, bool make)
     if (!folder(in, sizeof in) || (make && !make_folders(in))) {
         return false;
     }
-    return (size_t)snprintf(out, size, "%s/%016llx%016llx.o", in, (unsigned long long)k->a, (unsigned long long)k->b) < size;
+    return (size_t)snprintf(out, size, "%s/%016llx%016llx.o", in, (unsigned long long)k->a,
+                            (unsigned long long)k->b) < size;
 }
 
 const void *cache_read(const cache_key *k, arena *a, size_t *size)
@@ -83,10 +85,11 @@ const void *cache_read(const cache_key *k, arena *a, size_t *size)
     FILE *f = file_name(k, path, sizeof path, false) ? fopen(path, "rb") : NULL;
     cache_header h;
     const void *out = NULL;
-    if (f && fread(&h, sizeof h, 1, f) == 1 && memcmp(h.magic, magic, sizeof magic) == 0 && h.a == k->a && h.b == k->b &&
-        h.size < (uint64_t)1 << 31) {
+    if (f && fread(&h, sizeof h, 1, f) == 1 && memcmp(h.magic, magic, sizeof magic) == 0 &&
+        h.a == k->a && h.b == k->b && h.size < (uint64_t)1 << 31) {
         void *bytes = arena_alloc(a, h.size + 1);
-        if (fread(bytes, 1, h.size, f) == h.size && fgetc(f) == EOF && hash_bytes(bytes, h.size) == h.sum) {
+        if (fread(bytes, 1, h.size, f) == h.size && fgetc(f) == EOF &&
+            hash_bytes(bytes, h.size) == h.sum) {
             *size = h.size;
             out = bytes;
         }

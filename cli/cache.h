@@ -1,6 +1,6 @@
-/* Compiled objects kept on disk, in $AIGC_CACHE_DIR, or aigc/ under $XDG_CACHE_HOME or ~/.cache. Files are written
- * under another name and renamed, and carry a checksum: readers see a whole object or none. A cache that
- * cannot be read or written is no error. */
+/* Compiled objects kept on disk, in $AIGC_CACHE_DIR, or aigc/ under $XDG_CACHE_HOME or ~/.cache.
+ * Files are written under another name and renamed, and carry a checksum: readers see a whole
+ * object or none. A cache that cannot be read or written is no error. */
 #ifndef AIGC_CLI_CACHE_H
 #define AIGC_CLI_CACHE_H
 

@@ -27,7 +27,8 @@ static emit_kind kind_of(const args *a)
 {
     static const char *const ends[KINDS] = {".o", ".so", NULL, ".s", ".ll", ".air"};
     for (int i = 0; i < KINDS; i++) {
-        if (a->emit ? strcmp(a->emit, kinds[i]) == 0 : a->output && ends[i] && ends_with(a->output, ends[i])) {
+        if (a->emit ? strcmp(a->emit, kinds[i]) == 0
+                    : a->output && ends[i] && ends_with(a->output, ends[i])) {
             return (emit_kind)i;
         }
     }
@@ -63,23 +64,35 @@ static int link_with_cc(const args *a, const char *object, const char *symbol, b
     if (lib) {
         snprintf(folder, sizeof folder, "%s", lib);
     }
-    static const char *const names[] = {"libaigc_main.a", "libaigc_text.a", "libaigc_io.a", "libaigc_runtime.a"};
+    static const char *const names[] = {"libaigc_main.a", "libaigc_text.a", "libaigc_io.a",
+                                        "libaigc_runtime.a"};
     static char paths[4][3200];
     for (int i = 0; i < 4; i++) {
         snprintf(paths[i], sizeof paths[i], "%s/%s", folder, names[i]);
     }
     snprintf(defsym, sizeof defsym, "-Wl,--defsym=aigc_main_model=%s_model", symbol);
-    const char *exe[] = {cc ? cc : "cc", "-o", a->output, object, defsym, paths[0], paths[1], paths[2], paths[3], "-ljansson", "-lpcre2-8", "-lm", "-lpthread", NULL};
-    const char *shared[] = {cc ? cc : "cc", "-shared", "-o", a->output, object, "-Wl,--whole-archive", paths[3], paths[2], "-Wl,--no-whole-archive", "-ljansson", "-lpcre2-8", "-lm", "-lpthread", NULL};
+    const char *exe[] = {cc ? cc : "cc", "-o",     a->output,   object,   defsym,
+                         paths[0],       paths[1], paths[2],    paths[3], "-ljansson",
+                         "-lpcre2-8",    "-lm",    "-lpthread", NULL};
+    const char *shared[] = {cc ? cc : "cc", "-shared",   "-o",
+                            a->output,      object,      "-Wl,--whole-archive",
+                            paths[3],       paths[2],    "-Wl,--no-whole-archive",
+                            "-ljansson",    "-lpcre2-8", "-lm",
+                            "-lpthread",    NULL};
     pid_t pid;
     int status;
     const char **argv = program ? exe : shared;
-    if (posix_spawnp(&pid, argv[0], NULL, NULL, (char *const *)(uintptr_t)(const void *)argv, environ) != 0 || waitpid(pid, &status, 0) < 0) {
+    if (posix_spawnp(&pid, argv[0], NULL, NULL, (char *const *)(uintptr_t)(const void *)argv,
+                     environ) != 0 ||
+        waitpid(pid, &status, 0) < 0) {
         fprintf(stderr, "cannot run %s, which links %s: %s\n", argv[0], a->output, strerror(errno));
         return EXIT_FAILED;
     }
     if (status != 0) {
-        fprintf(stderr, "%s could not link %s; the runtime's libraries are looked for in %s (or $AIGC_LIB_DIR)\n", argv[0], a->output, folder);
+        fprintf(stderr,
+                "%s could not link %s; the runtime's libraries are looked for in %s (or "
+                "$AIGC_LIB_DIR)\n",
+                argv[0], a->output, folder);
         return EXIT_FAILED;
     }
     return 0;
@@ -90,8 +103,10 @@ static int write_object(const args *a, compiler *c, const void *object, size_t s
     int code = write_file(a->output, object, size);
     if (code == 0 && strcmp(a->output, "-") != 0) {
         size_t n = strlen(a->output);
-        char *path = arena_printf(c->a, "%.*s.h", (int)(ends_with(a->output, ".o") ? n - 2 : n), a->output);
-        const char *slash = strrchr(a->file, '/'), *text = header_text(c->m, c->symbol, slash ? slash + 1 : a->file, c->a);
+        char *path =
+            arena_printf(c->a, "%.*s.h", (int)(ends_with(a->output, ".o") ? n - 2 : n), a->output);
+        const char *slash = strrchr(a->file, '/'),
+                   *text = header_text(c->m, c->symbol, slash ? slash + 1 : a->file, c->a);
         code = text ? write_file(path, text, strlen(text)) : EXIT_FAILED;
         if (a->verbose && code == 0) {
             fprintf(stderr, "%s: %zu bytes; %s\n", a->output, size, path);
@@ -103,11 +118,14 @@ static int write_object(const args *a, compiler *c, const void *object, size_t s
 static int write_linked(const args *a, compiler *c, const void *object, size_t size, bool program)
 {
     if (a->target) {
-        fprintf(stderr, "--emit %s links for this machine only; build an object for %s and link it there\n", program ? "exe" : "shared", a->target);
+        fprintf(stderr,
+                "--emit %s links for this machine only; build an object for %s and link it there\n",
+                program ? "exe" : "shared", a->target);
         return EXIT_USAGE;
     }
     if (program && c->m->n_generates == 0) {
-        fprintf(stderr, "--emit exe needs a model with a `generate` line; build an object and call its entries from C\n");
+        fprintf(stderr, "--emit exe needs a model with a `generate` line; build an object and call "
+                        "its entries from C\n");
         return EXIT_INPUT;
     }
     const char *tmp = getenv("TMPDIR");
@@ -128,7 +146,9 @@ static int write_linked(const args *a, compiler *c, const void *object, size_t s
 static const void *make(compiler *c, const compile_options *o, emit_kind kind, size_t *size)
 {
     if (kind == ASM || kind == LLVM || kind == IR) {
-        const char *text = kind != IR ? compile_text(c, o, kinds[kind]) : compile_passes(c, o) ? ir_print_module(c->m, c->a) : NULL;
+        const char *text = kind != IR             ? compile_text(c, o, kinds[kind])
+                           : compile_passes(c, o) ? ir_print_module(c->m, c->a)
+                                                  : NULL;
         *size = text ? strlen(text) : 0;
         return text;
     }
@@ -144,14 +164,17 @@ static int build(const args *a, compiler *c, const compile_options *o, emit_kind
     if (!made) {
         return EXIT_INPUT;
     }
-    return kind == OBJECT ? write_object(a, c, made, size) : kind == SHARED || kind == EXE ? write_linked(a, c, made, size, kind == EXE) : write_file(a->output, made, size);
+    return kind == OBJECT                  ? write_object(a, c, made, size)
+           : kind == SHARED || kind == EXE ? write_linked(a, c, made, size, kind == EXE)
+                                           : write_file(a->output, made, size);
 }
 
 int cmd_build(const args *a)
 {
     emit_kind kind = kind_of(a);
     if (kind == KINDS) {
-        fprintf(stderr, "aigc build: --emit %s: it can be object, shared, exe, asm, llvm or ir\n", a->emit);
+        fprintf(stderr, "aigc build: --emit %s: it can be object, shared, exe, asm, llvm or ir\n",
+                a->emit);
         return EXIT_USAGE;
     }
     args with = *a;

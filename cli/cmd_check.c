@@ -8,7 +8,8 @@ static int check_weights(compiler *c, const weights_file *w)
     if (!weights_report_all(c, w)) {
         return EXIT_INPUT;
     }
-    printf("%u tensors, all parameters found%s\n", w->n_tensors, diag_warning_count(c->d) ? "; those left over are not used" : "");
+    printf("%u tensors, all parameters found%s\n", w->n_tensors,
+           diag_warning_count(c->d) ? "; those left over are not used" : "");
     return EXIT_OK;
 }
 
@@ -18,7 +19,8 @@ static void summary(const compiler *c)
     for (uint32_t i = 0; i < c->m->n_entries; i++) {
         *(c->m->entries[i].kind == IR_ENTRY ? &entries : &objectives) += 1;
     }
-    printf("%s: %u entries, %u objectives, %u parameters (like ones counted once), %u states\n", c->m->name, entries, objectives, c->m->n_params, c->m->n_states);
+    printf("%s: %u entries, %u objectives, %u parameters (like ones counted once), %u states\n",
+           c->m->name, entries, objectives, c->m->n_params, c->m->n_states);
 }
 
 int cmd_check(const args *a)

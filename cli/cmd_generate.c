@@ -55,15 +55,19 @@ int cmd_generate(const args *a)
         free(file);
         return code;
     }
-    text_options o = {.weights = a->weights,
-                      .tokenizer = a->tokenizer,
-                      .prompt = file ? file : a->prompt ? a->prompt : "",
-                      .prompt_size = size,
-                      .sampling = {a->temperature, a->top_k, a->top_p, a->min_p, a->repetition_penalty},
-                      .seed = (uint64_t)a->seed,
-                      .max_tokens = a->max_tokens,
-                      .ids = a->print_ids,
-                      .verbose = a->verbose};
+    text_options o = {
+        .weights = a->weights,
+        .tokenizer = a->tokenizer,
+        .prompt = file        ? file
+                  : a->prompt ? a->prompt
+                              : "",
+        .prompt_size = size,
+        .sampling = {a->temperature, a->top_k, a->top_p, a->min_p, a->repetition_penalty},
+        .seed = (uint64_t)a->seed,
+        .max_tokens = a->max_tokens,
+        .ids = a->print_ids,
+        .verbose = a->verbose
+    };
     aigc_error err = {{0}};
     if (text_generate(s.context, &o, stdout, &err) != AIGC_OK) {
         fprintf(stderr, "%s\n", err.text);

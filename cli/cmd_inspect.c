@@ -4,8 +4,8 @@
 #include "ir/shape.h"
 
 #include <inttypes.h>
-#include <stdlib.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static bool ends_with(const char *s, const char *end)
@@ -24,7 +24,8 @@ static void print_bytes(double n)
     printf(u ? "%.1f %s" : "%.0f %s", n, units[u]);
 }
 
-/* Weights ----------------------------------------------------------------------------------------- */
+/* Weights -----------------------------------------------------------------------------------------
+ */
 
 static void print_value(const gguf_value *v)
 {
@@ -59,7 +60,8 @@ static void print_metadata(const weights_file *w)
     static const char *const titles[] = {"metadata", "config.json"};
     for (int i = 0; i < 2; i++) {
         if (sources[i]) {
-            char *text = json_dumps(sources[i], JSON_INDENT(2) | JSON_ENCODE_ANY | JSON_REAL_PRECISION(15));
+            char *text =
+                json_dumps(sources[i], JSON_INDENT(2) | JSON_ENCODE_ANY | JSON_REAL_PRECISION(15));
             printf("\n%s: %s\n", titles[i], text ? text : "");
             free(text);
         }
@@ -95,7 +97,8 @@ static int inspect_weights(const char *path)
     return EXIT_OK;
 }
 
-/* Models ------------------------------------------------------------------------------------------ */
+/* Models ------------------------------------------------------------------------------------------
+ */
 
 static double print_type(const ir_module *m, const ir_type *t, const char *element)
 {
@@ -115,7 +118,8 @@ static void print_entry(const ir_module *m, const ir_entry *e, arena *a)
     printf("\nentry %s", e->name);
     for (uint32_t i = 0; i < ir_graph_n_inputs(g); i++) {
         printf("%s%s: ", i ? ", " : "(", ir_node_str(ir_graph_input(g, i), IR_ATTR_name));
-        print_type(m, ir_node_type(ir_graph_input(g, i)), ir_dtype_name(ir_node_type(ir_graph_input(g, i))->dtype));
+        print_type(m, ir_node_type(ir_graph_input(g, i)),
+                   ir_dtype_name(ir_node_type(ir_graph_input(g, i))->dtype));
     }
     printf("%s", ir_graph_n_inputs(g) ? ")" : "()");
     for (uint32_t i = 0; i < ir_graph_n_outputs(g); i++) {
@@ -131,7 +135,8 @@ static void print_entry(const ir_module *m, const ir_entry *e, arena *a)
     }
     for (uint32_t i = 0; i < ir_graph_n_syms(g); i++) {
         const ir_sym *s = ir_graph_sym(g, i);
-        printf("  %s %s: %" PRId64 " to ", i < ir_graph_n_dim_args(g) ? "argument" : "size", s->name, s->lo);
+        printf("  %s %s: %" PRId64 " to ", i < ir_graph_n_dim_args(g) ? "argument" : "size",
+               s->name, s->lo);
         printf(s->hi == INT64_MAX ? "any\n" : "%" PRId64 "\n", s->hi);
     }
     for (uint32_t i = 0; i < ir_graph_n_conditions(g); i++) {
@@ -161,14 +166,16 @@ static void print_model(const ir_module *m)
         }
         printf("\n");
         numbers += n * count;
-        weights += n * count * (double)ir_storage_block_bytes(p->storage) / (double)ir_storage_block(p->storage);
+        weights += n * count * (double)ir_storage_block_bytes(p->storage) /
+                   (double)ir_storage_block(p->storage);
     }
     printf("  %.0f numbers, ", numbers);
     print_bytes(weights);
     printf("\n");
     for (uint32_t i = 0; i < m->n_states; i++) {
         printf("%s  %-52s ", i ? "" : "\nstates:\n", m->states[i].name);
-        states += print_type(m, m->states[i].type, ir_dtype_name(m->states[i].type->dtype)) * (double)ir_dtype_bytes(m->states[i].type->dtype);
+        states += print_type(m, m->states[i].type, ir_dtype_name(m->states[i].type->dtype)) *
+                  (double)ir_dtype_bytes(m->states[i].type->dtype);
         printf("\n");
     }
     if (m->n_states) {
@@ -214,5 +221,6 @@ static int inspect_model(const args *a)
 
 int cmd_inspect(const args *a)
 {
-    return ends_with(a->file, ".aigc") || ends_with(a->file, ".air") ? inspect_model(a) : inspect_weights(a->file);
+    return ends_with(a->file, ".aigc") || ends_with(a->file, ".air") ? inspect_model(a)
+                                                                     : inspect_weights(a->file);
 }

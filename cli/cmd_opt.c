@@ -16,8 +16,12 @@ int cmd_opt(const args *a)
     compile_options o = args_compile_options(a, w);
     progress *shown = session_progress(a, "compiling");
     bool ok = compile_target(c, &o);
-    pass_options po = {.level = a->level, .panel = ok ? c->t->panel : 0, .verify = true, .explain = a->explain ? stderr : NULL};
-    ok = ok && compile_source(c, a->file, &o) && (a->passes ? pass_run_named(c->m, c->d, a->passes, &po) : pass_run_all(c->m, c->d, &po));
+    pass_options po = {.level = a->level,
+                       .panel = ok ? c->t->panel : 0,
+                       .verify = true,
+                       .explain = a->explain ? stderr : NULL};
+    ok = ok && compile_source(c, a->file, &o) &&
+         (a->passes ? pass_run_named(c->m, c->d, a->passes, &po) : pass_run_all(c->m, c->d, &po));
     progress_stop(shown);
     if (ok && diag_error_count(c->d) == 0) {
         printf("%s", ir_print_module(c->m, c->a));

@@ -38,7 +38,8 @@ static bool ends_with(const char *s, const char *end)
 }
 
 /* "x.npy", "file.safetensors:name", or numbers, along the last axis: "3" or "1,2,3". */
-static aigc_status read_tensor(const char *from, const aigc_abi_tensor *want, aigc_tensor *out, aigc_error *err)
+static aigc_status read_tensor(const char *from, const aigc_abi_tensor *want, aigc_tensor *out,
+                               aigc_error *err)
 {
     const char *colon = strstr(from, ".safetensors:");
     if (ends_with(from, ".npy")) {
@@ -54,7 +55,8 @@ static aigc_status read_tensor(const char *from, const aigc_abi_tensor *want, ai
         }
         const weights_tensor *t = weights_file_find(f, colon + 13);
         if (t && t->dtype != AIGC_DTYPE_NONE) {
-            *out = (aigc_tensor){.dtype = t->dtype, .rank = t->rank, .data = malloc((size_t)t->size_bytes + 1)};
+            *out = (aigc_tensor){
+                .dtype = t->dtype, .rank = t->rank, .data = malloc((size_t)t->size_bytes + 1)};
             memcpy(out->dims, t->dims, sizeof out->dims);
             memcpy(out->data, t->data, (size_t)t->size_bytes);
         } else {
@@ -69,7 +71,10 @@ static aigc_status read_tensor(const char *from, const aigc_abi_tensor *want, ai
         char *end;
         values[n++] = strtod(p, &end);
         if (end == p || (*end && *end != ',')) {
-            return aigc_fail(err, AIGC_ERR_ARGUMENT, "--input %s=%s: expected a .npy file, FILE.safetensors:TENSOR or numbers", want->name, from);
+            return aigc_fail(
+                err, AIGC_ERR_ARGUMENT,
+                "--input %s=%s: expected a .npy file, FILE.safetensors:TENSOR or numbers",
+                want->name, from);
         }
         if (!*end) {
             break;
@@ -90,11 +95,13 @@ static aigc_status convert_to(aigc_tensor *t, uint8_t dtype, aigc_error *err)
     if (t->dtype == dtype) {
         return AIGC_OK;
     }
-    int64_t bytes = aigc_tensor_bytes(dtype, t->rank, t->dims), n = bytes / (int64_t)aigc_dtype_bytes(dtype);
+    int64_t bytes = aigc_tensor_bytes(dtype, t->rank, t->dims),
+            n = bytes / (int64_t)aigc_dtype_bytes(dtype);
     void *to = malloc((size_t)bytes + 1);
     if (!to || !aigc_convert(t->data, t->dtype, to, dtype, n)) {
         free(to);
-        return aigc_fail(err, AIGC_ERR_UNSUPPORTED, "%s cannot become %s", aigc_dtype_name(t->dtype), aigc_dtype_name(dtype));
+        return aigc_fail(err, AIGC_ERR_UNSUPPORTED, "%s cannot become %s",
+                         aigc_dtype_name(t->dtype), aigc_dtype_name(dtype));
     }
     free(t->data);
     t->data = to;
@@ -106,21 +113,26 @@ static aigc_status convert_to(aigc_tensor *t, uint8_t dtype, aigc_error *err)
 static bool names_are_known(const running *r, bool results, aigc_error *err)
 {
     const char *const *list = results ? r->a->outputs : r->a->inputs;
-    uint32_t n = results ? r->a->n_outputs : r->a->n_inputs, n_tensors = results ? r->e->n_results : r->e->n_args;
+    uint32_t n = results ? r->a->n_outputs : r->a->n_inputs,
+             n_tensors = results ? r->e->n_results : r->e->n_args;
     uint32_t n_dims = results ? 0 : r->e->n_dim_args;
     const aigc_abi_tensor *tensors = results ? r->e->results : r->e->args;
     for (uint32_t i = 0; i < n; i++) {
         bool known = results && !strchr(list[i], '=');
         for (uint32_t k = 0; k < n_tensors + n_dims && !known; k++) {
-            known = value_of(&list[i], 1, k < n_tensors ? tensors[k].name : r->e->dim_names[k - n_tensors]) != NULL;
+            known =
+                value_of(&list[i], 1,
+                         k < n_tensors ? tensors[k].name : r->e->dim_names[k - n_tensors]) != NULL;
         }
         if (!known) {
             char names[160] = "";
             for (uint32_t k = 0; k < n_tensors + n_dims; k++) {
                 size_t used = strlen(names);
-                snprintf(names + used, sizeof names - used, " %s", k < n_tensors ? tensors[k].name : r->e->dim_names[k - n_tensors]);
+                snprintf(names + used, sizeof names - used, " %s",
+                         k < n_tensors ? tensors[k].name : r->e->dim_names[k - n_tensors]);
             }
-            aigc_fail(err, AIGC_ERR_ARGUMENT, "--%s %.100s: %s has no such %s; it has:%s", results ? "output" : "input", list[i], r->e->name,
+            aigc_fail(err, AIGC_ERR_ARGUMENT, "--%s %.100s: %s has no such %s; it has:%s",
+                      results ? "output" : "input", list[i], r->e->name,
                       results ? "result" : "argument", names);
             return false;
         }
@@ -135,7 +147,8 @@ static int read_dims(running *r, aigc_error *err)
         char *end = NULL;
         r->dims[i] = v ? strtoll(v, &end, 10) : 0;
         if (!v || end == v || *end) {
-            aigc_fail(err, AIGC_ERR_ARGUMENT, "%s needs --input %s=NUMBER%s%s", r->e->name, name, v ? ", found " : "", v ? v : "");
+            aigc_fail(err, AIGC_ERR_ARGUMENT, "%s needs --input %s=NUMBER%s%s", r->e->name, name,
+                      v ? ", found " : "", v ? v : "");
             return EXIT_USAGE;
         }
     }
@@ -144,17 +157,20 @@ static int read_dims(running *r, aigc_error *err)
 
 static int read_arguments(running *r, aigc_error *err)
 {
-    if (!names_are_known(r, false, err) || !names_are_known(r, true, err) || read_dims(r, err) != 0) {
+    if (!names_are_known(r, false, err) || !names_are_known(r, true, err) ||
+        read_dims(r, err) != 0) {
         return EXIT_USAGE;
     }
     for (uint32_t i = 0; i < r->e->n_args; i++) {
         const aigc_abi_tensor *t = &r->e->args[i];
         const char *from = value_of(r->a->inputs, r->a->n_inputs, t->name);
         if (!from) {
-            aigc_fail(err, AIGC_ERR_MISSING, "%s needs --input %s=FILE (%s)", r->e->name, t->name, t->type);
+            aigc_fail(err, AIGC_ERR_MISSING, "%s needs --input %s=FILE (%s)", r->e->name, t->name,
+                      t->type);
             return EXIT_USAGE;
         }
-        if (read_tensor(from, t, &r->in[i], err) != AIGC_OK || convert_to(&r->in[i], t->dtype, err) != AIGC_OK) {
+        if (read_tensor(from, t, &r->in[i], err) != AIGC_OK ||
+            convert_to(&r->in[i], t->dtype, err) != AIGC_OK) {
             return EXIT_INPUT;
         }
     }
@@ -163,7 +179,8 @@ static int read_arguments(running *r, aigc_error *err)
 
 static void print_tensor(const aigc_abi_tensor *what, const aigc_tensor *t)
 {
-    int64_t bytes = aigc_tensor_bytes(t->dtype, t->rank, t->dims), n = bytes / (int64_t)aigc_dtype_bytes(t->dtype);
+    int64_t bytes = aigc_tensor_bytes(t->dtype, t->rank, t->dims),
+            n = bytes / (int64_t)aigc_dtype_bytes(t->dtype);
     printf("%s: %s[", what->name, aigc_dtype_name(t->dtype));
     for (uint32_t i = 0; i < t->rank; i++) {
         printf("%s%" PRId64, i ? ", " : "", t->dims[i]);
@@ -171,7 +188,8 @@ static void print_tensor(const aigc_abi_tensor *what, const aigc_tensor *t)
     printf("] ");
     for (int64_t i = 0; i < n && i < 16; i++) {
         double v;
-        aigc_convert((const char *)t->data + (size_t)i * aigc_dtype_bytes(t->dtype), t->dtype, &v, AIGC_F64, 1);
+        aigc_convert((const char *)t->data + (size_t)i * aigc_dtype_bytes(t->dtype), t->dtype, &v,
+                     AIGC_F64, 1);
         printf(" %g", v);
     }
     printf("%s\n", n > 16 ? " ..." : "");
@@ -198,10 +216,12 @@ static int write_results(running *r, aigc_error *err)
             return EXIT_FAILED;
         }
     }
-    return together && safetensors_write(together, n, names, tensors, err) != AIGC_OK ? EXIT_FAILED : 0;
+    return together && safetensors_write(together, n, names, tensors, err) != AIGC_OK ? EXIT_FAILED
+                                                                                      : 0;
 }
 
-/* Profile ----------------------------------------------------------------------------------------- */
+/* Profile -----------------------------------------------------------------------------------------
+ */
 
 typedef struct profile {
     const aigc_abi_entry *e;
@@ -227,7 +247,8 @@ static void print_profile(const profile *p)
         all += p->seconds[i];
     }
     for (uint32_t i = 0; i < p->e->n_kernels; i++) {
-        fprintf(stderr, "%9.1f us %5.1f %%  %-18s %s\n", 1e6 * p->seconds[i], 100 * p->seconds[i] / all, p->e->kernels[i].name, p->e->kernels[i].where);
+        fprintf(stderr, "%9.1f us %5.1f %%  %-18s %s\n", 1e6 * p->seconds[i],
+                100 * p->seconds[i] / all, p->e->kernels[i].name, p->e->kernels[i].where);
     }
 }
 
@@ -256,13 +277,15 @@ int cmd_run(const args *a)
     r.number = (uint32_t)number;
     r.e = &r.s.m->entries[number];
     code = read_arguments(&r, &err);
-    profile p = {.e = r.e, .seconds = calloc(r.e->n_kernels + 1, sizeof(double)), .current = UINT32_MAX};
+    profile p = {
+        .e = r.e, .seconds = calloc(r.e->n_kernels + 1, sizeof(double)), .current = UINT32_MAX};
     if (a->profile) {
         aigc_context_profile(r.s.context, on_kernel, &p);
     }
     progress *shown = progress_start("running");
     for (int64_t i = 0; i < a->repeat && code == 0; i++) {
-        if (aigc_program_call(r.s.program, r.s.context, r.e->name, r.dims, r.in, r.e->n_args, r.out, r.e->n_results, &err) != AIGC_OK) {
+        if (aigc_program_call(r.s.program, r.s.context, r.e->name, r.dims, r.in, r.e->n_args, r.out,
+                              r.e->n_results, &err) != AIGC_OK) {
             code = EXIT_FAILED;
         }
     }

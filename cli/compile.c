@@ -62,7 +62,8 @@ static ir_module *read_source(compiler *c, const source_file *f, const compile_o
 {
     if (is_air(f->path)) {
         if (o->n_defines) {
-            diag_error(c->d, (span){0}, "-D sets a model's hyper-parameters; in %s they are settled", f->path);
+            diag_error(c->d, (span){0},
+                       "-D sets a model's hyper-parameters; in %s they are settled", f->path);
         }
         return read_air(c, f);
     }
@@ -105,7 +106,12 @@ bool compile_passes(compiler *c, const compile_options *o)
     if (!compile_target(c, o)) {
         return false;
     }
-    pass_options po = {.level = o->level, .panel = c->t->panel, .verify = o->verify || c->from_text, .explain = o->explain, .after = o->after, .data = o->data};
+    pass_options po = {.level = o->level,
+                       .panel = c->t->panel,
+                       .verify = o->verify || c->from_text,
+                       .explain = o->explain,
+                       .after = o->after,
+                       .data = o->data};
     return pass_run_all(c->m, c->d, &po) && diag_error_count(c->d) == 0;
 }
 
@@ -118,8 +124,8 @@ bool compile_lower(compiler *c, const compile_options *o)
     return c->k && diag_error_count(c->d) == 0;
 }
 
-/* Everything the object depends on, as text: the planned IR, the sources (for the places named in messages),
- * the target and the options. */
+/* Everything the object depends on, as text: the planned IR, the sources (for the places named in
+ * messages), the target and the options. */
 static cache_key key_of(compiler *c, const compile_options *o)
 {
     cache_key k = cache_key_begin();

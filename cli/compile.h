@@ -16,7 +16,7 @@ typedef struct compile_options {
     const char *symbol;          /* NULL: the model's name; the object exports SYMBOL_model */
     int level;                   /* -O */
     bool profile, no_cache, verify;
-    FILE *explain;               /* NULL, or where passes say what they did */
+    FILE *explain; /* NULL, or where passes say what they did */
     void (*after)(void *data, pass_id id, const ir_entry *e);
     void *data;
 } compile_options;
@@ -25,19 +25,21 @@ typedef struct compiler {
     arena *a;
     diag *d;
     ir_ctx *ctx;
-    ir_module *m;         /* NULL until compile_source succeeds */
-    const k_module *k;    /* NULL until compile_lower */
-    target *t;            /* NULL until compile_lower */
+    ir_module *m;      /* NULL until compile_source succeeds */
+    const k_module *k; /* NULL until compile_lower */
+    target *t;         /* NULL until compile_lower */
     const char *symbol;
-    bool from_text;       /* the source was .air: verified after every pass */
-    bool from_cache;      /* the object came from the disk */
+    bool from_text;  /* the source was .air: verified after every pass */
+    bool from_cache; /* the object came from the disk */
 } compiler;
 
 compiler *compile_create(void);
 void compile_destroy(compiler *c);
-/* Each is false where c->d has errors. Stages go in this order; compile_lower runs the passes too. */
+/* Each is false where c->d has errors. Stages go in this order; compile_lower runs the passes too.
+ */
 bool compile_source(compiler *c, const char *path, const compile_options *o);
-bool compile_target(compiler *c, const compile_options *o); /* facts of the machine code is made for */
+bool compile_target(compiler *c,
+                    const compile_options *o); /* facts of the machine code is made for */
 bool compile_passes(compiler *c, const compile_options *o);
 bool compile_lower(compiler *c, const compile_options *o);
 /* Object code, from the cache where it is there; in c's arena. */
@@ -48,10 +50,11 @@ const char *compile_text(compiler *c, const compile_options *o, const char *kind
 /* weights_meta.c: hyper-parameters and storages from the file of weights. */
 bool weights_meta_for_frontend(void *weights, const char *key, frontend_meta *out);
 void weights_set_storages(ir_module *m, const weights_file *f);
-/* The parameters of a model that is not compiled, as the runtime sees them: to compare with a file. In the arena. */
+/* The parameters of a model that is not compiled, as the runtime sees them: to compare with a file.
+ * In the arena. */
 const aigc_abi_model *weights_params_of(const ir_module *m, arena *a);
-/* weights_report.c: tells, at the declarations, which parameters the weights do not have or have otherwise; warns
- * of tensors left over. False when there was an error. */
+/* weights_report.c: tells, at the declarations, which parameters the weights do not have or have
+ * otherwise; warns of tensors left over. False when there was an error. */
 bool weights_report_all(compiler *c, const weights_file *f);
 
 #endif

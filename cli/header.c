@@ -8,8 +8,11 @@
 
 static const char *c_type(ir_dtype t)
 {
-    static const char *const names[] = {[AIGC_F64] = "double",    [AIGC_F32] = "float",     [AIGC_F16] = "uint16_t", [AIGC_BF16] = "uint16_t", [AIGC_I64] = "int64_t",
-                                        [AIGC_I32] = "int32_t",   [AIGC_I16] = "int16_t",   [AIGC_I8] = "int8_t",    [AIGC_U8] = "uint8_t",    [AIGC_BOOL] = "uint8_t"};
+    static const char *const names[] = {
+        [AIGC_F64] = "double",    [AIGC_F32] = "float",   [AIGC_F16] = "uint16_t",
+        [AIGC_BF16] = "uint16_t", [AIGC_I64] = "int64_t", [AIGC_I32] = "int32_t",
+        [AIGC_I16] = "int16_t",   [AIGC_I8] = "int8_t",   [AIGC_U8] = "uint8_t",
+        [AIGC_BOOL] = "uint8_t"};
     return names[ir_storage_of_dtype(t)];
 }
 
@@ -26,11 +29,35 @@ static void describe(FILE *f, const char *name, const ir_type *t, ir_ctx *c)
 /* A name of the model as one of C: letters, digits, '_'. */
 static const char *c_name(const char *name, arena *a)
 {
-    static const char *const reserved[] = {
-        "int", "float", "double", "char", "long", "short", "for", "if", "else", "while", "do", "switch", "case", "default", "return", "static",
-        "const", "void", "struct", "union", "enum", "auto", "register", "signed", "unsigned", "sizeof", "typedef", "volatile", "inline", "restrict",
-        "break", "continue", "goto", "extern", "bool", "true", "false", /* C++ */ "class", "new", "delete", "this", "private", "protected", "public",
-        "template", "typename", "operator", "namespace", "using", "virtual", "try", "catch", "throw", "and", "or", "not", "xor", /* ours */ "c"};
+    static const char *const reserved[] = {"int",       "float",
+                                           "double",    "char",
+                                           "long",      "short",
+                                           "for",       "if",
+                                           "else",      "while",
+                                           "do",        "switch",
+                                           "case",      "default",
+                                           "return",    "static",
+                                           "const",     "void",
+                                           "struct",    "union",
+                                           "enum",      "auto",
+                                           "register",  "signed",
+                                           "unsigned",  "sizeof",
+                                           "typedef",   "volatile",
+                                           "inline",    "restrict",
+                                           "break",     "continue",
+                                           "goto",      "extern",
+                                           "bool",      "true",
+                                           "false",     /* C++ */ "class",
+                                           "new",       "delete",
+                                           "this",      "private",
+                                           "protected", "public",
+                                           "template",  "typename",
+                                           "operator",  "namespace",
+                                           "using",     "virtual",
+                                           "try",       "catch",
+                                           "throw",     "and",
+                                           "or",        "not",
+                                           "xor",       /* ours */ "c"};
     char *out = arena_printf(a, "%s_", name);
     size_t n = strlen(name);
     bool keep = true;
@@ -89,18 +116,20 @@ const char *header_condition(const ir_graph *g, const ir_condition *k, ir_ctx *c
     if (!names_other(g, k->text)) {
         return k->text;
     }
-    return arena_printf(a, "%s, here %s %s %s", k->text, ir_dim_text(c, k->lhs), k->rel == IR_REL_EQ ? "==" : "<=", ir_dim_text(c, k->rhs));
+    return arena_printf(a, "%s, here %s %s %s", k->text, ir_dim_text(c, k->lhs),
+                        k->rel == IR_REL_EQ ? "==" : "<=", ir_dim_text(c, k->rhs));
 }
 
-/* Dims as C ----------------------------------------------------------------------------------------- */
+/* Dims as C
+ * ----------------------------------------------------------------------------------------- */
 
 static const struct {
     const char *name, *value; /* of the int64_t a and b */
 } functions[] = {
-    [IR_ATOM_FLOORDIV] = {"floordiv", "a / b - (a % b < 0)"},
-    [IR_ATOM_MOD] = {"mod", "a % b + (a % b < 0 ? b : 0)"},
-    [IR_ATOM_MIN] = {"min", "a < b ? a : b"},
-    [IR_ATOM_MAX] = {"max", "a > b ? a : b"},
+    [IR_ATOM_FLOORDIV] = {"floordiv", "a / b - (a % b < 0)"        },
+    [IR_ATOM_MOD] = {"mod",      "a % b + (a % b < 0 ? b : 0)"},
+    [IR_ATOM_MIN] = {"min",      "a < b ? a : b"              },
+    [IR_ATOM_MAX] = {"max",      "a > b ? a : b"              },
 };
 enum { N_FUNCTIONS = sizeof functions / sizeof *functions };
 
@@ -160,8 +189,10 @@ static void write_functions(FILE *f, const ir_module *m)
         if (used[i] && functions[i].name) {
             fprintf(f,
                     "#ifndef AIGC_DIM_%s\n#define AIGC_DIM_%s\n"
-                    "static inline int64_t aigc_%s(int64_t a, int64_t b)%s\n{\n    return %s;\n}\n#endif\n\n",
-                    functions[i].name, functions[i].name, functions[i].name, i == IR_ATOM_FLOORDIV || i == IR_ATOM_MOD ? " /* b > 0; rounds down */" : "",
+                    "static inline int64_t aigc_%s(int64_t a, int64_t b)%s\n{\n    return "
+                    "%s;\n}\n#endif\n\n",
+                    functions[i].name, functions[i].name, functions[i].name,
+                    i == IR_ATOM_FLOORDIV || i == IR_ATOM_MOD ? " /* b > 0; rounds down */" : "",
                     functions[i].value);
         }
     }
@@ -174,7 +205,8 @@ static void write_dim_arguments(FILE *f, const ir_graph *g, const char *before, 
     }
 }
 
-/* Entries ------------------------------------------------------------------------------------------- */
+/* Entries
+ * ------------------------------------------------------------------------------------------- */
 
 static void write_arena_bytes(FILE *f, const ir_graph *g, const char *function, arena *a)
 {
@@ -196,7 +228,8 @@ static void write_arena_bytes(FILE *f, const ir_graph *g, const char *function, 
     fprintf(f, ";\n}\n\n");
 }
 
-static void write_entry(FILE *f, const ir_module *m, const ir_entry *e, const char *symbol, uint32_t number, arena *a)
+static void write_entry(FILE *f, const ir_module *m, const ir_entry *e, const char *symbol,
+                        uint32_t number, arena *a)
 {
     const ir_graph *g = e->graph;
     const char *function = arena_printf(a, "%s_%s", symbol, c_name(e->name, a));
@@ -212,7 +245,8 @@ static void write_entry(FILE *f, const ir_module *m, const ir_entry *e, const ch
         fprintf(f, "\n");
     }
     for (uint32_t i = 0; i < ir_graph_n_inputs(g); i++) {
-        describe(f, ir_node_str(ir_graph_input(g, i), IR_ATTR_name), ir_node_type(ir_graph_input(g, i)), m->ctx);
+        describe(f, ir_node_str(ir_graph_input(g, i), IR_ATTR_name),
+                 ir_node_type(ir_graph_input(g, i)), m->ctx);
     }
     for (uint32_t i = 0; i < ir_graph_n_outputs(g); i++) {
         const ir_output *o = ir_graph_output(g, i);
@@ -221,12 +255,14 @@ static void write_entry(FILE *f, const ir_module *m, const ir_entry *e, const ch
         }
     }
     for (uint32_t i = 0; i < ir_graph_n_conditions(g); i++) {
-        fprintf(f, " *   must hold: %s\n", header_condition(g, ir_graph_condition(g, i), m->ctx, a));
+        fprintf(f, " *   must hold: %s\n",
+                header_condition(g, ir_graph_condition(g, i), m->ctx, a));
     }
     fprintf(f, " */\nstatic inline aigc_status %s(aigc_context *c", function);
     write_dim_arguments(f, g, ", ", a);
     for (uint32_t i = 0; i < ir_graph_n_inputs(g); i++) {
-        fprintf(f, ", const %s *%s", c_type(ir_node_type(ir_graph_input(g, i))->dtype), c_name(ir_node_str(ir_graph_input(g, i), IR_ATTR_name), a));
+        fprintf(f, ", const %s *%s", c_type(ir_node_type(ir_graph_input(g, i))->dtype),
+                c_name(ir_node_str(ir_graph_input(g, i), IR_ATTR_name), a));
     }
     for (uint32_t i = 0; i < ir_graph_n_outputs(g); i++) {
         const ir_output *o = ir_graph_output(g, i);
@@ -248,7 +284,8 @@ static void write_entry(FILE *f, const ir_module *m, const ir_entry *e, const ch
             fprintf(f, "%s, ", c_name(ir_graph_output(g, i)->name, a));
         }
     }
-    fprintf(f, "0};\n    return aigc_call_bound(c, %u, aigc_dims, aigc_args, aigc_results);\n}\n\n", number);
+    fprintf(f, "0};\n    return aigc_call_bound(c, %u, aigc_dims, aigc_args, aigc_results);\n}\n\n",
+            number);
     if (ir_graph_arena_bytes(g)) {
         write_arena_bytes(f, g, function, a);
     }
@@ -287,9 +324,14 @@ const char *header_text(const ir_module *m, const char *symbol, const char *sour
     const char *guard = arena_printf(a, "AIGC_%s_H", upper);
     fprintf(f, "/* Made by aigc from %s.%s", source, m->doc ? " " : "");
     write_words(f, m->doc ? m->doc : "");
-    fprintf(f, "\n *\n * Make weights (runtime/io/weights_load.h) and a context (runtime/aigc.h), then call the entries below. Tensors are\n"
-               " * dense and row-major; the caller owns them. AIGC_OK, or a status whose words aigc_error_message(c) has. */\n");
-    fprintf(f, "#ifndef %s\n#define %s\n\n#include \"runtime/aigc.h\"\n\n#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n", guard, guard);
+    fprintf(f, "\n *\n * Make weights (runtime/io/weights_load.h) and a context (runtime/aigc.h), "
+               "then call the entries below. Tensors are\n"
+               " * dense and row-major; the caller owns them. AIGC_OK, or a status whose words "
+               "aigc_error_message(c) has. */\n");
+    fprintf(f,
+            "#ifndef %s\n#define %s\n\n#include \"runtime/aigc.h\"\n\n#ifdef __cplusplus\nextern "
+            "\"C\" {\n#endif\n\n",
+            guard, guard);
     fprintf(f, "extern const aigc_abi_model %s_model;\n\n", symbol);
     write_params(f, m);
     uint64_t states = 0;
@@ -300,7 +342,8 @@ const char *header_text(const ir_module *m, const char *symbol, const char *sour
         }
         states += (uint64_t)n;
     }
-    fprintf(f, "/* Bytes of state (caches) a context holds. */\n#define %s_STATE_BYTES %llu\n\n", upper, (unsigned long long)states);
+    fprintf(f, "/* Bytes of state (caches) a context holds. */\n#define %s_STATE_BYTES %llu\n\n",
+            upper, (unsigned long long)states);
     write_functions(f, m);
     uint32_t number = 0;
     for (uint32_t i = 0; i < m->n_entries; i++) {

@@ -25,7 +25,8 @@ struct interpreter {
     const char *checks[1]; /* what bind found */
 };
 
-/* Tensors ----------------------------------------------------------------------------------------- */
+/* Tensors -----------------------------------------------------------------------------------------
+ */
 
 typedef struct values { /* of an entry's symbols */
     const ir_graph *g;
@@ -56,7 +57,8 @@ static ir_tensor shape_of(const ir_graph *g, const int64_t *dims, const ir_type 
     return x;
 }
 
-/* The entry's functions --------------------------------------------------------------------------- */
+/* The entry's functions ---------------------------------------------------------------------------
+ */
 
 static void bind(ffi_cif *cif, void *ret, void **args, void *data)
 {
@@ -100,7 +102,8 @@ static void sizes(ffi_cif *cif, void *ret, void **args, void *data)
     *out++ = 0;
     for (uint32_t i = 0; i < ir_graph_n_outputs(e->graph); i++) {
         const ir_output *o = ir_graph_output(e->graph, i);
-        out = o->kind == IR_OUTPUT_RESULT ? put_sizes(out, e->graph, dims, ir_node_type(o->node)) : out;
+        out = o->kind == IR_OUTPUT_RESULT ? put_sizes(out, e->graph, dims, ir_node_type(o->node))
+                                          : out;
     }
     for (uint32_t i = 0; i < ir_graph_n_inputs(e->graph); i++) {
         out = put_sizes(out, e->graph, dims, ir_node_type(ir_graph_input(e->graph, i)));
@@ -113,7 +116,8 @@ typedef struct running {
     ir_tensor *states;
 } running;
 
-static bool get_param(void *data, const char *name, uint32_t n_indices, const int64_t *indices, const ir_type *type, ir_tensor *out)
+static bool get_param(void *data, const char *name, uint32_t n_indices, const int64_t *indices,
+                      const ir_type *type, ir_tensor *out)
 {
     const running *r = data;
     const aigc_abi_model *m = r->e->t->model;
@@ -152,7 +156,8 @@ static bool get_state(void *data, const char *name, const ir_type *type, ir_tens
 }
 
 /* Pointers to arguments and results, then all their sizes. */
-static bool call_extern(void *data, const char *name, uint32_t n_args, const ir_tensor *args, uint32_t n_results, ir_tensor *results)
+static bool call_extern(void *data, const char *name, uint32_t n_args, const ir_tensor *args,
+                        uint32_t n_results, ir_tensor *results)
 {
     const running *r = data;
     const aigc_abi_model *m = r->e->t->model;
@@ -202,8 +207,14 @@ static void run(ffi_cif *cif, void *ret, void **args, void *data)
     const ir_graph *g = e->graph;
     arena *a = arena_create();
     running r = {e, call, arena_array(a, ir_tensor, e->t->model->n_states)};
-    ir_eval_env env = {.a = a, .param = get_param, .state = get_state, .call = call_extern, .data = &r, .seed = call->seed};
-    ir_tensor *in = arena_array(a, ir_tensor, ir_graph_n_inputs(g)), *out = arena_array(a, ir_tensor, ir_graph_n_outputs(g));
+    ir_eval_env env = {.a = a,
+                       .param = get_param,
+                       .state = get_state,
+                       .call = call_extern,
+                       .data = &r,
+                       .seed = call->seed};
+    ir_tensor *in = arena_array(a, ir_tensor, ir_graph_n_inputs(g)),
+              *out = arena_array(a, ir_tensor, ir_graph_n_outputs(g));
     for (uint32_t i = 0; i < ir_graph_n_inputs(g); i++) {
         in[i] = shape_of(g, call->dims, ir_node_type(ir_graph_input(g, i)));
         in[i].data = (void *)(uintptr_t)call->args[i];
@@ -226,12 +237,15 @@ static void run(ffi_cif *cif, void *ret, void **args, void *data)
     arena_destroy(a);
 }
 
-/* The description --------------------------------------------------------------------------------- */
+/* The description ---------------------------------------------------------------------------------
+ */
 
-static aigc_abi_tensor tensor_of(interpreter *t, const char *name, const ir_type *type, const ir_arg_info *info)
+static aigc_abi_tensor tensor_of(interpreter *t, const char *name, const ir_type *type,
+                                 const ir_arg_info *info)
 {
     int64_t *fixed = arena_array(t->a, int64_t, type->rank);
-    const char **classes = info->n_classes ? arena_array(t->a, const char *, info->n_classes + 1) : NULL;
+    const char **classes =
+        info->n_classes ? arena_array(t->a, const char *, info->n_classes + 1) : NULL;
     for (uint32_t i = 0; i < type->rank; i++) {
         fixed[i] = ir_dim_is_const(type->dims[i]) ? ir_dim_value(type->dims[i]) : -1;
     }
@@ -248,10 +262,12 @@ static aigc_abi_tensor tensor_of(interpreter *t, const char *name, const ir_type
                              .fixed_dims = fixed};
 }
 
-static bool closure(entry *e, uint32_t which, ffi_cif *cif, void (*f)(ffi_cif *, void *, void **, void *), void *code)
+static bool closure(entry *e, uint32_t which, ffi_cif *cif,
+                    void (*f)(ffi_cif *, void *, void **, void *), void *code)
 {
     e->closures[which] = ffi_closure_alloc(sizeof(ffi_closure), code);
-    return e->closures[which] && ffi_prep_closure_loc(e->closures[which], cif, f, e, *(void **)code) == FFI_OK;
+    return e->closures[which] &&
+           ffi_prep_closure_loc(e->closures[which], cif, f, e, *(void **)code) == FFI_OK;
 }
 
 static bool describe_entry(interpreter *t, const ir_entry *from, entry *e, aigc_abi_entry *abi)
@@ -260,7 +276,8 @@ static bool describe_entry(interpreter *t, const ir_entry *from, entry *e, aigc_
     uint32_t n_syms = ir_graph_n_syms(g), n_args = ir_graph_n_inputs(g), n_results = 0;
     const char **names = arena_array(t->a, const char *, n_syms);
     int64_t *lo = arena_array(t->a, int64_t, n_syms), *hi = arena_array(t->a, int64_t, n_syms);
-    aigc_abi_tensor *args = arena_array(t->a, aigc_abi_tensor, n_args), *results = arena_array(t->a, aigc_abi_tensor, ir_graph_n_outputs(g));
+    aigc_abi_tensor *args = arena_array(t->a, aigc_abi_tensor, n_args),
+                    *results = arena_array(t->a, aigc_abi_tensor, ir_graph_n_outputs(g));
     for (uint32_t i = 0; i < n_syms; i++) {
         names[i] = ir_graph_sym(g, i)->name;
         lo[i] = ir_graph_sym(g, i)->lo;
@@ -273,7 +290,8 @@ static bool describe_entry(interpreter *t, const ir_entry *from, entry *e, aigc_
     for (uint32_t i = 0; i < ir_graph_n_outputs(g); i++) {
         const ir_output *o = ir_graph_output(g, i);
         if (o->kind == IR_OUTPUT_RESULT) {
-            results[n_results] = tensor_of(t, o->name, ir_node_type(o->node), &from->results[n_results]);
+            results[n_results] =
+                tensor_of(t, o->name, ir_node_type(o->node), &from->results[n_results]);
             n_results++;
         }
     }
@@ -293,7 +311,8 @@ static bool describe_entry(interpreter *t, const ir_entry *from, entry *e, aigc_
                             .arena_formula = "0",
                             .uses_seed = 1};
     *e = (entry){.t = t, .graph = g, .abi = abi};
-    return closure(e, 0, &t->bind, bind, &abi->bind) && closure(e, 1, &t->sizes, sizes, &abi->sizes) && closure(e, 2, &t->run, run, &abi->run);
+    return closure(e, 0, &t->bind, bind, &abi->bind) &&
+           closure(e, 1, &t->sizes, sizes, &abi->sizes) && closure(e, 2, &t->run, run, &abi->run);
 }
 
 static int32_t entry_number(const aigc_abi_model *m, const char *name)
@@ -327,7 +346,8 @@ static const aigc_abi_generate *describe_generates(interpreter *t)
             pos = strcmp(e->dim_names[k], g->pos_dim) == 0 ? (int32_t)k : pos;
         }
         out[i] = (aigc_abi_generate){.name = g->name,
-                                     .kind = g->encoder_decoder ? AIGC_GENERATE_ENCODER_DECODER : AIGC_GENERATE_AUTOREGRESSIVE,
+                                     .kind = g->encoder_decoder ? AIGC_GENERATE_ENCODER_DECODER
+                                                                : AIGC_GENERATE_AUTOREGRESSIVE,
                                      .entry = number,
                                      .encode = entry_number(t->model, g->encode),
                                      .tokens_arg = arg_number(e, g->tokens_arg),
@@ -350,8 +370,8 @@ static const aigc_abi_state *describe_states(const interpreter *t)
         for (uint32_t k = 0; k < type->rank; k++) {
             dims[k] = ir_dim_value(type->dims[k]);
         }
-        out[i] = (aigc_abi_state){t->m->states[i].name, (uint8_t)type->dtype, (uint8_t)type->rank, dims,
-                                  (uint64_t)ir_dim_value(ir_type_bytes(t->m->ctx, type))};
+        out[i] = (aigc_abi_state){t->m->states[i].name, (uint8_t)type->dtype, (uint8_t)type->rank,
+                                  dims, (uint64_t)ir_dim_value(ir_type_bytes(t->m->ctx, type))};
     }
     return out;
 }
@@ -390,12 +410,14 @@ static bool describe(interpreter *t)
 interpreter *interpreter_create(ir_module *m, arena *a)
 {
     interpreter *t = arena_new(a, interpreter);
-    static ffi_type *pointers[2] = {&ffi_type_pointer, &ffi_type_pointer}, *thread[2] = {&ffi_type_pointer, &ffi_type_uint32};
+    static ffi_type *pointers[2] = {&ffi_type_pointer, &ffi_type_pointer},
+                    *thread[2] = {&ffi_type_pointer, &ffi_type_uint32};
     *t = (interpreter){.m = m, .a = a};
     t->checks[0] = t->error;
     bool ok = ffi_prep_cif(&t->bind, FFI_DEFAULT_ABI, 2, &ffi_type_uint32, pointers) == FFI_OK &&
               ffi_prep_cif(&t->sizes, FFI_DEFAULT_ABI, 2, &ffi_type_void, pointers) == FFI_OK &&
-              ffi_prep_cif(&t->run, FFI_DEFAULT_ABI, 2, &ffi_type_void, thread) == FFI_OK && describe(t);
+              ffi_prep_cif(&t->run, FFI_DEFAULT_ABI, 2, &ffi_type_void, thread) == FFI_OK &&
+              describe(t);
     if (!ok) {
         interpreter_destroy(t);
         return NULL;

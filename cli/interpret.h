@@ -1,5 +1,5 @@
-/* A model that is interpreted (ir/eval.h), as the runtime sees compiled ones: every entry's functions are closures over the
- * interpreter. Slow; for checking. */
+/* A model that is interpreted (ir/eval.h), as the runtime sees compiled ones: every entry's
+ * functions are closures over the interpreter. Slow; for checking. */
 #ifndef AIGC_CLI_INTERPRET_H
 #define AIGC_CLI_INTERPRET_H
 
@@ -8,8 +8,8 @@
 
 typedef struct interpreter interpreter;
 
-/* The module's graphs as they are; parameters are wanted dense, in rows, of their own types. The model lives in a, and until the
- * interpreter is destroyed. NULL on lack of memory. */
+/* The module's graphs as they are; parameters are wanted dense, in rows, of their own types. The
+ * model lives in a, and until the interpreter is destroyed. NULL on lack of memory. */
 interpreter *interpreter_create(ir_module *m, arena *a);
 void interpreter_destroy(interpreter *t);
 const aigc_abi_model *interpreter_model(const interpreter *t);

@@ -23,9 +23,9 @@ typedef struct function { /* an entry as a C function */
 
 struct aigc_program {
     compiler *c;
-    jit *j;                       /* or */
+    jit *j; /* or */
     interpreter *interpreter;
-    const aigc_abi_model *model;  /* of either */
+    const aigc_abi_model *model; /* of either */
     aigc_weights *w;
     void **externs;
     function *functions;
@@ -62,7 +62,8 @@ static void begin_stage(const aigc_settings *s, const char *what)
     }
 }
 
-static aigc_status compile(aigc_program *p, const char *path, const aigc_settings *s, const weights_file *f, aigc_error *err)
+static aigc_status compile(aigc_program *p, const char *path, const aigc_settings *s,
+                           const weights_file *f, aigc_error *err)
 {
     compile_options o = {.defines = s->defines,
                          .n_defines = s->n_defines,
@@ -92,7 +93,8 @@ static aigc_status compile(aigc_program *p, const char *path, const aigc_setting
     return bind_externs(p, err);
 }
 
-aigc_status aigc_program_create(const char *path, const aigc_settings *s, aigc_program **out, char **messages, aigc_error *err)
+aigc_status aigc_program_create(const char *path, const aigc_settings *s, aigc_program **out,
+                                char **messages, aigc_error *err)
 {
     aigc_settings defaults = {.opt_level = 2};
     s = s ? s : &defaults;
@@ -176,28 +178,32 @@ const aigc_weights *aigc_program_weights(const aigc_program *p)
     return p->w;
 }
 
-aigc_status aigc_program_context(aigc_program *p, const aigc_context_options *o, aigc_context **out, aigc_error *err)
+aigc_status aigc_program_context(aigc_program *p, const aigc_context_options *o, aigc_context **out,
+                                 aigc_error *err)
 {
     aigc_context_options with = o ? *o : (aigc_context_options){0};
     with.externs = with.externs ? with.externs : p->externs;
     return aigc_context_create(p->model, p->w, &with, out, err);
 }
 
-aigc_status aigc_program_call(aigc_program *p, aigc_context *c, const char *entry, const int64_t *dims, const aigc_tensor *args,
-                              uint32_t n_args, aigc_tensor *results, uint32_t n_results, aigc_error *err)
+aigc_status aigc_program_call(aigc_program *p, aigc_context *c, const char *entry,
+                              const int64_t *dims, const aigc_tensor *args, uint32_t n_args,
+                              aigc_tensor *results, uint32_t n_results, aigc_error *err)
 {
     int32_t e = aigc_entry_find(p->model, entry);
     if (e < 0) {
         return aigc_fail(err, AIGC_ERR_MISSING, "model %s has no entry %s", p->model->name, entry);
     }
     int64_t arena_size;
-    aigc_status s = aigc_call_sizes(c, (uint32_t)e, dims, args, n_args, results, n_results, &arena_size);
+    aigc_status s =
+        aigc_call_sizes(c, (uint32_t)e, dims, args, n_args, results, n_results, &arena_size);
     if (s == AIGC_OK) {
         s = aigc_reserve(c, arena_size);
     }
     for (uint32_t i = 0; s == AIGC_OK && i < n_results; i++) {
         if (!results[i].data) {
-            results[i].data = malloc((size_t)aigc_tensor_bytes(results[i].dtype, results[i].rank, results[i].dims) + 1);
+            results[i].data = malloc(
+                (size_t)aigc_tensor_bytes(results[i].dtype, results[i].rank, results[i].dims) + 1);
             if (!results[i].data) {
                 return aigc_fail(err, AIGC_ERR_MEMORY, "no memory for result %u of %s", i, entry);
             }
@@ -207,7 +213,8 @@ aigc_status aigc_program_call(aigc_program *p, aigc_context *c, const char *entr
         s = aigc_call(c, (uint32_t)e, dims, args, n_args, results, n_results);
     }
     if (s == AIGC_OK && aigc_program_error(p)) {
-        return aigc_fail(err, AIGC_ERR_ARGUMENT, "%s: the interpreter says: %s", entry, aigc_program_error(p));
+        return aigc_fail(err, AIGC_ERR_ARGUMENT, "%s: the interpreter says: %s", entry,
+                         aigc_program_error(p));
     }
     return s == AIGC_OK ? s : aigc_fail(err, s, "%s", aigc_error_message(c));
 }
@@ -217,7 +224,8 @@ const char *aigc_program_error(const aigc_program *p)
     return p->interpreter ? interpreter_error(p->interpreter) : NULL;
 }
 
-/* C functions ------------------------------------------------------------------------------------- */
+/* C functions -------------------------------------------------------------------------------------
+ */
 
 /* Sizes of the arguments' axes come from the dims they are named after; others are fixed. */
 static void call_entry(ffi_cif *cif, void *ret, void **values, void *data)
@@ -250,7 +258,9 @@ void *aigc_program_function(aigc_program *p, const char *entry)
     }
     const aigc_abi_entry *e = &p->model->entries[number];
     uint32_t n = 1 + e->n_dims + e->n_args + e->n_results;
-    function *f = n <= MOST_ARGS && e->n_args <= MOST_TENSORS && e->n_results <= MOST_TENSORS ? calloc(1, sizeof *f) : NULL;
+    function *f = n <= MOST_ARGS && e->n_args <= MOST_TENSORS && e->n_results <= MOST_TENSORS
+                      ? calloc(1, sizeof *f)
+                      : NULL;
     if (!f) {
         return NULL;
     }
@@ -259,7 +269,8 @@ void *aigc_program_function(aigc_program *p, const char *entry)
         f->types[i] = i >= 1 && i < 1 + e->n_dims ? &ffi_type_sint64 : &ffi_type_pointer;
     }
     f->closure = ffi_closure_alloc(sizeof *f->closure, &f->code);
-    if (!f->closure || ffi_prep_cif(&f->cif, FFI_DEFAULT_ABI, n, &ffi_type_sint32, f->types) != FFI_OK ||
+    if (!f->closure ||
+        ffi_prep_cif(&f->cif, FFI_DEFAULT_ABI, n, &ffi_type_sint32, f->types) != FFI_OK ||
         ffi_prep_closure_loc(f->closure, &f->cif, call_entry, f, f->code) != FFI_OK) {
         if (f->closure) {
             ffi_closure_free(f->closure);

@@ -15,37 +15,45 @@ typedef struct aigc_program aigc_program;
 typedef struct aigc_settings {
     const char *const *defines; /* "layers=5", as after -D */
     uint32_t n_defines;
-    const char *weights;        /* safetensors file, folder or index, or GGUF; NULL: random weights */
-    const char *model;          /* which model of the file; NULL: its last */
-    const char *cpu;            /* "native" (NULL), or a name that aigc build --cpu help lists */
-    int opt_level;              /* 0..3 */
+    const char *weights; /* safetensors file, folder or index, or GGUF; NULL: random weights */
+    const char *model;   /* which model of the file; NULL: its last */
+    const char *cpu;     /* "native" (NULL), or a name that aigc build --cpu help lists */
+    int opt_level;       /* 0..3 */
     bool no_cache, profile;
-    bool interpret;             /* nothing is compiled: the reference interpreter runs the model (slow; for checking) */
-    void (*stage)(void *data, const char *what); /* NULL, or told what begins: "compiling", "loading weights" */
+    bool interpret; /* nothing is compiled: the reference interpreter runs the model (slow; for
+                       checking) */
+    void (*stage)(void *data,
+                  const char *what); /* NULL, or told what begins: "compiling", "loading weights" */
     void *stage_data;
 } aigc_settings;
 
-/* Parses, checks, compiles and loads weights. On failure err has the first message and *messages (when not NULL; free it)
- * all of them. */
-AIGC_MUST_CHECK aigc_status aigc_program_create(const char *path, const aigc_settings *s, aigc_program **out, char **messages, aigc_error *err);
+/* Parses, checks, compiles and loads weights. On failure err has the first message and *messages
+ * (when not NULL; free it) all of them. */
+AIGC_MUST_CHECK aigc_status aigc_program_create(const char *path, const aigc_settings *s,
+                                                aigc_program **out, char **messages,
+                                                aigc_error *err);
 void aigc_program_destroy(aigc_program *p);
 const aigc_abi_model *aigc_program_model(const aigc_program *p);
 const aigc_weights *aigc_program_weights(const aigc_program *p);
-AIGC_MUST_CHECK aigc_status aigc_program_context(aigc_program *p, const aigc_context_options *o, aigc_context **out, aigc_error *err);
+AIGC_MUST_CHECK aigc_status aigc_program_context(aigc_program *p, const aigc_context_options *o,
+                                                 aigc_context **out, aigc_error *err);
 
-/* Runs the entry of that name. Results whose data is NULL are allocated (free them). The arena grows as
- * needed. dims: the entry's dim arguments, in order. */
-AIGC_MUST_CHECK aigc_status aigc_program_call(aigc_program *p, aigc_context *c, const char *entry, const int64_t *dims,
-                                              const aigc_tensor *args, uint32_t n_args, aigc_tensor *results, uint32_t n_results,
-                                              aigc_error *err);
+/* Runs the entry of that name. Results whose data is NULL are allocated (free them). The arena
+ * grows as needed. dims: the entry's dim arguments, in order. */
+AIGC_MUST_CHECK aigc_status aigc_program_call(aigc_program *p, aigc_context *c, const char *entry,
+                                              const int64_t *dims, const aigc_tensor *args,
+                                              uint32_t n_args, aigc_tensor *results,
+                                              uint32_t n_results, aigc_error *err);
 
-/* Why the interpreter failed in the last call; NULL: it did not, or the program is compiled. aigc_program_call tells by itself. */
+/* Why the interpreter failed in the last call; NULL: it did not, or the program is compiled.
+ * aigc_program_call tells by itself. */
 const char *aigc_program_error(const aigc_program *p);
 
 /* The entry as a C function, with the signature it has in the header `aigc build` writes:
  *     aigc_status f(aigc_context *, int64_t dim..., const void *arg..., void *result...)
- * with every run-time size (those of the arguments' shapes too) as a dim, in the order of aigc_abi_entry. Made with libffi; lives as
- * long as the program. NULL when there is no such entry. */
+ * with every run-time size (those of the arguments' shapes too) as a dim, in the order of
+ * aigc_abi_entry. Made with libffi; lives as long as the program. NULL when there is no such entry.
+ */
 void *aigc_program_function(aigc_program *p, const char *entry);
 
 #endif

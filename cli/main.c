@@ -5,24 +5,32 @@
 #include <string.h>
 
 const command commands[] = {
-    {"check", "Types, sizes and every tensor of the weights: what is missing, left over, of the wrong shape.", "c", "MODEL.aigc [options]",
-     "  aigc check llama.aigc -D layers=5 --weights model.safetensors\n", cmd_check},
-    {"run", "Compiles, and calls one entry. Tensors come from and go to .npy and .safetensors.", "crt", "MODEL.aigc [options]",
-     "  aigc run mlp.aigc --entry forward --input x=x.npy --output y=y.npy\n", cmd_run},
-    {"generate", "Compiles, and generates text with the file's `generate`.", "cgt", "MODEL.aigc --weights FILE [options]",
-     "  aigc generate llama.aigc --weights model.gguf --prompt \"Once upon a time\" --temperature 0\n", cmd_generate},
-    {"build", "Compiles to a file that needs no compiler: an object and its C header, a library, a program.", "cb", "MODEL.aigc -o FILE [options]",
-     "  aigc build llama.aigc -o llama.o\n  aigc build llama.aigc --emit exe -o llama\n  aigc build llama.aigc -o llama.o --target aarch64-linux-gnu\n", cmd_build},
-    {"inspect", "Shows what a file holds: tensors and metadata of weights; entries, parameters, sizes, memory of a model.", "c", "FILE",
-     "  aigc inspect model.gguf\n  aigc inspect llama.aigc\n", cmd_inspect},
-    {"opt", "Runs passes over a model and prints its IR.", "co", "MODEL.aigc [--passes a,b]",
-     "  aigc opt llama.aigc --passes canonicalize,dce,fuse_attention\n", cmd_opt},
-    {NULL, NULL, NULL, NULL, NULL, NULL},
+    {"check",
+     "Types, sizes and every tensor of the weights: what is missing, left over, of the wrong "
+     "shape.",                                                                                        "c",   "MODEL.aigc [options]",
+     "  aigc check llama.aigc -D layers=5 --weights model.safetensors\n",                                                                                                                              cmd_check   },
+    {"run",      "Compiles, and calls one entry. Tensors come from and go to .npy and .safetensors.",
+     "crt",                                                                                                  "MODEL.aigc [options]",
+     "  aigc run mlp.aigc --entry forward --input x=x.npy --output y=y.npy\n",                                                                                                                         cmd_run     },
+    {"generate", "Compiles, and generates text with the file's `generate`.",                          "cgt",
+     "MODEL.aigc --weights FILE [options]",                                                                                                  "  aigc generate llama.aigc --weights model.gguf --prompt \"Once upon a time\" --temperature "
+     "0\n",                                                                                                                                                 cmd_generate},
+    {"build",
+     "Compiles to a file that needs no compiler: an object and its C header, a library, a program.",  "cb",  "MODEL.aigc -o FILE [options]",
+     "  aigc build llama.aigc -o llama.o\n  aigc build llama.aigc --emit exe -o llama\n  aigc "
+     "build llama.aigc -o llama.o --target aarch64-linux-gnu\n",                                                                                                                                       cmd_build   },
+    {"inspect",
+     "Shows what a file holds: tensors and metadata of weights; entries, parameters, sizes, memory "
+     "of a model.",                                                                                   "c",   "FILE",                         "  aigc inspect model.gguf\n  aigc inspect llama.aigc\n", cmd_inspect },
+    {"opt",      "Runs passes over a model and prints its IR.",                                       "co",  "MODEL.aigc [--passes a,b]",
+     "  aigc opt llama.aigc --passes canonicalize,dce,fuse_attention\n",                                                                                                                               cmd_opt     },
+    {NULL,       NULL,                                                                                NULL,  NULL,                           NULL,                                                     NULL        },
 };
 
 static void usage(FILE *out)
 {
-    fprintf(out, "aigc: compiles generative models written as .aigc files\n\nusage: aigc COMMAND FILE [options]\n\n");
+    fprintf(out, "aigc: compiles generative models written as .aigc files\n\nusage: aigc COMMAND "
+                 "FILE [options]\n\n");
     for (const command *c = commands; c->name; c++) {
         fprintf(out, "  %-10s %s\n", c->name, c->what);
     }
@@ -39,7 +47,8 @@ int main(int argc, char **argv)
         printf("aigc %s\n", AIGC_VERSION);
         return 0;
     }
-    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
+        strcmp(argv[1], "help") == 0) {
         for (const command *c = commands; c->name && argc > 2; c++) {
             if (strcmp(c->name, argv[2]) == 0) {
                 args_help(c);

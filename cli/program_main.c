@@ -1,4 +1,5 @@
-/* main() of programs made by `aigc build --emit exe`: generates text. The model is linked as aigc_main_model. */
+/* main() of programs made by `aigc build --emit exe`: generates text. The model is linked as
+ * aigc_main_model. */
 #include "cli/progress.h"
 #include "cli/text.h"
 #include "runtime/io/weights_load.h"
@@ -31,26 +32,68 @@ typedef struct options {
 static int parse(int argc, char **argv, options *o)
 {
     static const struct option names[] = {
-        {"weights", 1, NULL, 'w'}, {"prompt", 1, NULL, 'p'}, {"tokenizer", 1, NULL, 't'}, {"max-tokens", 1, NULL, 'n'}, {"temperature", 1, NULL, 'T'},
-        {"top-k", 1, NULL, 'k'}, {"top-p", 1, NULL, 'P'}, {"min-p", 1, NULL, 'm'}, {"repetition-penalty", 1, NULL, 'r'}, {"threads", 1, NULL, 'j'},
-        {"seed", 1, NULL, 's'}, {"ids", 0, NULL, 'i'}, {"help", 0, NULL, 'h'}, {NULL, 0, NULL, 0}};
+        {"weights",            1, NULL, 'w'},
+        {"prompt",             1, NULL, 'p'},
+        {"tokenizer",          1, NULL, 't'},
+        {"max-tokens",         1, NULL, 'n'},
+        {"temperature",        1, NULL, 'T'},
+        {"top-k",              1, NULL, 'k'},
+        {"top-p",              1, NULL, 'P'},
+        {"min-p",              1, NULL, 'm'},
+        {"repetition-penalty", 1, NULL, 'r'},
+        {"threads",            1, NULL, 'j'},
+        {"seed",               1, NULL, 's'},
+        {"ids",                0, NULL, 'i'},
+        {"help",               0, NULL, 'h'},
+        {NULL,                 0, NULL, 0  }
+    };
     for (int c; (c = getopt_long(argc, argv, "vh", names, NULL)) != -1;) {
         switch (c) {
-        case 'w': o->text.weights = optarg; break;
-        case 'p': o->text.prompt = optarg; break;
-        case 't': o->text.tokenizer = optarg; break;
-        case 'n': o->text.max_tokens = atoll(optarg); break;
-        case 'T': o->text.sampling.temperature = atof(optarg); break;
-        case 'k': o->text.sampling.top_k = atoll(optarg); break;
-        case 'P': o->text.sampling.top_p = atof(optarg); break;
-        case 'm': o->text.sampling.min_p = atof(optarg); break;
-        case 'r': o->text.sampling.repetition_penalty = atof(optarg); break;
-        case 'j': o->threads = (uint32_t)atoi(optarg); break;
-        case 's': o->text.seed = strtoull(optarg, NULL, 10); break;
-        case 'i': o->text.ids = true; break;
-        case 'v': o->text.verbose = true; break;
-        case 'h': usage(stdout); exit(0);
-        default: usage(stderr); return 2;
+        case 'w':
+            o->text.weights = optarg;
+            break;
+        case 'p':
+            o->text.prompt = optarg;
+            break;
+        case 't':
+            o->text.tokenizer = optarg;
+            break;
+        case 'n':
+            o->text.max_tokens = atoll(optarg);
+            break;
+        case 'T':
+            o->text.sampling.temperature = atof(optarg);
+            break;
+        case 'k':
+            o->text.sampling.top_k = atoll(optarg);
+            break;
+        case 'P':
+            o->text.sampling.top_p = atof(optarg);
+            break;
+        case 'm':
+            o->text.sampling.min_p = atof(optarg);
+            break;
+        case 'r':
+            o->text.sampling.repetition_penalty = atof(optarg);
+            break;
+        case 'j':
+            o->threads = (uint32_t)atoi(optarg);
+            break;
+        case 's':
+            o->text.seed = strtoull(optarg, NULL, 10);
+            break;
+        case 'i':
+            o->text.ids = true;
+            break;
+        case 'v':
+            o->text.verbose = true;
+            break;
+        case 'h':
+            usage(stdout);
+            exit(0);
+        default:
+            usage(stderr);
+            return 2;
         }
     }
     if (!o->text.weights || optind < argc) {
@@ -62,7 +105,9 @@ static int parse(int argc, char **argv, options *o)
 
 int main(int argc, char **argv)
 {
-    options o = {.text = {.prompt = "", .max_tokens = 256, .sampling = {0.8, 0, 1, 0, 1}}};
+    options o = {
+        .text = {.prompt = "", .max_tokens = 256, .sampling = {0.8, 0, 1, 0, 1}}
+    };
     aigc_error err = {{0}};
     weights_file *f;
     aigc_weights *w = NULL;

@@ -134,7 +134,8 @@ int session_open(const args *a, session *s)
     free(messages);
     s->m = aigc_program_model(s->program);
     if (a->verbose) {
-        fprintf(stderr, "%s %s in %.0f ms for %s\n", a->interpret ? "read" : "compiled", s->m->name, 1e3 * (session_clock() - start), s->m->target);
+        fprintf(stderr, "%s %s in %.0f ms for %s\n", a->interpret ? "read" : "compiled", s->m->name,
+                1e3 * (session_clock() - start), s->m->target);
     }
     aigc_context_options options = {.n_threads = (uint32_t)a->threads, .seed = (uint64_t)a->seed};
     if (aigc_program_context(s->program, &options, &s->context, &err) != AIGC_OK) {

@@ -19,11 +19,13 @@ static bool ends_with(const char *s, const char *end)
     return n >= m && strcmp(s + n - m, end) == 0;
 }
 
-/* The tokenizer asked for; else the one within a GGUF; else what the model names, or a usual name, beside the
- * weights. */
-static aigc_status open_tokenizer(const text_options *o, const char *named, tokenizer **out, aigc_error *err)
+/* The tokenizer asked for; else the one within a GGUF; else what the model names, or a usual name,
+ * beside the weights. */
+static aigc_status open_tokenizer(const text_options *o, const char *named, tokenizer **out,
+                                  aigc_error *err)
 {
-    const char *candidates[] = {named ? named : "tokenizer.json", "tokenizer.json", "tokenizer.model", "vocab.json"};
+    const char *candidates[] = {named ? named : "tokenizer.json", "tokenizer.json",
+                                "tokenizer.model", "vocab.json"};
     if (o->tokenizer) {
         return tokenizer_open(o->tokenizer, out, err);
     }
@@ -46,7 +48,8 @@ static aigc_status open_tokenizer(const text_options *o, const char *named, toke
             return tokenizer_open(path, out, err);
         }
     }
-    return aigc_fail(err, AIGC_ERR_MISSING, "no %s beside the weights; name one with --tokenizer", candidates[0]);
+    return aigc_fail(err, AIGC_ERR_MISSING, "no %s beside the weights; name one with --tokenizer",
+                     candidates[0]);
 }
 
 typedef struct printer {
@@ -65,7 +68,8 @@ static void print_token(printer *p, int32_t id)
     }
     char bytes[1024], shown[1024 + 4], *more = NULL;
     size_t n = tokenizer_decode(p->t, id, p->first, bytes, sizeof bytes);
-    if (n > sizeof bytes && (more = malloc(2 * n + 4))) { /* its bytes, and then what is shown of them */
+    if (n > sizeof bytes &&
+        (more = malloc(2 * n + 4))) { /* its bytes, and then what is shown of them */
         tokenizer_decode(p->t, id, p->first, more, n);
         size_t m = utf8_stream_push(&p->stream, more, n, more + n);
         fwrite(more + n, 1, m, p->out);
@@ -78,7 +82,9 @@ static void print_token(printer *p, int32_t id)
     fflush(p->out);
 }
 
-static aigc_status encode_prompt(const tokenizer *t, const text_options *o, const aigc_abi_generate *how, int32_t **ids, size_t *n, aigc_error *err)
+static aigc_status encode_prompt(const tokenizer *t, const text_options *o,
+                                 const aigc_abi_generate *how, int32_t **ids, size_t *n,
+                                 aigc_error *err)
 {
     int32_t bos = how->bos >= 0 ? how->bos : tokenizer_bos(t);
     bool begins = how->bos >= 0 || tokenizer_adds_bos(t) || (o->prompt_size == 0 && bos >= 0);
@@ -96,7 +102,8 @@ static aigc_status encode_prompt(const tokenizer *t, const text_options *o, cons
     return tokenizer_encode(t, o->prompt, o->prompt_size, true, ids, n, err);
 }
 
-static aigc_status run(aigc_generator *g, const tokenizer *t, const text_options *o, const aigc_abi_generate *how, FILE *out, aigc_error *err)
+static aigc_status run(aigc_generator *g, const tokenizer *t, const text_options *o,
+                       const aigc_abi_generate *how, FILE *out, aigc_error *err)
 {
     int32_t *ids = NULL;
     size_t n = 0;
@@ -133,7 +140,9 @@ static aigc_status run(aigc_generator *g, const tokenizer *t, const text_options
     fflush(out);
     if (o->verbose) {
         double now = clock_now();
-        fprintf(stderr, "%zu tokens in %.0f ms, then %lld in %.3f s: %.1f tokens/s\n", n, 1e3 * (begun - start), (long long)made, now - begun, (double)made / (now - begun + 1e-9));
+        fprintf(stderr, "%zu tokens in %.0f ms, then %lld in %.3f s: %.1f tokens/s\n", n,
+                1e3 * (begun - start), (long long)made, now - begun,
+                (double)made / (now - begun + 1e-9));
     }
     return s == AIGC_ERR_BOUND && made ? AIGC_OK : s;
 }
@@ -142,7 +151,10 @@ aigc_status text_generate(aigc_context *c, const text_options *o, FILE *out, aig
 {
     const aigc_abi_model *m = aigc_context_model(c);
     if (m->n_generates == 0) {
-        return aigc_fail(err, AIGC_ERR_MISSING, "model %s says not how to generate: it needs a line like  generate text = autoregressive(forward)", m->name);
+        return aigc_fail(err, AIGC_ERR_MISSING,
+                         "model %s says not how to generate: it needs a line like  generate text = "
+                         "autoregressive(forward)",
+                         m->name);
     }
     tokenizer *t;
     aigc_generator *g = NULL;

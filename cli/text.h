@@ -8,7 +8,8 @@
 #include <stdio.h>
 
 typedef struct text_options {
-    const char *weights, *tokenizer; /* files; tokenizer NULL: what the model names, beside the weights or within them */
+    const char *weights, *tokenizer; /* files; tokenizer NULL: what the model names, beside the
+                                        weights or within them */
     const char *prompt;
     size_t prompt_size;
     aigc_sampling sampling;

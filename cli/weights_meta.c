@@ -8,7 +8,8 @@
 static bool derived(const weights_file *f, const char *key, frontend_meta *out)
 {
     if (strcmp(key, "aigc.tied") == 0) { /* no output matrix: the embedding serves */
-        bool output = weights_file_find(f, "output.weight") || weights_file_find(f, "lm_head.weight");
+        bool output =
+            weights_file_find(f, "output.weight") || weights_file_find(f, "lm_head.weight");
         *out = (frontend_meta){.kind = FRONTEND_META_BOOL, .i = !output};
         return true;
     }
@@ -58,7 +59,11 @@ static uint8_t storage_in(const ir_param *p, const weights_file *f)
         memcpy(aliases, p->aliases, n * sizeof *aliases);
     }
     aliases[n] = NULL;
-    aigc_abi_param like = {.name = p->name, .aliases = aliases, .n_indices = p->n_indices, .counts = p->counts, .slots = slots_of(p)};
+    aigc_abi_param like = {.name = p->name,
+                           .aliases = aliases,
+                           .n_indices = p->n_indices,
+                           .counts = p->counts,
+                           .slots = slots_of(p)};
     uint8_t found = AIGC_DTYPE_NONE;
     for (uint32_t i = 0; i < like.slots; i++) {
         char name[512];
@@ -99,11 +104,21 @@ const aigc_abi_model *weights_params_of(const ir_module *m, arena *a)
         for (uint32_t k = 0; k < p->type->rank; k++) {
             dims[k] = ir_dim_value(p->type->dims[k]);
         }
-        params[i] = (aigc_abi_param){.name = p->name, .aliases = aliases, .n_indices = p->n_indices, .counts = p->counts,
-                                     .first_slot = at, .slots = slots_of(p), .storage = (uint8_t)p->storage,
-                                     .rank = (uint8_t)p->type->rank, .dims = dims};
+        params[i] = (aigc_abi_param){.name = p->name,
+                                     .aliases = aliases,
+                                     .n_indices = p->n_indices,
+                                     .counts = p->counts,
+                                     .first_slot = at,
+                                     .slots = slots_of(p),
+                                     .storage = (uint8_t)p->storage,
+                                     .rank = (uint8_t)p->type->rank,
+                                     .dims = dims};
         at += params[i].slots;
     }
-    *out = (aigc_abi_model){.abi_version = AIGC_ABI_VERSION, .name = m->name, .n_params = m->n_params, .params = params, .n_slots = at};
+    *out = (aigc_abi_model){.abi_version = AIGC_ABI_VERSION,
+                            .name = m->name,
+                            .n_params = m->n_params,
+                            .params = params,
+                            .n_slots = at};
     return out;
 }

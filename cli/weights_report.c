@@ -1,4 +1,5 @@
-/* A model against a file of weights: what is missing, of another shape or left over, told at the declarations. */
+/* A model against a file of weights: what is missing, of another shape or left over, told at the
+ * declarations. */
 #include "cli/compile.h"
 #include "runtime/io/weights_load.h"
 
@@ -56,13 +57,15 @@ static void tell_missing(const report *r, uint32_t first)
     char name[NAME_ROOM];
     uint32_t n = 0;
     for (uint32_t i = first; i < m->n_params; i++) {
-        for (uint32_t k = 0; same_place(place_of(&m->params[i]), where) && k < r->params->params[i].slots; k++) {
+        for (uint32_t k = 0;
+             same_place(place_of(&m->params[i]), where) && k < r->params->params[i].slots; k++) {
             if (weights_match(r->f, &r->params->params[i], k, name)) {
                 continue;
             }
             near = n == 0 ? nearest_unused(r, name) : near;
             if (n++ < MOST_NAMED) {
-                named = arena_printf(a, "%s%s'%s' (%s)", named, n > 1 ? ", " : "", name, ir_type_text(r->c->ctx, m->params[i].type));
+                named = arena_printf(a, "%s%s'%s' (%s)", named, n > 1 ? ", " : "", name,
+                                     ir_type_text(r->c->ctx, m->params[i].type));
             }
         }
     }
@@ -72,7 +75,8 @@ static void tell_missing(const report *r, uint32_t first)
         diag_note(r->c->d, m->params[first].where, "declared here");
     }
     if (near) {
-        diag_help(r->c->d, "did you mean '%s'? A second name is given by: alias \"%s\" = ...", near, near);
+        diag_help(r->c->d, "did you mean '%s'? A second name is given by: alias \"%s\" = ...", near,
+                  near);
     }
 }
 
@@ -103,13 +107,16 @@ static void tell_short_list(const report *r, uint32_t first, bool *missing)
         return;
     }
     for (uint32_t i = 0; i < m->n_params; i++) {
-        if (same_place(m->params[i].list, p->list) && (m->params[i].n_indices != 1 || leading(r, i) != there)) {
+        if (same_place(m->params[i].list, p->list) &&
+            (m->params[i].n_indices != 1 || leading(r, i) != there)) {
             return;
         }
     }
     char name[NAME_ROOM];
     (void)weights_match(r->f, &r->params->params[first], (uint32_t)there, name);
-    diag_error(r->c->d, p->list, "the weights have %" PRId64 " of these %" PRId64 ": there is no '%s'", there, p->counts[0], name);
+    diag_error(r->c->d, p->list,
+               "the weights have %" PRId64 " of these %" PRId64 ": there is no '%s'", there,
+               p->counts[0], name);
     for (uint32_t i = 0; i < m->n_params; i++) {
         missing[i] &= !same_place(m->params[i].list, p->list);
     }
@@ -128,10 +135,12 @@ static bool tensor_fits(const report *r, uint32_t i, const weights_tensor *t, co
     const char *type = ir_type_text(r->c->ctx, p->type);
     span where = place_of(p);
     if (t->dtype == AIGC_DTYPE_NONE) {
-        diag_error(r->c->d, where, "'%s' is kept in the weights as %s, which is not supported", name, t->storage);
+        diag_error(r->c->d, where, "'%s' is kept in the weights as %s, which is not supported",
+                   name, t->storage);
         return false;
     }
-    bool same = t->rank == like->rank && memcmp(t->dims, like->dims, t->rank * sizeof *t->dims) == 0;
+    bool same =
+        t->rank == like->rank && memcmp(t->dims, like->dims, t->rank * sizeof *t->dims) == 0;
     if (same && is_number(t->dtype) == is_number(like->storage)) {
         return true;
     }
@@ -139,12 +148,16 @@ static bool tensor_fits(const report *r, uint32_t i, const weights_tensor *t, co
         diag_error(r->c->d, where, "'%s' is %s, the weights have %s", name, type, t->storage);
         return false;
     }
-    diag_error(r->c->d, where, "'%s' is %s, the weights have %s", name, type, dims_text(r->c->a, t->rank, t->dims));
+    diag_error(r->c->d, where, "'%s' is %s, the weights have %s", name, type,
+               dims_text(r->c->a, t->rank, t->dims));
     if (p->made.file) {
         diag_note(r->c->d, p->where, "declared here");
     }
-    if (t->rank == 2 && like->rank == 2 && t->dims[0] == like->dims[1] && t->dims[1] == like->dims[0]) {
-        diag_help(r->c->d, "the weights keep the transpose: declare it %s[%" PRId64 ", %" PRId64 "] and write .T where it is used",
+    if (t->rank == 2 && like->rank == 2 && t->dims[0] == like->dims[1] &&
+        t->dims[1] == like->dims[0]) {
+        diag_help(r->c->d,
+                  "the weights keep the transpose: declare it %s[%" PRId64 ", %" PRId64
+                  "] and write .T where it is used",
                   ir_dtype_name(p->type->dtype), t->dims[0], t->dims[1]);
     }
     return false;
@@ -156,12 +169,14 @@ static void tell_left_over(const report *r)
     uint32_t n = 0;
     for (uint32_t i = 0; i < r->f->n_tensors; i++) {
         if (!r->used[i] && n++ < MOST_NAMED) {
-            named = arena_printf(r->c->a, "%s%s'%s'", named, n > 1 ? ", " : "", r->f->tensors[i].name);
+            named =
+                arena_printf(r->c->a, "%s%s'%s'", named, n > 1 ? ", " : "", r->f->tensors[i].name);
         }
     }
     if (n) {
-        diag_warning(r->c->d, (span){0}, "%u tensor%s of the weights %s not used by this model: %s%s", n, n > 1 ? "s" : "", n > 1 ? "are" : "is",
-                     named, n > MOST_NAMED ? ", ..." : "");
+        diag_warning(r->c->d, (span){0},
+                     "%u tensor%s of the weights %s not used by this model: %s%s", n,
+                     n > 1 ? "s" : "", n > 1 ? "are" : "is", named, n > MOST_NAMED ? ", ..." : "");
     }
 }
 

@@ -187,8 +187,8 @@ static void print_tree(FILE *out, const ast *t, uint32_t indent)
         return;
     }
     uint32_t i = 0;
-    for (; i < t->n && !stands_alone(t->kids[i]) && fits(t->kids[i], WIDTH / 3) && t->kind != AST_BLOCK &&
-           t->kind != AST_FILE;
+    for (; i < t->n && !stands_alone(t->kids[i]) && fits(t->kids[i], WIDTH / 3) &&
+           t->kind != AST_BLOCK && t->kind != AST_FILE;
          i++) {
         fputc(' ', out);
         print_flat(out, t->kids[i]);

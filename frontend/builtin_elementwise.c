@@ -7,7 +7,9 @@
 
 static value done(call *c, const ir_builder *b, const ir_node *r, uint32_t n, const value *operands)
 {
-    return r ? value_tensor(c->e, r) : b->failed ? elab_build_error(c->e, b, n, operands) : value_poison();
+    return r           ? value_tensor(c->e, r)
+           : b->failed ? elab_build_error(c->e, b, n, operands)
+                       : value_poison();
 }
 
 /* The operands as nodes of one element type: numbers take their partner's. */
@@ -42,8 +44,9 @@ static value unary(call *c, value *args, ir_op op)
 {
     double x;
     if (number(&args[0], &x)) {
-        return args[0].kind == V_INT && !ir_op_has(op, IR_FLOAT_ONLY) ? value_int(ir_op_eval_i64(op, args[0].i, 0))
-                                                                      : value_float(ir_op_eval_f64(op, x, 0));
+        return args[0].kind == V_INT && !ir_op_has(op, IR_FLOAT_ONLY)
+                   ? value_int(ir_op_eval_i64(op, args[0].i, 0))
+                   : value_float(ir_op_eval_f64(op, x, 0));
     }
     B;
     const ir_node *n;
@@ -60,15 +63,19 @@ static value binary(call *c, value *args, ir_op op)
     double x, y;
     if (number(&args[0], &x) && number(&args[1], &y)) {
         bool ints = args[0].kind == V_INT && args[1].kind == V_INT && !ir_op_has(op, IR_FLOAT_ONLY);
-        return ints ? value_int(ir_op_eval_i64(op, args[0].i, args[1].i)) : value_float(ir_op_eval_f64(op, x, y));
+        return ints ? value_int(ir_op_eval_i64(op, args[0].i, args[1].i))
+                    : value_float(ir_op_eval_f64(op, x, y));
     }
-    bool sizes = !is_tensor(&args[0]) && !is_tensor(&args[1]) && args[0].kind != V_FLOAT && args[1].kind != V_FLOAT;
+    bool sizes = !is_tensor(&args[0]) && !is_tensor(&args[1]) && args[0].kind != V_FLOAT &&
+                 args[1].kind != V_FLOAT;
     if (sizes && (op == IR_OP_min || op == IR_OP_max)) {
         const ir_dim *a, *d;
-        if (!want_dim(c->e, c->where, args[0], "an operand", &a) || !want_dim(c->e, c->where, args[1], "an operand", &d)) {
+        if (!want_dim(c->e, c->where, args[0], "an operand", &a) ||
+            !want_dim(c->e, c->where, args[1], "an operand", &d)) {
             return value_poison();
         }
-        return value_dim(c->e, op == IR_OP_min ? ir_dim_min(c->e->c, a, d) : ir_dim_max(c->e->c, a, d));
+        return value_dim(c->e,
+                         op == IR_OP_min ? ir_dim_min(c->e->c, a, d) : ir_dim_max(c->e->c, a, d));
     }
     const ir_node *in[2];
     if (!operands(c, 2, args, in)) {
@@ -105,7 +112,9 @@ static value run_where(call *c, value *args)
 static value run_cast(call *c, value *args)
 {
     if (args[1].kind != V_DTYPE) {
-        return elab_error(c->e, c->where, "cast needs an element type, as in cast(x, f16); found %s", value_text(c->e, &args[1]));
+        return elab_error(c->e, c->where,
+                          "cast needs an element type, as in cast(x, f16); found %s",
+                          value_text(c->e, &args[1]));
     }
     const ir_node *n = want_operand(c->e, c->where, args[0], NULL);
     B;
@@ -129,7 +138,9 @@ static value run_clamp(call *c, value *args)
 static value piecewise(call *c, value *args, int kind)
 {
     double alpha = 0;
-    if (kind < 3 && !want_float(c->e, c->where, args[1].kind == V_NONE ? value_float(kind ? 1 : 0.01) : args[1], "the slope", &alpha)) {
+    if (kind < 3 &&
+        !want_float(c->e, c->where, args[1].kind == V_NONE ? value_float(kind ? 1 : 0.01) : args[1],
+                    "the slope", &alpha)) {
         return value_poison();
     }
     const ir_node *x = want_tensor(c->e, c->where, args[0], "the operand");
@@ -145,14 +156,16 @@ static value piecewise(call *c, value *args, int kind)
         r = ir_where(&b, ir_binary(&b, IR_OP_gt, x, zero), x, ir_binary(&b, IR_OP_mul, x, k));
         break;
     case 1: /* elu */
-        r = ir_where(&b, ir_binary(&b, IR_OP_gt, x, zero), x, ir_binary(&b, IR_OP_mul, ir_unary(&b, IR_OP_expm1, x), k));
+        r = ir_where(&b, ir_binary(&b, IR_OP_gt, x, zero), x,
+                     ir_binary(&b, IR_OP_mul, ir_unary(&b, IR_OP_expm1, x), k));
         break;
     case 3: /* relu6 */
         r = ir_binary(&b, IR_OP_min, ir_unary(&b, IR_OP_relu, x), six);
         break;
     case 4: /* hardsigmoid, and hardswish = x * that */
     case 5:
-        r = ir_binary(&b, IR_OP_min, ir_unary(&b, IR_OP_relu, ir_binary(&b, IR_OP_add, x, three)), six);
+        r = ir_binary(&b, IR_OP_min, ir_unary(&b, IR_OP_relu, ir_binary(&b, IR_OP_add, x, three)),
+                      six);
         r = ir_binary(&b, IR_OP_div, r, six);
         r = kind == 5 ? ir_binary(&b, IR_OP_mul, x, r) : r;
         break;
@@ -164,13 +177,34 @@ static value piecewise(call *c, value *args, int kind)
     }
     return done(c, &b, r, 1, args);
 }
-static value run_leaky_relu(call *c, value *a) { return piecewise(c, a, 0); }
-static value run_elu(call *c, value *a) { return piecewise(c, a, 1); }
-static value run_relu6(call *c, value *a) { return piecewise(c, a, 3); }
-static value run_hardsigmoid(call *c, value *a) { return piecewise(c, a, 4); }
-static value run_hardswish(call *c, value *a) { return piecewise(c, a, 5); }
-static value run_mish(call *c, value *a) { return piecewise(c, a, 6); }
-static value run_logsigmoid(call *c, value *a) { return piecewise(c, a, 7); }
+static value run_leaky_relu(call *c, value *a)
+{
+    return piecewise(c, a, 0);
+}
+static value run_elu(call *c, value *a)
+{
+    return piecewise(c, a, 1);
+}
+static value run_relu6(call *c, value *a)
+{
+    return piecewise(c, a, 3);
+}
+static value run_hardsigmoid(call *c, value *a)
+{
+    return piecewise(c, a, 4);
+}
+static value run_hardswish(call *c, value *a)
+{
+    return piecewise(c, a, 5);
+}
+static value run_mish(call *c, value *a)
+{
+    return piecewise(c, a, 6);
+}
+static value run_logsigmoid(call *c, value *a)
+{
+    return piecewise(c, a, 7);
+}
 
 static value run_square(call *c, value *args)
 {
@@ -188,19 +222,19 @@ const builtin builtins_elementwise[] = {
 #define BINARY(name, ...) {#name, "x, y", run_##name, 0},
 #define OP(...)
 #include "ir/ops.def"
-    {"maximum",       "x, y",                      run_max,           0},
-    {"minimum",       "x, y",                      run_min,           0},
-    {"where",         "condition, x, y",           run_where,         0},
-    {"cast",          "x, dtype",                  run_cast,          0},
-    {"clamp",         "x, min = none, max = none", run_clamp,         0},
-    {"leaky_relu",    "x, slope = 0.01",           run_leaky_relu,    0},
-    {"elu",           "x, alpha = 1",              run_elu,           0},
-    {"relu6",         "x",                         run_relu6,         0},
-    {"hardsigmoid",   "x",                         run_hardsigmoid,   0},
-    {"hardswish",     "x",                         run_hardswish,     0},
-    {"mish",          "x",                         run_mish,          0},
-    {"logsigmoid",    "x",                         run_logsigmoid,    0},
-    {"square",        "x",                         run_square,        0},
-    {"stop_gradient", "x",                         run_stop_gradient, 0},
+    {"maximum", "x, y", run_max, 0},
+    {"minimum", "x, y", run_min, 0},
+    {"where", "condition, x, y", run_where, 0},
+    {"cast", "x, dtype", run_cast, 0},
+    {"clamp", "x, min = none, max = none", run_clamp, 0},
+    {"leaky_relu", "x, slope = 0.01", run_leaky_relu, 0},
+    {"elu", "x, alpha = 1", run_elu, 0},
+    {"relu6", "x", run_relu6, 0},
+    {"hardsigmoid", "x", run_hardsigmoid, 0},
+    {"hardswish", "x", run_hardswish, 0},
+    {"mish", "x", run_mish, 0},
+    {"logsigmoid", "x", run_logsigmoid, 0},
+    {"square", "x", run_square, 0},
+    {"stop_gradient", "x", run_stop_gradient, 0},
     {0},
 };

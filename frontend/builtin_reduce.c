@@ -5,7 +5,9 @@
 
 static value done(call *c, const ir_builder *b, const ir_node *r, uint32_t n, const value *operands)
 {
-    return r ? value_tensor(c->e, r) : b->failed ? elab_build_error(c->e, b, n, operands) : value_poison();
+    return r           ? value_tensor(c->e, r)
+           : b->failed ? elab_build_error(c->e, b, n, operands)
+                       : value_poison();
 }
 
 /* axis = none: all of them. */
@@ -37,22 +39,41 @@ static value reduce(call *c, value *args, ir_op op)
     uint32_t n;
     int64_t axes[IR_MAX_RANK];
     bool keep;
-    if (!x || !get_axes(c, &args[1], x, &n, axes) || !want_bool(c->e, c->where, args[2].kind == V_NONE ? value_bool(false) : args[2], "keep", &keep)) {
+    if (!x || !get_axes(c, &args[1], x, &n, axes) ||
+        !want_bool(c->e, c->where, args[2].kind == V_NONE ? value_bool(false) : args[2], "keep",
+                   &keep)) {
         return value_poison();
     }
     B;
     return done(c, &b, ir_reduce(&b, op, x, n, axes, keep), 1, args);
 }
-static value run_sum(call *c, value *a) { return reduce(c, a, IR_OP_reduce_sum); }
-static value run_mean(call *c, value *a) { return reduce(c, a, IR_OP_reduce_mean); }
-static value run_prod(call *c, value *a) { return reduce(c, a, IR_OP_reduce_prod); }
-static value run_any(call *c, value *a) { return reduce(c, a, IR_OP_reduce_any); }
-static value run_all(call *c, value *a) { return reduce(c, a, IR_OP_reduce_all); }
+static value run_sum(call *c, value *a)
+{
+    return reduce(c, a, IR_OP_reduce_sum);
+}
+static value run_mean(call *c, value *a)
+{
+    return reduce(c, a, IR_OP_reduce_mean);
+}
+static value run_prod(call *c, value *a)
+{
+    return reduce(c, a, IR_OP_reduce_prod);
+}
+static value run_any(call *c, value *a)
+{
+    return reduce(c, a, IR_OP_reduce_any);
+}
+static value run_all(call *c, value *a)
+{
+    return reduce(c, a, IR_OP_reduce_all);
+}
 
-/* max(x, y) of two; max(x, axis = -1) of one, or max(x, -1, keep = true): what is kept can only be an axis. */
+/* max(x, y) of two; max(x, axis = -1) of one, or max(x, -1, keep = true): what is kept can only be
+ * an axis. */
 static value extreme(call *c, value *args, ir_op op, ir_op pair)
 {
-    bool axis_second = args[3].kind != V_NONE && args[2].kind == V_NONE && (args[1].kind == V_INT || args[1].kind == V_LIST);
+    bool axis_second = args[3].kind != V_NONE && args[2].kind == V_NONE &&
+                       (args[1].kind == V_INT || args[1].kind == V_LIST);
     if (axis_second) {
         value moved[3] = {args[0], args[1], args[3]};
         return reduce(c, moved, op);
@@ -66,8 +87,14 @@ static value extreme(call *c, value *args, ir_op op, ir_op pair)
     value shifted[3] = {args[0], args[2], args[3]};
     return reduce(c, shifted, op);
 }
-static value run_max(call *c, value *a) { return extreme(c, a, IR_OP_reduce_max, IR_OP_max); }
-static value run_min(call *c, value *a) { return extreme(c, a, IR_OP_reduce_min, IR_OP_min); }
+static value run_max(call *c, value *a)
+{
+    return extreme(c, a, IR_OP_reduce_max, IR_OP_max);
+}
+static value run_min(call *c, value *a)
+{
+    return extreme(c, a, IR_OP_reduce_min, IR_OP_min);
+}
 
 static bool get_axis(call *c, const value *v, const ir_node *x, int64_t *axis)
 {
@@ -76,7 +103,8 @@ static bool get_axis(call *c, const value *v, const ir_node *x, int64_t *axis)
         elab_error(c->e, c->where, "%s needs at least one axis", c->name);
         return false;
     }
-    return want_axes(c->e, c->where, v->kind == V_NONE ? value_int(-1) : *v, ir_node_type(x)->rank, &n, axis);
+    return want_axes(c->e, c->where, v->kind == V_NONE ? value_int(-1) : *v, ir_node_type(x)->rank,
+                     &n, axis);
 }
 
 static value arg_extreme(call *c, value *args, ir_op op)
@@ -84,29 +112,39 @@ static value arg_extreme(call *c, value *args, ir_op op)
     const ir_node *x = want_tensor(c->e, c->where, args[0], "the operand");
     int64_t axis[IR_MAX_RANK];
     bool keep = false;
-    if (!x || !get_axis(c, &args[1], x, axis) || (args[2].kind != V_NONE && !want_bool(c->e, c->where, args[2], "keep", &keep))) {
+    if (!x || !get_axis(c, &args[1], x, axis) ||
+        (args[2].kind != V_NONE && !want_bool(c->e, c->where, args[2], "keep", &keep))) {
         return value_poison();
     }
     B;
     ir_attr a[2] = {ir_attr_i(IR_ATTR_axis, axis[0]), ir_attr_i(IR_ATTR_keep, keep)};
     return done(c, &b, ir_build(&b, op, 1, &x, 2, a, 0, NULL), 1, args);
 }
-static value run_argmax(call *c, value *a) { return arg_extreme(c, a, IR_OP_argmax); }
-static value run_argmin(call *c, value *a) { return arg_extreme(c, a, IR_OP_argmin); }
+static value run_argmax(call *c, value *a)
+{
+    return arg_extreme(c, a, IR_OP_argmax);
+}
+static value run_argmin(call *c, value *a)
+{
+    return arg_extreme(c, a, IR_OP_argmin);
+}
 
-/* mean((x - mean(x))^2), with `correction` degrees of freedom taken off: 1, as in PyTorch, unless said otherwise. */
+/* mean((x - mean(x))^2), with `correction` degrees of freedom taken off: 1, as in PyTorch, unless
+ * said otherwise. */
 static value variance(call *c, value *args, bool root)
 {
     const ir_node *x = want_tensor(c->e, c->where, args[0], "the operand");
     uint32_t n;
     int64_t axes[IR_MAX_RANK], correction = 1;
     bool keep = false;
-    if (!x || !get_axes(c, &args[1], x, &n, axes) || (args[2].kind != V_NONE && !want_bool(c->e, c->where, args[2], "keep", &keep)) ||
+    if (!x || !get_axes(c, &args[1], x, &n, axes) ||
+        (args[2].kind != V_NONE && !want_bool(c->e, c->where, args[2], "keep", &keep)) ||
         (args[3].kind != V_NONE && !want_int(c->e, c->where, args[3], "correction", &correction))) {
         return value_poison();
     }
     B;
-    const ir_node *d = ir_binary(&b, IR_OP_sub, x, ir_reduce(&b, IR_OP_reduce_mean, x, n, axes, true));
+    const ir_node *d =
+        ir_binary(&b, IR_OP_sub, x, ir_reduce(&b, IR_OP_reduce_mean, x, n, axes, true));
     const ir_node *v = d ? ir_binary(&b, IR_OP_mul, d, d) : NULL;
     if (v && correction) {
         const ir_dim *count = ir_dim_const(c->e->c, -correction);
@@ -122,8 +160,14 @@ static value variance(call *c, value *args, bool root)
     }
     return done(c, &b, root && v ? ir_unary(&b, IR_OP_sqrt, v) : v, 1, args);
 }
-static value run_var(call *c, value *a) { return variance(c, a, false); }
-static value run_std(call *c, value *a) { return variance(c, a, true); }
+static value run_var(call *c, value *a)
+{
+    return variance(c, a, false);
+}
+static value run_std(call *c, value *a)
+{
+    return variance(c, a, true);
+}
 
 /* softmax, log_softmax: the same beginning. */
 static value soft(call *c, value *args, bool logarithm)
@@ -138,11 +182,19 @@ static value soft(call *c, value *args, bool logarithm)
     const ir_node *d = ir_binary(&b, IR_OP_sub, x, m);
     const ir_node *e = d ? ir_unary(&b, IR_OP_exp, d) : NULL;
     const ir_node *s = e ? ir_reduce(&b, IR_OP_reduce_sum, e, 1, axis, true) : NULL;
-    const ir_node *r = !s ? NULL : logarithm ? ir_binary(&b, IR_OP_sub, d, ir_unary(&b, IR_OP_log, s)) : ir_binary(&b, IR_OP_div, e, s);
+    const ir_node *r = !s          ? NULL
+                       : logarithm ? ir_binary(&b, IR_OP_sub, d, ir_unary(&b, IR_OP_log, s))
+                                   : ir_binary(&b, IR_OP_div, e, s);
     return done(c, &b, r, 1, args);
 }
-static value run_softmax(call *c, value *a) { return soft(c, a, false); }
-static value run_log_softmax(call *c, value *a) { return soft(c, a, true); }
+static value run_softmax(call *c, value *a)
+{
+    return soft(c, a, false);
+}
+static value run_log_softmax(call *c, value *a)
+{
+    return soft(c, a, true);
+}
 
 static value run_logsumexp(call *c, value *args)
 {
@@ -150,7 +202,8 @@ static value run_logsumexp(call *c, value *args)
     uint32_t n;
     int64_t axes[IR_MAX_RANK];
     bool keep = false;
-    if (!x || !get_axes(c, &args[1], x, &n, axes) || (args[2].kind != V_NONE && !want_bool(c->e, c->where, args[2], "keep", &keep))) {
+    if (!x || !get_axes(c, &args[1], x, &n, axes) ||
+        (args[2].kind != V_NONE && !want_bool(c->e, c->where, args[2], "keep", &keep))) {
         return value_poison();
     }
     B;
@@ -163,18 +216,30 @@ static value ordered(call *c, value *args, ir_op op)
     const ir_node *x = want_tensor(c->e, c->where, args[0], "the operand");
     int64_t axis[IR_MAX_RANK];
     bool down = false, second = false;
-    if (!x || !get_axis(c, &args[1], x, axis) || (args[2].kind != V_NONE && !want_bool(c->e, c->where, args[2], "the order", &down)) ||
-        (op == IR_OP_cumsum && args[3].kind != V_NONE && !want_bool(c->e, c->where, args[3], "exclusive", &second))) {
+    if (!x || !get_axis(c, &args[1], x, axis) ||
+        (args[2].kind != V_NONE && !want_bool(c->e, c->where, args[2], "the order", &down)) ||
+        (op == IR_OP_cumsum && args[3].kind != V_NONE &&
+         !want_bool(c->e, c->where, args[3], "exclusive", &second))) {
         return value_poison();
     }
     B;
-    ir_attr a[3] = {ir_attr_i(IR_ATTR_axis, axis[0]), ir_attr_i(op == IR_OP_cumsum ? IR_ATTR_reverse : IR_ATTR_descending, down),
+    ir_attr a[3] = {ir_attr_i(IR_ATTR_axis, axis[0]),
+                    ir_attr_i(op == IR_OP_cumsum ? IR_ATTR_reverse : IR_ATTR_descending, down),
                     ir_attr_i(IR_ATTR_exclusive, second)};
     return done(c, &b, ir_build(&b, op, 1, &x, op == IR_OP_cumsum ? 3 : 2, a, 0, NULL), 1, args);
 }
-static value run_cumsum(call *c, value *a) { return ordered(c, a, IR_OP_cumsum); }
-static value run_sort(call *c, value *a) { return ordered(c, a, IR_OP_sort); }
-static value run_argsort(call *c, value *a) { return ordered(c, a, IR_OP_argsort); }
+static value run_cumsum(call *c, value *a)
+{
+    return ordered(c, a, IR_OP_cumsum);
+}
+static value run_sort(call *c, value *a)
+{
+    return ordered(c, a, IR_OP_sort);
+}
+static value run_argsort(call *c, value *a)
+{
+    return ordered(c, a, IR_OP_argsort);
+}
 
 static value run_topk(call *c, value *args)
 {
@@ -184,7 +249,8 @@ static value run_topk(call *c, value *args)
         return value_poison();
     }
     B;
-    ir_attr a[3] = {ir_attr_i(IR_ATTR_k, k), ir_attr_i(IR_ATTR_axis, axis[0]), ir_attr_i(IR_ATTR_descending, 1)};
+    ir_attr a[3] = {ir_attr_i(IR_ATTR_k, k), ir_attr_i(IR_ATTR_axis, axis[0]),
+                    ir_attr_i(IR_ATTR_descending, 1)};
     const ir_node *n = ir_build(&b, IR_OP_topk, 1, &x, 3, a, 0, NULL);
     if (!n) {
         return done(c, &b, NULL, 1, args);
@@ -194,23 +260,23 @@ static value run_topk(call *c, value *args)
 }
 
 const builtin builtins_reduce[] = {
-    {"sum",         "x, axis = none, keep = false",                 run_sum,         0},
-    {"mean",        "x, axis = none, keep = false",                 run_mean,        0},
-    {"max",         "x, y = none, axis = none, keep = false",       run_max,         0},
-    {"min",         "x, y = none, axis = none, keep = false",       run_min,         0},
-    {"prod",        "x, axis = none, keep = false",                 run_prod,        0},
-    {"any",         "x, axis = none, keep = false",                 run_any,         0},
-    {"all",         "x, axis = none, keep = false",                 run_all,         0},
-    {"var",         "x, axis = none, keep = false, correction = 1", run_var,         0},
-    {"std",         "x, axis = none, keep = false, correction = 1", run_std,         0},
-    {"argmax",      "x, axis = -1, keep = false",                   run_argmax,      0},
-    {"argmin",      "x, axis = -1, keep = false",                   run_argmin,      0},
-    {"softmax",     "x, axis = -1",                                 run_softmax,     0},
-    {"log_softmax", "x, axis = -1",                                 run_log_softmax, 0},
-    {"logsumexp",   "x, axis = -1, keep = false",                   run_logsumexp,   0},
-    {"cumsum",      "x, axis = -1, reverse = false, exclusive = false", run_cumsum,  0},
-    {"sort",        "x, axis = -1, descending = false",             run_sort,        0},
-    {"argsort",     "x, axis = -1, descending = false",             run_argsort,     0},
-    {"topk",        "x, k, axis = -1",                              run_topk,        0},
+    {"sum", "x, axis = none, keep = false", run_sum, 0},
+    {"mean", "x, axis = none, keep = false", run_mean, 0},
+    {"max", "x, y = none, axis = none, keep = false", run_max, 0},
+    {"min", "x, y = none, axis = none, keep = false", run_min, 0},
+    {"prod", "x, axis = none, keep = false", run_prod, 0},
+    {"any", "x, axis = none, keep = false", run_any, 0},
+    {"all", "x, axis = none, keep = false", run_all, 0},
+    {"var", "x, axis = none, keep = false, correction = 1", run_var, 0},
+    {"std", "x, axis = none, keep = false, correction = 1", run_std, 0},
+    {"argmax", "x, axis = -1, keep = false", run_argmax, 0},
+    {"argmin", "x, axis = -1, keep = false", run_argmin, 0},
+    {"softmax", "x, axis = -1", run_softmax, 0},
+    {"log_softmax", "x, axis = -1", run_log_softmax, 0},
+    {"logsumexp", "x, axis = -1, keep = false", run_logsumexp, 0},
+    {"cumsum", "x, axis = -1, reverse = false, exclusive = false", run_cumsum, 0},
+    {"sort", "x, axis = -1, descending = false", run_sort, 0},
+    {"argsort", "x, axis = -1, descending = false", run_argsort, 0},
+    {"topk", "x, k, axis = -1", run_topk, 0},
     {0},
 };

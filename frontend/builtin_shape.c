@@ -2,11 +2,16 @@
 #include "frontend/elab.h"
 
 #define B ir_builder b = elab_builder(c->e, c->where)
-#define X(var, i) const ir_node *var = want_tensor(c->e, c->where, args[i], "the operand"); if (!(var)) return value_poison()
+#define X(var, i)                                                                                  \
+    const ir_node *var = want_tensor(c->e, c->where, args[i], "the operand");                      \
+    if (!(var))                                                                                    \
+    return value_poison()
 
 static value done(call *c, const ir_builder *b, const ir_node *r, uint32_t n, const value *operands)
 {
-    return r ? value_tensor(c->e, r) : b->failed ? elab_build_error(c->e, b, n, operands) : value_poison();
+    return r           ? value_tensor(c->e, r)
+           : b->failed ? elab_build_error(c->e, b, n, operands)
+                       : value_poison();
 }
 
 static bool axis_of(call *c, const value *v, uint32_t rank, int64_t *axis)
@@ -20,10 +25,14 @@ static bool axis_of(call *c, const value *v, uint32_t rank, int64_t *axis)
     return true;
 }
 
-/* Sizes given as one list or as arguments one by one, from argument `first` on. -1 in one is found. */
+/* Sizes given as one list or as arguments one by one, from argument `first` on. -1 in one is found.
+ */
 static bool get_shape(call *c, uint32_t first, const ir_type *from, uint32_t *n, const ir_dim **out)
 {
-    value v = c->n_args == first + 1 ? c->args[first] : value_list(c->e, V_LIST, c->n_args > first ? c->n_args - first : 0, c->args + first);
+    value v =
+        c->n_args == first + 1
+            ? c->args[first]
+            : value_list(c->e, V_LIST, c->n_args > first ? c->n_args - first : 0, c->args + first);
     for (uint32_t k = 0; k < c->n_keywords; k++) {
         v = c->keyword_values[k];
     }
@@ -42,8 +51,9 @@ static bool get_shape(call *c, uint32_t first, const ir_type *from, uint32_t *n,
     if (unknown >= 0 && from) {
         out[unknown] = ir_dim_div_exact(c->e->c, ir_type_elems(c->e->c, from), known);
         if (!out[unknown]) {
-            elab_error(c->e, c->where, "%s of %s elements cannot be divided into parts of %s", type_text(c->e, from),
-                       ir_dim_text(c->e->c, ir_type_elems(c->e->c, from)), ir_dim_text(c->e->c, known));
+            elab_error(c->e, c->where, "%s of %s elements cannot be divided into parts of %s",
+                       type_text(c->e, from), ir_dim_text(c->e->c, ir_type_elems(c->e->c, from)),
+                       ir_dim_text(c->e->c, known));
             return false;
         }
     }
@@ -90,7 +100,8 @@ static value run_flatten(call *c, value *args)
     X(x, 0);
     const ir_type *t = ir_node_type(x);
     int64_t lo = 0, hi = (int64_t)t->rank - 1;
-    if (t->rank == 0 || (args[1].kind != V_NONE && !axis_of(c, &args[1], t->rank, &lo)) || (args[2].kind != V_NONE && !axis_of(c, &args[2], t->rank, &hi))) {
+    if (t->rank == 0 || (args[1].kind != V_NONE && !axis_of(c, &args[1], t->rank, &lo)) ||
+        (args[2].kind != V_NONE && !axis_of(c, &args[2], t->rank, &hi))) {
         return t->rank == 0 ? value_tensor(c->e, x) : value_poison();
     }
     const ir_dim *dims[IR_MAX_RANK];
@@ -155,7 +166,8 @@ static value run_permute(call *c, value *args)
     (void)args;
     const ir_node *x = c->n_args ? want_tensor(c->e, c->where, c->args[0], "the operand") : NULL;
     if (!x) {
-        return c->n_args ? value_poison() : elab_error(c->e, c->where, "permute needs a tensor and its axes");
+        return c->n_args ? value_poison()
+                         : elab_error(c->e, c->where, "permute needs a tensor and its axes");
     }
     value v = c->n_args == 2 ? c->args[1] : value_list(c->e, V_LIST, c->n_args - 1, c->args + 1);
     uint32_t n;
@@ -164,7 +176,8 @@ static value run_permute(call *c, value *args)
         return value_poison();
     }
     if (n != ir_node_type(x)->rank) {
-        return elab_error(c->e, c->where, "permute needs all %u axes, found %u", ir_node_type(x)->rank, n);
+        return elab_error(c->e, c->where, "permute needs all %u axes, found %u",
+                          ir_node_type(x)->rank, n);
     }
     B;
     return done(c, &b, ir_transpose(&b, x, perm), 1, c->args);
@@ -189,7 +202,8 @@ static value run_transpose(call *c, value *args)
 static bool get_parts(call *c, const value *v, uint32_t *n, const ir_node ***out)
 {
     if (v->kind != V_LIST && v->kind != V_TUPLE) {
-        elab_error(c->e, c->where, "%s needs a list of tensors, found %s", c->name, value_text(c->e, v));
+        elab_error(c->e, c->where, "%s needs a list of tensors, found %s", c->name,
+                   value_text(c->e, v));
         return false;
     }
     *n = v->list.n;
@@ -211,7 +225,9 @@ static value run_concat(call *c, value *args)
     uint32_t n;
     const ir_node **parts;
     int64_t axis;
-    if (!get_parts(c, &args[0], &n, &parts) || !axis_of(c, args[1].kind == V_NONE ? &(value){.kind = V_INT} : &args[1], ir_node_type(parts[0])->rank, &axis)) {
+    if (!get_parts(c, &args[0], &n, &parts) ||
+        !axis_of(c, args[1].kind == V_NONE ? &(value){.kind = V_INT} : &args[1],
+                 ir_node_type(parts[0])->rank, &axis)) {
         return value_poison();
     }
     B;
@@ -223,7 +239,9 @@ static value run_stack(call *c, value *args)
     uint32_t n;
     const ir_node **parts;
     int64_t axis;
-    if (!get_parts(c, &args[0], &n, &parts) || !axis_of(c, args[1].kind == V_NONE ? &(value){.kind = V_INT} : &args[1], ir_node_type(parts[0])->rank + 1, &axis)) {
+    if (!get_parts(c, &args[0], &n, &parts) ||
+        !axis_of(c, args[1].kind == V_NONE ? &(value){.kind = V_INT} : &args[1],
+                 ir_node_type(parts[0])->rank + 1, &axis)) {
         return value_poison();
     }
     B;
@@ -255,9 +273,11 @@ static value run_split(call *c, value *args)
     if (n < 1 || n > 1024) {
         return elab_error(c->e, c->where, "cannot split into %lld parts", (long long)n);
     }
-    const ir_dim *each = list ? NULL : ir_dim_div_exact(c->e->c, t->dims[axis], ir_dim_const(c->e->c, n));
+    const ir_dim *each =
+        list ? NULL : ir_dim_div_exact(c->e->c, t->dims[axis], ir_dim_const(c->e->c, n));
     if (!list && !each) {
-        return elab_error(c->e, c->where, "axis %lld of size %s does not divide into %lld parts", (long long)axis, ir_dim_text(c->e->c, t->dims[axis]), (long long)n);
+        return elab_error(c->e, c->where, "axis %lld of size %s does not divide into %lld parts",
+                          (long long)axis, ir_dim_text(c->e->c, t->dims[axis]), (long long)n);
     }
     B;
     value *parts = arena_array(c->e->a, value, (size_t)n);
@@ -279,7 +299,8 @@ static value run_split(call *c, value *args)
         at = ir_dim_add(c->e->c, at, size);
     }
     if (list && at != t->dims[axis]) {
-        return elab_error(c->e, c->where, "the parts make %s, the axis has size %s", ir_dim_text(c->e->c, at), ir_dim_text(c->e->c, t->dims[axis]));
+        return elab_error(c->e, c->where, "the parts make %s, the axis has size %s",
+                          ir_dim_text(c->e->c, at), ir_dim_text(c->e->c, t->dims[axis]));
     }
     return value_list(c->e, V_TUPLE, (uint32_t)n, parts);
 }
@@ -289,7 +310,8 @@ static value run_take(call *c, value *args)
     X(x, 0);
     X(ids, 1);
     int64_t axis;
-    if (!axis_of(c, args[2].kind == V_NONE ? &(value){.kind = V_INT} : &args[2], ir_node_type(x)->rank, &axis)) {
+    if (!axis_of(c, args[2].kind == V_NONE ? &(value){.kind = V_INT} : &args[2],
+                 ir_node_type(x)->rank, &axis)) {
         return value_poison();
     }
     B;
@@ -313,11 +335,21 @@ static value by_index(call *c, value *args, ir_op op)
     ir_attr a = ir_attr_i(IR_ATTR_axis, axis);
     return done(c, &b, ir_build(&b, op, op == IR_OP_gather ? 2 : 3, in, 1, &a, 0, NULL), 1, args);
 }
-static value run_gather(call *c, value *a) { return by_index(c, a, IR_OP_gather); }
-static value run_scatter_add(call *c, value *a) { return by_index(c, a, IR_OP_scatter_add); }
-static value run_index_add(call *c, value *a) { return by_index(c, a, IR_OP_index_add); }
+static value run_gather(call *c, value *a)
+{
+    return by_index(c, a, IR_OP_gather);
+}
+static value run_scatter_add(call *c, value *a)
+{
+    return by_index(c, a, IR_OP_scatter_add);
+}
+static value run_index_add(call *c, value *a)
+{
+    return by_index(c, a, IR_OP_index_add);
+}
 
-/* pad(x, [lo, hi]) pads the last axis; [lo, hi, lo, hi] the last two, last axis first (torch's order). */
+/* pad(x, [lo, hi]) pads the last axis; [lo, hi, lo, hi] the last two, last axis first (torch's
+ * order). */
 static value run_pad(call *c, value *args)
 {
     X(x, 0);
@@ -326,15 +358,20 @@ static value run_pad(call *c, value *args)
     uint32_t n = 0;
     double fill = 0;
     if (args[1].kind != V_LIST && args[1].kind != V_TUPLE) {
-        return elab_error(c->e, c->where, "pad needs a list: [before, after] of the last axis, then of those before it");
+        return elab_error(
+            c->e, c->where,
+            "pad needs a list: [before, after] of the last axis, then of those before it");
     }
     for (; n < args[1].list.n && n < 2 * t->rank; n++) {
         if (!want_dim(c->e, c->where, args[1].list.at[n], "padding", &p[n])) {
             return value_poison();
         }
     }
-    if (n % 2 || n < args[1].list.n || (args[2].kind != V_NONE && !want_float(c->e, c->where, args[2], "the fill", &fill))) {
-        return elab_error(c->e, c->where, "pad needs pairs [before, after], at most one for each of %u axes", t->rank);
+    if (n % 2 || n < args[1].list.n ||
+        (args[2].kind != V_NONE && !want_float(c->e, c->where, args[2], "the fill", &fill))) {
+        return elab_error(c->e, c->where,
+                          "pad needs pairs [before, after], at most one for each of %u axes",
+                          t->rank);
     }
     for (uint32_t i = 0; i < t->rank; i++) {
         uint32_t k = t->rank - 1 - i;
@@ -358,7 +395,8 @@ static value run_flip(call *c, value *args)
     return done(c, &b, ir_build(&b, IR_OP_reverse, 1, &x, 1, &a, 0, NULL), 1, args);
 }
 
-/* Makers ------------------------------------------------------------------------------------------ */
+/* Makers ------------------------------------------------------------------------------------------
+ */
 
 static bool get_dtype(call *c, const value *v, ir_dtype otherwise, ir_dtype *t)
 {
@@ -375,16 +413,26 @@ static value filled(call *c, const value *shape, const value *fill, const value 
     uint32_t n;
     const ir_dim *dims[IR_MAX_RANK];
     ir_dtype t;
-    if (!want_dims(c->e, c->where, *shape, "a size", &n, dims) || !get_dtype(c, dtype, IR_f32, &t)) {
+    if (!want_dims(c->e, c->where, *shape, "a size", &n, dims) ||
+        !get_dtype(c, dtype, IR_f32, &t)) {
         return value_poison();
     }
     const ir_node *x = want_operand(c->e, c->where, *fill, ir_type_scalar(c->e->c, t));
     B;
     return x ? done(c, &b, ir_broadcast(&b, x, n, dims), 1, fill) : value_poison();
 }
-static value run_zeros(call *c, value *a) { return filled(c, &a[0], &(value){.kind = V_INT, .i = 0}, &a[1]); }
-static value run_ones(call *c, value *a) { return filled(c, &a[0], &(value){.kind = V_INT, .i = 1}, &a[1]); }
-static value run_full(call *c, value *a) { return filled(c, &a[0], &a[1], &a[2]); }
+static value run_zeros(call *c, value *a)
+{
+    return filled(c, &a[0], &(value){.kind = V_INT, .i = 0}, &a[1]);
+}
+static value run_ones(call *c, value *a)
+{
+    return filled(c, &a[0], &(value){.kind = V_INT, .i = 1}, &a[1]);
+}
+static value run_full(call *c, value *a)
+{
+    return filled(c, &a[0], &a[1], &a[2]);
+}
 
 static value filled_like(call *c, value *args, int64_t fill)
 {
@@ -393,15 +441,23 @@ static value filled_like(call *c, value *args, int64_t fill)
     const ir_type *t = ir_node_type(x);
     return done(c, &b, ir_broadcast(&b, ir_const_i(&b, t->dtype, fill), t->rank, t->dims), 1, args);
 }
-static value run_zeros_like(call *c, value *a) { return filled_like(c, a, 0); }
-static value run_ones_like(call *c, value *a) { return filled_like(c, a, 1); }
+static value run_zeros_like(call *c, value *a)
+{
+    return filled_like(c, a, 0);
+}
+static value run_ones_like(call *c, value *a)
+{
+    return filled_like(c, a, 1);
+}
 
 static value run_arange(call *c, value *args)
 {
     const ir_dim *lo = ir_dim_const(c->e->c, 0), *hi;
     ir_dtype t;
     bool two = args[1].kind != V_NONE;
-    if (!want_dim(c->e, c->where, args[two], "the end", &hi) || (two && !want_dim(c->e, c->where, args[0], "the beginning", &lo)) || !get_dtype(c, &args[2], IR_i64, &t)) {
+    if (!want_dim(c->e, c->where, args[two], "the end", &hi) ||
+        (two && !want_dim(c->e, c->where, args[0], "the beginning", &lo)) ||
+        !get_dtype(c, &args[2], IR_i64, &t)) {
         return value_poison();
     }
     const ir_dim *n = ir_dim_sub(c->e->c, hi, lo);
@@ -417,19 +473,23 @@ static value run_linspace(call *c, value *args)
 {
     double lo, hi;
     int64_t n;
-    if (!want_float(c->e, c->where, args[0], "the beginning", &lo) || !want_float(c->e, c->where, args[1], "the end", &hi) ||
+    if (!want_float(c->e, c->where, args[0], "the beginning", &lo) ||
+        !want_float(c->e, c->where, args[1], "the end", &hi) ||
         !want_int(c->e, c->where, args[2], "the number of steps", &n)) {
         return value_poison();
     }
     B;
     const ir_dim *d = ir_dim_const(c->e->c, n);
     const ir_node *x = ir_iota(&b, IR_f32, 1, &d, 0);
-    x = x ? ir_binary(&b, IR_OP_mul, x, ir_const_f(&b, IR_f32, n > 1 ? (hi - lo) / (double)(n - 1) : 0)) : NULL;
+    x = x ? ir_binary(&b, IR_OP_mul, x,
+                      ir_const_f(&b, IR_f32, n > 1 ? (hi - lo) / (double)(n - 1) : 0))
+          : NULL;
     return done(c, &b, x ? ir_binary(&b, IR_OP_add, x, ir_const_f(&b, IR_f32, lo)) : NULL, 0, NULL);
 }
 
 /* Row and column numbers of a [n, m] compared: causal masks, triangles, the identity. */
-static const ir_node *compare_places(ir_builder *b, ir_op op, const ir_dim *n, const ir_dim *m, const ir_dim *shift)
+static const ir_node *compare_places(ir_builder *b, ir_op op, const ir_dim *n, const ir_dim *m,
+                                     const ir_dim *shift)
 {
     const ir_dim *one = ir_dim_const(b->ctx, 1), *rows[2] = {n, one}, *cols[1] = {m};
     const ir_node *i = ir_iota(b, IR_i64, 2, rows, 0), *j = ir_iota(b, IR_i64, 1, cols, 0);
@@ -442,7 +502,8 @@ static value run_causal(call *c, value *args)
 {
     const ir_dim *t, *s;
     if (!want_dim(c->e, c->where, args[0], "the number of queries", &t) ||
-        !want_dim(c->e, c->where, args[1].kind == V_NONE ? args[0] : args[1], "the number of keys", &s)) {
+        !want_dim(c->e, c->where, args[1].kind == V_NONE ? args[0] : args[1], "the number of keys",
+                  &s)) {
         return value_poison();
     }
     B;
@@ -465,15 +526,24 @@ static value triangle(call *c, value *args, ir_op op)
     X(x, 0);
     int64_t shift = 0;
     const ir_type *t = ir_node_type(x);
-    if (t->rank < 2 || (args[1].kind != V_NONE && !want_int(c->e, c->where, args[1], "the diagonal", &shift))) {
-        return t->rank < 2 ? elab_error(c->e, c->where, "%s needs two axes", c->name) : value_poison();
+    if (t->rank < 2 ||
+        (args[1].kind != V_NONE && !want_int(c->e, c->where, args[1], "the diagonal", &shift))) {
+        return t->rank < 2 ? elab_error(c->e, c->where, "%s needs two axes", c->name)
+                           : value_poison();
     }
     B;
-    const ir_node *keep = compare_places(&b, op, t->dims[t->rank - 2], t->dims[t->rank - 1], ir_dim_const(c->e->c, shift));
+    const ir_node *keep = compare_places(&b, op, t->dims[t->rank - 2], t->dims[t->rank - 1],
+                                         ir_dim_const(c->e->c, shift));
     return done(c, &b, ir_where(&b, keep, x, ir_const_i(&b, t->dtype, 0)), 1, args);
 }
-static value run_tril(call *c, value *a) { return triangle(c, a, IR_OP_le); }
-static value run_triu(call *c, value *a) { return triangle(c, a, IR_OP_ge); }
+static value run_tril(call *c, value *a)
+{
+    return triangle(c, a, IR_OP_le);
+}
+static value run_triu(call *c, value *a)
+{
+    return triangle(c, a, IR_OP_ge);
+}
 
 static value run_one_hot(call *c, value *args)
 {
@@ -505,7 +575,9 @@ static value run_roll(call *c, value *args)
     const ir_type *t = ir_node_type(x);
     const ir_dim *shift;
     int64_t axis;
-    if (!want_dim(c->e, c->where, args[1], "the shift", &shift) || !axis_of(c, args[2].kind == V_NONE ? &(value){.kind = V_INT, .i = -1} : &args[2], t->rank, &axis)) {
+    if (!want_dim(c->e, c->where, args[1], "the shift", &shift) ||
+        !axis_of(c, args[2].kind == V_NONE ? &(value){.kind = V_INT, .i = -1} : &args[2], t->rank,
+                 &axis)) {
         return value_poison();
     }
     const ir_dim *n = t->dims[axis], *k = ir_dim_mod(c->e->c, ir_dim_sub(c->e->c, n, shift), n);
@@ -528,39 +600,39 @@ static value run_matmul(call *c, value *args)
 }
 
 const builtin builtins_shape[] = {
-    {"reshape",      "*sizes",                       run_reshape,      0},
-    {"view",         "*sizes",                       run_reshape,      0},
-    {"broadcast_to", "*sizes",                       run_broadcast_to, 0},
-    {"expand",       "*sizes",                       run_broadcast_to, 0},
-    {"flatten",      "x, start = 0, end = -1",       run_flatten,      0},
-    {"squeeze",      "x, axis = none",               run_squeeze,      0},
-    {"unsqueeze",    "x, axis",                      run_unsqueeze,    0},
-    {"permute",      "*axes",                        run_permute,      0},
-    {"transpose",    "x, axis0, axis1",              run_transpose,    0},
-    {"concat",       "tensors, axis = 0",            run_concat,       0},
-    {"cat",          "tensors, axis = 0",            run_concat,       0},
-    {"stack",        "tensors, axis = 0",            run_stack,        0},
-    {"split",        "x, parts, axis = 0",           run_split,        0},
-    {"chunk",        "x, parts, axis = 0",           run_split,        0},
-    {"take",         "x, index, axis = 0",           run_take,         0},
-    {"gather",       "x, axis, index",               run_gather,       0},
-    {"scatter_add",  "x, axis, index, src",          run_scatter_add,  0},
-    {"index_add",    "x, axis, index, src",          run_index_add,    0},
-    {"pad",          "x, pads, value = 0",           run_pad,          0},
-    {"flip",         "x, axis",                      run_flip,         0},
-    {"roll",         "x, shift, axis = -1",          run_roll,         0},
-    {"zeros",        "shape, dtype = f32",           run_zeros,        0},
-    {"ones",         "shape, dtype = f32",           run_ones,         0},
-    {"full",         "shape, value, dtype = f32",    run_full,         0},
-    {"zeros_like",   "x",                            run_zeros_like,   0},
-    {"ones_like",    "x",                            run_ones_like,    0},
-    {"arange",       "start, end = none, dtype = i64", run_arange,     0},
-    {"linspace",     "start, end, steps",            run_linspace,     0},
-    {"causal",       "T, S = none",                  run_causal,       0},
-    {"eye",          "n",                            run_eye,          0},
-    {"tril",         "x, diagonal = 0",              run_tril,         0},
-    {"triu",         "x, diagonal = 0",              run_triu,         0},
-    {"one_hot",      "x, classes",                   run_one_hot,      0},
-    {"matmul",       "x, y",                         run_matmul,       0},
+    {"reshape", "*sizes", run_reshape, 0},
+    {"view", "*sizes", run_reshape, 0},
+    {"broadcast_to", "*sizes", run_broadcast_to, 0},
+    {"expand", "*sizes", run_broadcast_to, 0},
+    {"flatten", "x, start = 0, end = -1", run_flatten, 0},
+    {"squeeze", "x, axis = none", run_squeeze, 0},
+    {"unsqueeze", "x, axis", run_unsqueeze, 0},
+    {"permute", "*axes", run_permute, 0},
+    {"transpose", "x, axis0, axis1", run_transpose, 0},
+    {"concat", "tensors, axis = 0", run_concat, 0},
+    {"cat", "tensors, axis = 0", run_concat, 0},
+    {"stack", "tensors, axis = 0", run_stack, 0},
+    {"split", "x, parts, axis = 0", run_split, 0},
+    {"chunk", "x, parts, axis = 0", run_split, 0},
+    {"take", "x, index, axis = 0", run_take, 0},
+    {"gather", "x, axis, index", run_gather, 0},
+    {"scatter_add", "x, axis, index, src", run_scatter_add, 0},
+    {"index_add", "x, axis, index, src", run_index_add, 0},
+    {"pad", "x, pads, value = 0", run_pad, 0},
+    {"flip", "x, axis", run_flip, 0},
+    {"roll", "x, shift, axis = -1", run_roll, 0},
+    {"zeros", "shape, dtype = f32", run_zeros, 0},
+    {"ones", "shape, dtype = f32", run_ones, 0},
+    {"full", "shape, value, dtype = f32", run_full, 0},
+    {"zeros_like", "x", run_zeros_like, 0},
+    {"ones_like", "x", run_ones_like, 0},
+    {"arange", "start, end = none, dtype = i64", run_arange, 0},
+    {"linspace", "start, end, steps", run_linspace, 0},
+    {"causal", "T, S = none", run_causal, 0},
+    {"eye", "n", run_eye, 0},
+    {"tril", "x, diagonal = 0", run_tril, 0},
+    {"triu", "x, diagonal = 0", run_triu, 0},
+    {"one_hot", "x, classes", run_one_hot, 0},
+    {"matmul", "x, y", run_matmul, 0},
     {0},
 };

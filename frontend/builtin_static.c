@@ -14,7 +14,8 @@ static value run_len(call *c, value *a)
     }
     if (is_tensor(&a[0])) {
         const ir_node *n = want_tensor(c->e, c->where, a[0], "the operand");
-        return n && ir_node_type(n)->rank ? value_dim(c->e, ir_node_type(n)->dims[0]) : value_poison();
+        return n && ir_node_type(n)->rank ? value_dim(c->e, ir_node_type(n)->dims[0])
+                                          : value_poison();
     }
     return elab_error(c->e, c->where, "%s has no length", value_text(c->e, &a[0]));
 }
@@ -23,7 +24,8 @@ static value run_range(call *c, value *a)
 {
     value v = {.kind = V_RANGE};
     bool two = a[1].kind != V_NONE;
-    if (!want_int(c->e, c->where, a[two], "the end", &v.range.hi) || (two && !want_int(c->e, c->where, a[0], "the beginning", &v.range.lo))) {
+    if (!want_int(c->e, c->where, a[two], "the end", &v.range.hi) ||
+        (two && !want_int(c->e, c->where, a[0], "the beginning", &v.range.lo))) {
         return value_poison();
     }
     return v;
@@ -35,7 +37,9 @@ static bool as_list(call *c, const value *v, value *out)
         *out = *v;
         return true;
     }
-    int64_t n = v->kind == V_RANGE ? v->range.hi - v->range.lo : v->kind == V_MODULES ? v->module.count : -1;
+    int64_t n = v->kind == V_RANGE     ? v->range.hi - v->range.lo
+                : v->kind == V_MODULES ? v->module.count
+                                       : -1;
     if (n < 0 || n > 100000) {
         elab_error(c->e, c->where, "%s needs a list, found %s", c->name, value_text(c->e, v));
         return false;
@@ -72,7 +76,9 @@ static value run_enumerate(call *c, value *a)
     if (!as_list(c, &a[0], &x)) {
         return value_poison();
     }
-    value range = {.kind = V_RANGE, .range = {0, x.list.n}};
+    value range = {
+        .kind = V_RANGE, .range = {0, x.list.n}
+    };
     return run_zip(c, (value[]){range, x});
 }
 
@@ -89,7 +95,8 @@ static value run_reversed(call *c, value *a)
     return value_list(c->e, V_LIST, x.list.n, items);
 }
 
-/* meta("num_hidden_layers", "llama.block_count", 22): the first key the weights know, else the last. */
+/* meta("num_hidden_layers", "llama.block_count", 22): the first key the weights know, else the
+ * last. */
 static value run_meta(call *c, value *args)
 {
     (void)args;
@@ -111,7 +118,9 @@ static value run_meta(call *c, value *args)
     if (c->n_args == 0) {
         return elab_error(c->e, c->where, "meta needs a key and a default");
     }
-    elab_error(c->e, c->where, "meta needs a default: nothing that comes with the weights is named '%s'", c->args[0].s);
+    elab_error(c->e, c->where,
+               "meta needs a default: nothing that comes with the weights is named '%s'",
+               c->args[0].s);
     diag_help(c->e->d, "write the default last: meta(\"%s\", 12)", c->args[0].s);
     return value_poison();
 }
@@ -122,7 +131,8 @@ static value run_int(call *c, value *a)
     if (a[0].kind == V_INT || !want_float(c->e, c->where, a[0], "the operand", &x)) {
         return a[0].kind == V_INT ? a[0] : value_poison();
     }
-    return fabs(x) < 9e18 ? value_int((int64_t)x) : elab_error(c->e, c->where, "%g does not fit into an integer", x);
+    return fabs(x) < 9e18 ? value_int((int64_t)x)
+                          : elab_error(c->e, c->where, "%g does not fit into an integer", x);
 }
 
 static value run_float(call *c, value *a)
@@ -132,13 +142,13 @@ static value run_float(call *c, value *a)
 }
 
 const builtin builtins_static[] = {
-    {"len",       "x",                    run_len,       0},
-    {"range",     "start, end = none",    run_range,     0},
-    {"zip",       "x, y",                 run_zip,       0},
-    {"enumerate", "x",                    run_enumerate, 0},
-    {"reversed",  "x",                    run_reversed,  0},
-    {"meta",      "*keys",                run_meta,      0},
-    {"int",       "x",                    run_int,       0},
-    {"float",     "x",                    run_float,     0},
+    {"len", "x", run_len, 0},
+    {"range", "start, end = none", run_range, 0},
+    {"zip", "x, y", run_zip, 0},
+    {"enumerate", "x", run_enumerate, 0},
+    {"reversed", "x", run_reversed, 0},
+    {"meta", "*keys", run_meta, 0},
+    {"int", "x", run_int, 0},
+    {"float", "x", run_float, 0},
     {0},
 };

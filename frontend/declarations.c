@@ -1,9 +1,11 @@
-/* What can be told about declarations before anything is evaluated: names that are taken, C functions. */
+/* What can be told about declarations before anything is evaluated: names that are taken, C
+ * functions. */
 #include "frontend/elab.h"
 
 #include <string.h>
 
-/* Names of one block, with where they were declared; those of the blocks around are seen through `outer`. */
+/* Names of one block, with where they were declared; those of the blocks around are seen through
+ * `outer`. */
 typedef struct taken {
     map *names; /* interned name -> const span* */
     const struct taken *outer;
@@ -64,7 +66,8 @@ static void check_member(elab *e, taken *names, const ast *t)
     case AST_ENTRY:
     case AST_OBJECTIVE:
         check_params(e, t->kids[0]);
-        take(e, names, t->text ? t->text : intern(e->names, "fn"), t->text ? &t->name_where : &t->where);
+        take(e, names, t->text ? t->text : intern(e->names, "fn"),
+             t->text ? &t->name_where : &t->where);
         break;
     case AST_WEIGHT:
     case AST_MEMBER:
@@ -87,7 +90,8 @@ static void check_extern(elab *e, const ast *t)
     }
     const char *target = t->kids[2]->text, *colon = strrchr(target, ':');
     if (!colon || colon == target || !colon[1]) {
-        elab_error(e, t->kids[2]->where, "an extern function is named 'library:function', found '%s'", target);
+        elab_error(e, t->kids[2]->where,
+                   "an extern function is named 'library:function', found '%s'", target);
         diag_help(e->d, "as in \"lib%s.so:%s\"", t->text, t->text);
     }
 }

@@ -23,7 +23,7 @@ typedef struct pattern {
     const ir_dim *sizes[MOST_NAMES]; /* NULL: not known yet */
     uint32_t n_names;
     side left, right;
-    uint32_t n_dots;                 /* axes "..." stands for */
+    uint32_t n_dots; /* axes "..." stands for */
 } pattern;
 
 static int name_index(pattern *p, const char *s, size_t n, bool add)
@@ -101,7 +101,8 @@ static bool parse_pattern(pattern *p, const char *text)
         elab_error(p->e, p->where, "a pattern is written 'a b -> b a', this has no '->'");
         return false;
     }
-    return parse_side(p, text, arrow, &p->left) && parse_side(p, arrow + 2, text + strlen(text), &p->right);
+    return parse_side(p, text, arrow, &p->left) &&
+           parse_side(p, arrow + 2, text + strlen(text), &p->right);
 }
 
 /* "(h e)", as it stands on the left. */
@@ -111,7 +112,10 @@ static const char *group_text(const pattern *p, uint32_t g)
     uint32_t n = p->left.groups[g].n;
     for (uint32_t i = 0; i < n; i++) {
         int name = p->left.groups[g].names[i];
-        text = intern_printf(p->e->names, "%s%s%s", text, i ? " " : "", name >= 0 ? p->names[name] : name == -1 ? "1" : "...");
+        text = intern_printf(p->e->names, "%s%s%s", text, i ? " " : "",
+                             name >= 0    ? p->names[name]
+                             : name == -1 ? "1"
+                                          : "...");
     }
     return n == 1 ? text : intern_printf(p->e->names, "(%s)", text);
 }
@@ -126,7 +130,8 @@ static bool solve_left(pattern *p, const ir_type *t)
     }
     uint32_t plain = p->left.n_groups - dots;
     if (dots > 1 || (dots ? t->rank < plain : t->rank != plain)) {
-        elab_error(p->e, p->where, "the left side of the pattern has %u axes, %s has %u", plain, type_text(p->e, t), t->rank);
+        elab_error(p->e, p->where, "the left side of the pattern has %u axes, %s has %u", plain,
+                   type_text(p->e, t), t->rank);
         return false;
     }
     p->n_dots = dots ? t->rank - plain : 0;
@@ -142,7 +147,10 @@ static bool solve_left(pattern *p, const ir_type *t)
             int name = p->left.groups[g].names[i];
             if (name >= 0 && !p->sizes[name]) {
                 if (unknown >= 0) {
-                    elab_error(p->e, p->where, "sizes of '%s' and '%s' cannot be told apart: give one, as in %s = 8", p->names[unknown], p->names[name], p->names[name]);
+                    elab_error(
+                        p->e, p->where,
+                        "sizes of '%s' and '%s' cannot be told apart: give one, as in %s = 8",
+                        p->names[unknown], p->names[name], p->names[name]);
                     return false;
                 }
                 unknown = name;
@@ -153,13 +161,13 @@ static bool solve_left(pattern *p, const ir_type *t)
         if (unknown >= 0) {
             p->sizes[unknown] = ir_dim_div_exact(c, size, known);
             if (!p->sizes[unknown]) {
-                elab_error(p->e, p->where, "axis %u of size %s ('%s') does not divide by %s", axis - 1, ir_dim_text(c, size),
-                           group_text(p, g), ir_dim_text(c, known));
+                elab_error(p->e, p->where, "axis %u of size %s ('%s') does not divide by %s",
+                           axis - 1, ir_dim_text(c, size), group_text(p, g), ir_dim_text(c, known));
                 return false;
             }
         } else if (ir_dim_equal(c, size, known) != IR_ALWAYS) {
-            elab_error(p->e, p->where, "axis %u has size %s, the pattern's '%s' says %s", axis - 1, ir_dim_text(c, size), group_text(p, g),
-                       ir_dim_text(c, known));
+            elab_error(p->e, p->where, "axis %u has size %s, the pattern's '%s' says %s", axis - 1,
+                       ir_dim_text(c, size), group_text(p, g), ir_dim_text(c, known));
             return false;
         }
     }
@@ -185,7 +193,8 @@ static bool read_sizes(pattern *p, call *c)
             elab_did_you_mean(p->e, nearest_name(p, c->keywords[k]));
             return false;
         }
-        if (!want_dim(p->e, c->keyword_places[k], c->keyword_values[k], "the size of an axis", &p->sizes[i])) {
+        if (!want_dim(p->e, c->keyword_places[k], c->keyword_values[k], "the size of an axis",
+                      &p->sizes[i])) {
             return false;
         }
     }
@@ -221,15 +230,18 @@ static const char *shown_name(const pattern *p, int name)
     return name >= 0 ? p->names[name] : "...";
 }
 
-/* Each name once a side; new ones on the right only with a size, in repeat; lost ones only in reduce. */
-static bool sides_fit(const pattern *p, const int *left, uint32_t nl, const int *right, uint32_t nr, bool reduces, bool repeats)
+/* Each name once a side; new ones on the right only with a size, in repeat; lost ones only in
+ * reduce. */
+static bool sides_fit(const pattern *p, const int *left, uint32_t nl, const int *right, uint32_t nr,
+                      bool reduces, bool repeats)
 {
     elab *e = p->e;
     for (uint32_t i = 0; i < nl + nr; i++) {
         const int *names = i < nl ? left : right;
         uint32_t k = i < nl ? i : i - nl;
         if (place_of(names, k, names[k]) >= 0) {
-            elab_error(e, p->where, "axis '%s' stands twice on the %s", shown_name(p, names[k]), i < nl ? "left" : "right");
+            elab_error(e, p->where, "axis '%s' stands twice on the %s", shown_name(p, names[k]),
+                       i < nl ? "left" : "right");
             return false;
         }
     }
@@ -239,7 +251,8 @@ static bool sides_fit(const pattern *p, const int *left, uint32_t nl, const int 
     for (uint32_t i = 0; i < nl && !reduces; i++) {
         if (place_of(right, nr, left[i]) < 0) {
             last_lost = left[i];
-            lost = intern_printf(e->names, n_lost++ ? "%s and '%s'" : "%s'%s'", lost, shown_name(p, left[i]));
+            lost = intern_printf(e->names, n_lost++ ? "%s and '%s'" : "%s'%s'", lost,
+                                 shown_name(p, left[i]));
         }
     }
     for (uint32_t i = 0; i < nr; i++) {
@@ -257,8 +270,11 @@ static bool sides_fit(const pattern *p, const int *left, uint32_t nl, const int 
         return false;
     }
     if (n_lost) {
-        elab_error(e, p->where, n_lost == 1 ? "axis %s is lost on the right" : "axes %s are lost on the right", lost);
-        diag_help(e->d, "to sum over what is lost, or take the mean, write reduce(x, pattern, \"mean\")");
+        elab_error(e, p->where,
+                   n_lost == 1 ? "axis %s is lost on the right" : "axes %s are lost on the right",
+                   lost);
+        diag_help(e->d,
+                  "to sum over what is lost, or take the mean, write reduce(x, pattern, \"mean\")");
     }
     return n_lost == 0;
 }
@@ -272,9 +288,11 @@ static value einop(call *c, ir_op reduction, bool repeats)
     p->where = c->n_args > 1 ? c->arg_places[1] : c->where;
     const char *text;
     const ir_node *x = c->n_args > 0 ? want_tensor(e, c->where, c->args[0], "the operand") : NULL;
-    if (!x || c->n_args < 2 || !want_str(e, p->where, c->args[1], "the pattern", &text) || !parse_pattern(p, text) || !read_sizes(p, c) ||
-        !solve_left(p, ir_node_type(x))) {
-        return x && c->n_args < 2 ? elab_error(e, c->where, "%s needs a tensor and a pattern", c->name) : value_poison();
+    if (!x || c->n_args < 2 || !want_str(e, p->where, c->args[1], "the pattern", &text) ||
+        !parse_pattern(p, text) || !read_sizes(p, c) || !solve_left(p, ir_node_type(x))) {
+        return x && c->n_args < 2
+                   ? elab_error(e, c->where, "%s needs a tensor and a pattern", c->name)
+                   : value_poison();
     }
     const ir_type *t = ir_node_type(x);
     int left[32], right[32];
@@ -305,7 +323,8 @@ static value einop(call *c, ir_op reduction, bool repeats)
         }
     }
     if (n > IR_MAX_RANK) {
-        return elab_error(e, p->where, "the pattern makes %u axes; at most %d are possible", n, IR_MAX_RANK);
+        return elab_error(e, p->where, "the pattern makes %u axes; at most %d are possible", n,
+                          IR_MAX_RANK);
     }
     ir_builder b = elab_builder(e, c->where);
     const ir_node *y = ir_reshape(&b, x, n, dims);
@@ -317,7 +336,8 @@ static value einop(call *c, ir_op reduction, bool repeats)
             axes[n_axes++] = i;
         } else {
             owner[kept] = owner[i];
-            first_dot = owner[i] == -2 && (kept == 0 || owner[kept - 1] != -2) ? (int)kept : first_dot;
+            first_dot =
+                owner[i] == -2 && (kept == 0 || owner[kept - 1] != -2) ? (int)kept : first_dot;
             dims[kept++] = dims[i];
         }
     }
@@ -401,17 +421,26 @@ static value run_reduce(call *c, value *args)
     static const struct {
         const char *name;
         ir_op op;
-    } known[] = {{"sum", IR_OP_reduce_sum}, {"mean", IR_OP_reduce_mean}, {"max", IR_OP_reduce_max}, {"min", IR_OP_reduce_min}, {"prod", IR_OP_reduce_prod}};
+    } known[] = {
+        {"sum",  IR_OP_reduce_sum },
+        {"mean", IR_OP_reduce_mean},
+        {"max",  IR_OP_reduce_max },
+        {"min",  IR_OP_reduce_min },
+        {"prod", IR_OP_reduce_prod}
+    };
     const char *how;
     if (c->n_args != 3 || !want_str(c->e, c->arg_places[2], c->args[2], "the reduction", &how)) {
-        return elab_error(c->e, c->where, "reduce needs a tensor, a pattern and \"sum\", \"mean\", \"max\", \"min\" or \"prod\"");
+        return elab_error(
+            c->e, c->where,
+            "reduce needs a tensor, a pattern and \"sum\", \"mean\", \"max\", \"min\" or \"prod\"");
     }
     for (uint32_t i = 0; i < 5; i++) {
         if (strcmp(known[i].name, how) == 0) {
             return einop(c, known[i].op, false);
         }
     }
-    return elab_error(c->e, c->arg_places[2], "'%s' is no reduction: sum, mean, max, min and prod are known", how);
+    return elab_error(c->e, c->arg_places[2],
+                      "'%s' is no reduction: sum, mean, max, min and prod are known", how);
 }
 
 /* One letter an axis, one size a letter, none in the result that is in no operand. */
@@ -427,14 +456,17 @@ static bool letters_fit(call *c, const char *const *labels, uint32_t n, const ch
         const ir_type *t = ir_node_type(x);
         size_t rank = strlen(labels[i]);
         if (rank != t->rank) {
-            elab_error(e, c->arg_places[0], "\"%s\" names %zu ax%ss, %s has %u", labels[i], rank, rank == 1 ? "i" : "e", type_text(e, t), t->rank);
+            elab_error(e, c->arg_places[0], "\"%s\" names %zu ax%ss, %s has %u", labels[i], rank,
+                       rank == 1 ? "i" : "e", type_text(e, t), t->rank);
             return false;
         }
         for (size_t k = 0; k < rank; k++) {
             unsigned char l = (unsigned char)labels[i][k];
             const ir_dim *known = sizes[l];
-            if (known && !ir_dim_is_one(known) && !ir_dim_is_one(t->dims[k]) && ir_dim_equal(e->c, known, t->dims[k]) == IR_NEVER) {
-                elab_error(e, c->arg_places[0], "'%c' has two sizes: %s and %s", l, ir_dim_text(e->c, known), ir_dim_text(e->c, t->dims[k]));
+            if (known && !ir_dim_is_one(known) && !ir_dim_is_one(t->dims[k]) &&
+                ir_dim_equal(e->c, known, t->dims[k]) == IR_NEVER) {
+                elab_error(e, c->arg_places[0], "'%c' has two sizes: %s and %s", l,
+                           ir_dim_text(e->c, known), ir_dim_text(e->c, t->dims[k]));
                 return false;
             }
             sizes[l] = known && !ir_dim_is_one(known) ? known : t->dims[k];
@@ -442,7 +474,10 @@ static bool letters_fit(call *c, const char *const *labels, uint32_t n, const ch
     }
     for (const char *p = result; *p; p++) {
         if (!sizes[(unsigned char)*p] || strchr(p + 1, *p)) {
-            elab_error(e, c->arg_places[0], sizes[(unsigned char)*p] ? "'%c' stands twice in the result" : "'%c' of the result is in no operand", *p);
+            elab_error(e, c->arg_places[0],
+                       sizes[(unsigned char)*p] ? "'%c' stands twice in the result"
+                                                : "'%c' of the result is in no operand",
+                       *p);
             return false;
         }
     }
@@ -455,7 +490,8 @@ static value run_einsum(call *c, value *args)
     (void)args;
     elab *e = c->e;
     const char *text, *labels[8];
-    if (c->n_args < 2 || c->n_args > 9 || !want_str(e, c->arg_places[0], c->args[0], "the pattern", &text)) {
+    if (c->n_args < 2 || c->n_args > 9 ||
+        !want_str(e, c->arg_places[0], c->args[0], "the pattern", &text)) {
         return elab_error(e, c->where, "einsum needs a pattern and 1 to 8 tensors");
     }
     char *compact = arena_alloc(e->a, strlen(text) + 1), *w = compact;
@@ -480,7 +516,8 @@ static value run_einsum(call *c, value *args)
         p = comma ? comma + 1 : NULL;
     }
     if (n != c->n_args - 1) {
-        return elab_error(e, c->arg_places[0], "the pattern has %u operands, %u are given", n, c->n_args - 1);
+        return elab_error(e, c->arg_places[0], "the pattern has %u operands, %u are given", n,
+                          c->n_args - 1);
     }
     if (!letters_fit(c, labels, n, result)) {
         return value_poison();
@@ -492,7 +529,9 @@ static value run_einsum(call *c, value *args)
         return value_poison();
     }
     for (uint32_t i = 1; i < n || (n == 1 && i == 1); i++) {
-        const ir_node *y = n == 1 ? ir_const_f(&b, ir_node_type(acc)->dtype, 1) : want_tensor(e, c->arg_places[i + 1], c->args[i + 1], "an operand");
+        const ir_node *y = n == 1
+                               ? ir_const_f(&b, ir_node_type(acc)->dtype, 1)
+                               : want_tensor(e, c->arg_places[i + 1], c->args[i + 1], "an operand");
         const char *y_labels = n == 1 ? "" : labels[i], *out = "";
         bool last = i + 1 >= n;
         for (int k = 0; k < 2 && !last; k++) { /* letters still needed */
@@ -518,8 +557,8 @@ static value run_einsum(call *c, value *args)
 
 const builtin builtins_einops[] = {
     {"rearrange", "*", run_rearrange, 0},
-    {"reduce",    "*", run_reduce,    0},
-    {"repeat",    "*", run_repeat,    0},
-    {"einsum",    "*", run_einsum,    0},
+    {"reduce", "*", run_reduce, 0},
+    {"repeat", "*", run_repeat, 0},
+    {"einsum", "*", run_einsum, 0},
     {0},
 };

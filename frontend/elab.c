@@ -5,13 +5,16 @@
 
 ir_builder elab_builder(elab *e, span where)
 {
-    return (ir_builder){.ctx = e->c,
-                        .graph = e->level->graph,
-                        .conditions = e->conditions,
-                        .loc = {where, *e->path ? e->path : NULL}};
+    return (ir_builder){
+        .ctx = e->c,
+        .graph = e->level->graph,
+        .conditions = e->conditions,
+        .loc = {where, *e->path ? e->path : NULL}
+    };
 }
 
-/* Scopes ------------------------------------------------------------------------------------------ */
+/* Scopes ------------------------------------------------------------------------------------------
+ */
 
 scope *scope_create(elab *e, scope *outer)
 {
@@ -36,7 +39,8 @@ value *scope_find(const scope *s, const char *name)
     return map_get(s->names, map_key(name));
 }
 
-/* Types ------------------------------------------------------------------------------------------- */
+/* Types -------------------------------------------------------------------------------------------
+ */
 
 static const struct {
     const char *name;
@@ -51,9 +55,23 @@ static const struct {
 const char *foreign_dtype(const char *name)
 {
     static const char *const others[][2] = {
-        {"float", "f32"}, {"float32", "f32"}, {"float16", "f16"}, {"half", "f16"}, {"fp16", "f16"}, {"fp32", "f32"},
-        {"bfloat16", "bf16"}, {"double", "f64"}, {"float64", "f64"}, {"int32", "i32"}, {"int64", "i64"}, {"long", "i64"},
-        {"int8", "i8"}, {"int16", "i16"}, {"uint8", "u8"}, {"boolean", "bool"}, {"int", "i32"},
+        {"float",    "f32" },
+        {"float32",  "f32" },
+        {"float16",  "f16" },
+        {"half",     "f16" },
+        {"fp16",     "f16" },
+        {"fp32",     "f32" },
+        {"bfloat16", "bf16"},
+        {"double",   "f64" },
+        {"float64",  "f64" },
+        {"int32",    "i32" },
+        {"int64",    "i64" },
+        {"long",     "i64" },
+        {"int8",     "i8"  },
+        {"int16",    "i16" },
+        {"uint8",    "u8"  },
+        {"boolean",  "bool"},
+        {"int",      "i32" },
     };
     for (uint32_t i = 0; i < sizeof others / sizeof *others; i++) {
         if (strcmp(others[i][0], name) == 0) {
@@ -81,7 +99,8 @@ static bool type_head(elab *e, const ast *t, ir_dtype *dtype, ir_arg_info *info)
             return true;
         }
     }
-    static const char *const known[] = {"f64", "f32", "f16", "bf16", "i64", "i32", "i16", "i8", "u8", "bool",
+    static const char *const known[] = {"f64",  "f32",   "f16",   "bf16",  "i64",
+                                        "i32",  "i16",   "i8",    "u8",    "bool",
                                         "text", "image", "audio", "class", "dim"};
     elab_error(e, t->where, "'%s' is no element type", source_text(e, t));
     if (t->kind == AST_NAME && strcmp(t->text, "dim") == 0) {
@@ -100,7 +119,8 @@ static bool class_type(elab *e, scope *s, const ast *t, ir_arg_info *info)
 {
     const char **names = arena_array(e->a, const char *, t->n);
     for (uint32_t i = 1; i < t->n; i++) {
-        if (!want_str(e, t->kids[i]->where, eval_expr(e, s, t->kids[i]), "the name of a class", &names[i - 1])) {
+        if (!want_str(e, t->kids[i]->where, eval_expr(e, s, t->kids[i]), "the name of a class",
+                      &names[i - 1])) {
             return false;
         }
     }
@@ -123,7 +143,8 @@ static const ast *type_core(elab *e, scope *s, const ast *t, uint32_t *rate)
     return t;
 }
 
-bool eval_type(elab *e, scope *s, const ast *t, ir_dtype *dtype, uint32_t *rank, const ir_dim **dims, ir_arg_info *info)
+bool eval_type(elab *e, scope *s, const ast *t, ir_dtype *dtype, uint32_t *rank,
+               const ir_dim **dims, ir_arg_info *info)
 {
     uint32_t rate = 0;
     t = type_core(e, s, t, &rate);
@@ -195,7 +216,8 @@ static bool solve(elab *e, scope *s, const ast *t, const ir_dim *size, const cha
         answer = ir_dim_div_exact(e->c, ir_dim_sub(e->c, size, rest), ir_dim_const(e->c, coef));
     }
     if (!answer) {
-        elab_error(e, t->where, "the size %s cannot be found from %s", unknown, ir_dim_text(e->c, size));
+        elab_error(e, t->where, "the size %s cannot be found from %s", unknown,
+                   ir_dim_text(e->c, size));
         return false;
     }
     scope_set(e, s, unknown, value_dim(e, answer));
@@ -215,7 +237,8 @@ bool bind_type(elab *e, scope *s, const ast *t, span where, const char *name, co
         return false;
     }
     if (dtype != actual->dtype) {
-        elab_error(e, where, "%s must be of type %s, found %s", name, ir_dtype_name(dtype), type_text(e, actual));
+        elab_error(e, where, "%s must be of type %s, found %s", name, ir_dtype_name(dtype),
+                   type_text(e, actual));
         diag_help(e->d, "convert with cast(x, %s)", ir_dtype_name(dtype));
         return false;
     }
@@ -226,8 +249,8 @@ bool bind_type(elab *e, scope *s, const ast *t, span where, const char *name, co
         lead = actual->rank >= n ? actual->rank - n : 0;
     }
     if (dots ? actual->rank < n : actual->rank != n) {
-        elab_error(e, where, "%s must have %s%u ax%ss, found %s", name, dots ? "at least " : "", n, n == 1 ? "i" : "e",
-                   type_text(e, actual));
+        elab_error(e, where, "%s must have %s%u ax%ss, found %s", name, dots ? "at least " : "", n,
+                   n == 1 ? "i" : "e", type_text(e, actual));
         return false;
     }
     for (uint32_t i = 0; i < n; i++) {
@@ -246,8 +269,8 @@ bool bind_type(elab *e, scope *s, const ast *t, span where, const char *name, co
         if (!ir_require(e->c, e->conditions, where, IR_REL_EQ, found, wanted)) {
             const char *size = ir_dim_text(e->c, wanted), *written = source_text(e, k);
             written = strcmp(written, size) ? intern_printf(e->names, " (%s)", written) : "";
-            elab_error(e, where, "axis %u of %s must have size %s%s, found %s in %s", lead + i, name, size, written,
-                       ir_dim_text(e->c, found), type_text(e, actual));
+            elab_error(e, where, "axis %u of %s must have size %s%s, found %s in %s", lead + i,
+                       name, size, written, ir_dim_text(e->c, found), type_text(e, actual));
             elab_note_names(e, s, k);
             return false;
         }

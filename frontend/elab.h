@@ -1,12 +1,13 @@
-/* Inside elaboration: an interpreter of syntax trees whose tensors are nodes of a graph in the making.
+/* Inside elaboration: an interpreter of syntax trees whose tensors are nodes of a graph in the
+ * making.
  *
  *     static values   int float bool str list tuple none: exist only here
  *     dims            symbolic sizes; a constant dim is an int
  *     tensors         nodes of the graph of some level
  *     modules         instances; a list of like ones is one instance with a count
  *
- * A level is a graph under construction: the entry's, or a loop's body. A value of an outer level that
- * is used in an inner one becomes an input of the body (a capture). */
+ * A level is a graph under construction: the entry's, or a loop's body. A value of an outer level
+ * that is used in an inner one becomes an input of the body (a capture). */
 #ifndef AIGC_FRONTEND_ELAB_H
 #define AIGC_FRONTEND_ELAB_H
 
@@ -45,7 +46,7 @@ typedef enum value_kind {
     V_OP,      /* an op in index notation */
     V_EXTERN,
     V_BUILTIN,
-    V_CONST,   /* a tensor that depends on no parameter: computed anew in every graph that uses it */
+    V_CONST, /* a tensor that depends on no parameter: computed anew in every graph that uses it */
     V_DTYPE,
     V_NAMESPACE
 } value_kind;
@@ -61,25 +62,43 @@ typedef struct builtin builtin;
 
 struct value {
     value_kind kind;
-    span where;         /* where it was declared, for notes; {0}: nowhere in particular */
-    const char *name;   /* under which it was declared, or NULL */
-    const ast *type;    /* of a tensor, as it was declared, with the scope of its names; or NULL */
+    span where;       /* where it was declared, for notes; {0}: nowhere in particular */
+    const char *name; /* under which it was declared, or NULL */
+    const ast *type;  /* of a tensor, as it was declared, with the scope of its names; or NULL */
     scope *type_scope;
     union {
         bool b;
         int64_t i;
         double f;
         const char *s;
-        struct { value *at; uint32_t n; } list;   /* LIST, TUPLE */
-        struct { int64_t lo, hi; } range;
+        struct {
+            value *at;
+            uint32_t n;
+        } list; /* LIST, TUPLE */
+        struct {
+            int64_t lo, hi;
+        } range;
         const ir_dim *dim;
-        struct { const ir_node *node; level *level; } tensor;
-        struct { uint32_t number; const reference *ref; } slot; /* PARAM, STATE: in the module */
-        struct { const reference *ref; int64_t count; } module; /* MODULE, MODULES */
-        struct { const ast *decl; scope *scope; const reference *self; } code; /* CLASS FN OP EXTERN CONST */
+        struct {
+            const ir_node *node;
+            level *level;
+        } tensor;
+        struct {
+            uint32_t number;
+            const reference *ref;
+        } slot; /* PARAM, STATE: in the module */
+        struct {
+            const reference *ref;
+            int64_t count;
+        } module; /* MODULE, MODULES */
+        struct {
+            const ast *decl;
+            scope *scope;
+            const reference *self;
+        } code; /* CLASS FN OP EXTERN CONST */
         const builtin *builtin;
         ir_dtype dtype;
-        scope *names;                              /* NAMESPACE */
+        scope *names; /* NAMESPACE */
     };
 };
 
@@ -91,23 +110,28 @@ struct scope {
 
 struct instance {
     const ast *decl;
-    scope *members;        /* hyper-parameters and members */
-    const char *path;      /* "h.{}.attn"; "" for the model */
-    uint32_t n_counts;     /* one a {} of the path */
+    scope *members;    /* hyper-parameters and members */
+    const char *path;  /* "h.{}.attn"; "" for the model */
+    uint32_t n_counts; /* one a {} of the path */
     int64_t counts[IR_MAX_RANK];
     const instance *parent;
-    span list;             /* where the innermost list of modules around it was made */
+    span list; /* where the innermost list of modules around it was made */
 };
 
 struct level {
     ir_graph *graph;
     level *outer;
     uint32_t depth;
-    map *captures;                       /* outer node -> this level's input */
-    VEC(value) captured;                 /* outer values, in order of the inputs they became */
+    map *captures;       /* outer node -> this level's input */
+    VEC(value) captured; /* outer values, in order of the inputs they became */
     VEC(const ir_node *) inputs;
-    VEC(struct { uint32_t state; const ir_node *now; const ir_node *first; }) states;
-    VEC(const ir_dim *) turns;           /* indices of the loops around, outermost first */
+    VEC(struct {
+        uint32_t state;
+        const ir_node *now;
+        const ir_node *first;
+    })
+    states;
+    VEC(const ir_dim *) turns; /* indices of the loops around, outermost first */
 };
 
 struct elab {
@@ -117,27 +141,32 @@ struct elab {
     diag *d;
     const frontend_options *o;
     scope *builtins;
-    map *files;                          /* canonical path -> file_record* */
-    VEC(file_record *) reading;          /* files being read: each imports the next */
+    map *files;                 /* canonical path -> file_record* */
+    VEC(file_record *) reading; /* files being read: each imports the next */
     level *level;
-    ir_graph *conditions;                /* of the entry being traced */
-    bool training;                       /* in an objective */
-    bool damaged;                        /* there are mistakes of syntax: what is missing may be among what was lost */
-    bool lost;                           /* and braces do not match: where things belong is uncertain */
-    map *broken;                         /* functions with mistakes of syntax in them: ast -> itself */
-    map *twice;                          /* places of names declared twice: which of the two is meant is uncertain */
-    const ast *model;                    /* the one compiled */
-    const ast *entry;                    /* being traced */
-    VEC(struct { span where; const ast *decl; const char *name; }) calls; /* of functions and modules around, outermost first */
-    const ast *now;                      /* the expression being evaluated, for notes on its names */
+    ir_graph *conditions; /* of the entry being traced */
+    bool training;        /* in an objective */
+    bool damaged;     /* there are mistakes of syntax: what is missing may be among what was lost */
+    bool lost;        /* and braces do not match: where things belong is uncertain */
+    map *broken;      /* functions with mistakes of syntax in them: ast -> itself */
+    map *twice;       /* places of names declared twice: which of the two is meant is uncertain */
+    const ast *model; /* the one compiled */
+    const ast *entry; /* being traced */
+    VEC(struct {
+        span where;
+        const ast *decl;
+        const char *name;
+    })
+    calls;          /* of functions and modules around, outermost first */
+    const ast *now; /* the expression being evaluated, for notes on its names */
     scope *now_scope;
-    const char *noted[8];                /* names that notes of the last error told about */
+    const char *noted[8]; /* names that notes of the last error told about */
     uint32_t n_noted;
-    bool stopped;                        /* a recursion without an end was told: nothing more until the next entry */
-    const char *path;                    /* of the module being traced, for locations */
+    bool stopped;     /* a recursion without an end was told: nothing more until the next entry */
+    const char *path; /* of the module being traced, for locations */
     uint32_t n_streams, n_loops;
-    int64_t steps;                       /* statements executed: bounded */
-    value returned;                      /* by the function being traced */
+    int64_t steps;  /* statements executed: bounded */
+    value returned; /* by the function being traced */
     bool has_returned;
     span return_where;
     VEC(ir_param) params;
@@ -147,7 +176,8 @@ struct elab {
     VEC(const char *) externs;
 };
 
-/* Calls ----------------------------------------------------------------------------------------- */
+/* Calls -----------------------------------------------------------------------------------------
+ */
 
 typedef struct call {
     elab *e;
@@ -163,27 +193,30 @@ typedef struct call {
 
 struct builtin {
     const char *name;
-    const char *signature; /* "x, axis = none, keep = false" */
+    const char *signature;              /* "x, axis = none, keep = false" */
     value (*run)(call *c, value *args); /* args bound by the signature; absent ones V_NONE */
-    int data;              /* which of a family: an op */
+    int data;                           /* which of a family: an op */
 };
 extern const builtin builtins_elementwise[], builtins_reduce[], builtins_shape[], builtins_window[],
     builtins_random[], builtins_loss[], builtins_static[]; /* each ends with a NULL name */
 
 /* Messages (messages.c): the call chain is added as notes. Always returns a poison value. */
-value elab_error(elab *e, span where, const char *format, ...) __attribute__((format(printf, 3, 4)));
+value elab_error(elab *e, span where, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 /* What the builder found wrong, with notes on where the operands were declared. */
 value elab_build_error(elab *e, const ir_builder *b, uint32_t n, const value *operands);
-/* More notes on the error just told: values and origins of the static names in t; of all names in the
- * expression that is being evaluated. Each name once. */
+/* More notes on the error just told: values and origins of the static names in t; of all names in
+ * the expression that is being evaluated. Each name once. */
 void elab_note_names(elab *e, scope *s, const ast *t);
 void elab_note_now(elab *e);
-void elab_did_you_mean(elab *e, const char *guess);                  /* nothing for NULL */
-const char *elab_nearest(elab *e, const scope *s, const char *name); /* of all that is visible from s, or NULL */
-const char *elab_nearest_in(const scope *s, const char *name);       /* of this scope alone */
-const char *type_text(elab *e, const ir_type *t);                    /* "f32[T, 768]", "f32" */
-const char *source_text(elab *e, const ast *t);                      /* as written in the file */
-const char *foreign_dtype(const char *name); /* "f32" for "float32": other languages' words; or NULL */
+void elab_did_you_mean(elab *e, const char *guess); /* nothing for NULL */
+const char *elab_nearest(elab *e, const scope *s,
+                         const char *name); /* of all that is visible from s, or NULL */
+const char *elab_nearest_in(const scope *s, const char *name); /* of this scope alone */
+const char *type_text(elab *e, const ir_type *t);              /* "f32[T, 768]", "f32" */
+const char *source_text(elab *e, const ast *t);                /* as written in the file */
+const char *
+foreign_dtype(const char *name); /* "f32" for "float32": other languages' words; or NULL */
 const char *value_text(elab *e, const value *v); /* "f32[T, 768]", "12", "a list" */
 
 /* Values */
@@ -199,7 +232,8 @@ value value_list(elab *e, value_kind k, uint32_t n, const value *items);
 value value_module_at(elab *e, const value *modules, int64_t i);
 value value_tensor(elab *e, const ir_node *n); /* of the current level; poison for NULL */
 
-/* Conversions; false, with an error told, when it is something else. `what` names it in messages. */
+/* Conversions; false, with an error told, when it is something else. `what` names it in messages.
+ */
 bool want_int(elab *e, span where, value v, const char *what, int64_t *out);
 bool want_bool(elab *e, span where, value v, const char *what, bool *out);
 bool want_float(elab *e, span where, value v, const char *what, double *out);
@@ -209,7 +243,8 @@ bool want_dim(elab *e, span where, value v, const char *what, const ir_dim **out
 const ir_node *want_tensor(elab *e, span where, value v, const char *what);
 /* As want_tensor, but numbers and dims become scalars of the type `like` (or f32/i64 when NULL). */
 const ir_node *want_operand(elab *e, span where, value v, const ir_type *like);
-/* One int or a list of them (axes, sizes): n values. Negative axes count from the end when rank > 0. */
+/* One int or a list of them (axes, sizes): n values. Negative axes count from the end when rank >
+ * 0. */
 bool want_axes(elab *e, span where, value v, uint32_t rank, uint32_t *n, int64_t *out);
 bool want_dims(elab *e, span where, value v, const char *what, uint32_t *n, const ir_dim **out);
 bool is_static(const value *v);
@@ -243,11 +278,12 @@ const ir_node *level_import(elab *e, value v); /* a tensor of this or an outer l
 const ir_node *level_state(elab *e, uint32_t state);
 void level_set_state(elab *e, uint32_t state, const ir_node *now);
 
-/* Types: dtype and dims of a type expression. binds: NULL, or the scope where unknown names of sizes
- * are bound to the sizes of `actual` (a function's argument). */
-bool eval_type(elab *e, scope *s, const ast *t, ir_dtype *dtype, uint32_t *rank, const ir_dim **dims,
-               ir_arg_info *info);
-bool bind_type(elab *e, scope *s, const ast *t, span where, const char *name, const ir_type *actual);
+/* Types: dtype and dims of a type expression. binds: NULL, or the scope where unknown names of
+ * sizes are bound to the sizes of `actual` (a function's argument). */
+bool eval_type(elab *e, scope *s, const ast *t, ir_dtype *dtype, uint32_t *rank,
+               const ir_dim **dims, ir_arg_info *info);
+bool bind_type(elab *e, scope *s, const ast *t, span where, const char *name,
+               const ir_type *actual);
 
 /* Files (files.c): the names of a file and of all it imports */
 scope *load_file(elab *e, const source_file *f, const ast **tree);
@@ -258,9 +294,11 @@ void check_declarations(elab *e, const ast *file);
 bool is_twice(const elab *e, const ast *t);
 
 /* Modules (modules.c) */
-/* const name = expr, of a file or a module: a static value, or a tensor that is computed where it is used. */
+/* const name = expr, of a file or a module: a static value, or a tensor that is computed where it
+ * is used. */
 value eval_const(elab *e, scope *s, const ast *t);
-/* What is returned against the declared result (may be NULL), with the sizes of s; converts numbers. */
+/* What is returned against the declared result (may be NULL), with the sizes of s; converts
+ * numbers. */
 bool check_result(elab *e, scope *s, const ast *result, span where, value *v);
 value instantiate(call *c, const ast *decl, scope *file, const char *path, const reference *parent,
                   int64_t count);

@@ -5,7 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Hyper-parameters -------------------------------------------------------------------------------- */
+/* Hyper-parameters --------------------------------------------------------------------------------
+ */
 
 static bool parse_define(elab *e, const char *text, value *out)
 {
@@ -49,7 +50,8 @@ static bool defined_arguments(elab *e, const ast *model, call *c)
             i++;
         }
         if (i == params->n) {
-            diag_error(e->d, (span){0}, "-D %s: model %s has no hyper-parameter '%s'", d->name, model->text, d->name);
+            diag_error(e->d, (span){0}, "-D %s: model %s has no hyper-parameter '%s'", d->name,
+                       model->text, d->name);
             elab_did_you_mean(e, diag_nearest(d->name, names, params->n));
             return false;
         }
@@ -68,7 +70,8 @@ static bool defined_arguments(elab *e, const ast *model, call *c)
     return true;
 }
 
-/* Entries ----------------------------------------------------------------------------------------- */
+/* Entries -----------------------------------------------------------------------------------------
+ */
 
 typedef struct sizes {
     const char *names[64];
@@ -133,7 +136,8 @@ static void bind_sizes(elab *e, scope *s, const sizes *z)
 static bool where_condition(elab *e, scope *s, const ast *t, ir_condition *out)
 {
     if (t->kind != AST_BINARY) {
-        elab_error(e, t->where, "a bound is written as a comparison of sizes, as in 'pos + T <= ctx'");
+        elab_error(e, t->where,
+                   "a bound is written as a comparison of sizes, as in 'pos + T <= ctx'");
         return false;
     }
     const ir_dim *x, *y;
@@ -207,30 +211,37 @@ static bool read_bounds(elab *e, scope *s, const ast *where, sizes *z)
     return true;
 }
 
-static void add_results(elab *e, const ast *t, value result, ir_graph *g, ir_arg_info *infos, scope *s)
+static void add_results(elab *e, const ast *t, value result, ir_graph *g, ir_arg_info *infos,
+                        scope *s)
 {
     const ast *declared = t->kids[1];
     uint32_t n = result.kind == V_TUPLE || result.kind == V_LIST ? result.list.n : 1;
     const value *items = n == 1 && result.kind != V_TUPLE ? &result : result.list.at;
     for (uint32_t i = 0; i < n; i++) {
-        const ast *k = !declared ? NULL : declared->kind == AST_TUPLE && i < declared->n ? declared->kids[i] : declared;
+        const ast *k = !declared                                        ? NULL
+                       : declared->kind == AST_TUPLE && i < declared->n ? declared->kids[i]
+                                                                        : declared;
         const ir_node *node = want_operand(e, t->name_where, items[i], NULL);
         if (!node) {
             return;
         }
-        const char *name = k && k->kind == AST_PARAM ? k->text : n == 1 ? "out" : intern_printf(e->names, "out%u", i);
+        const char *name = k && k->kind == AST_PARAM ? k->text
+                           : n == 1                  ? "out"
+                                                     : intern_printf(e->names, "out%u", i);
         ir_graph_add_output(g, IR_OUTPUT_RESULT, name, node);
         ir_dtype dtype;
         uint32_t rank;
         const ir_dim *dims[IR_MAX_RANK];
         infos[i] = (ir_arg_info){.meaning = IR_MEANING_TENSOR};
         if (k) {
-            (void)eval_type(e, s, k->kind == AST_PARAM ? k->kids[0] : k, &dtype, &rank, dims, &infos[i]);
+            (void)eval_type(e, s, k->kind == AST_PARAM ? k->kids[0] : k, &dtype, &rank, dims,
+                            &infos[i]);
         }
     }
     for (uint32_t i = 0; i < e->level->states.len; i++) {
         if (e->level->states.at[i].now != e->level->states.at[i].first) {
-            ir_graph_add_output(g, IR_OUTPUT_STATE, e->states.at[e->level->states.at[i].state].name, e->level->states.at[i].now);
+            ir_graph_add_output(g, IR_OUTPUT_STATE, e->states.at[e->level->states.at[i].state].name,
+                                e->level->states.at[i].now);
         }
     }
 }
@@ -239,9 +250,11 @@ static void add_results(elab *e, const ast *t, value result, ir_graph *g, ir_arg
 static void check_objective(elab *e, const ast *t, const value *loss)
 {
     const ir_node *n = loss->kind == V_TENSOR ? loss->tensor.node : NULL;
-    bool number = loss->kind == V_FLOAT || (n && ir_node_type(n)->rank == 0 && ir_dtype_is_float(ir_node_type(n)->dtype));
+    bool number = loss->kind == V_FLOAT ||
+                  (n && ir_node_type(n)->rank == 0 && ir_dtype_is_float(ir_node_type(n)->dtype));
     if (loss->kind != V_POISON && !number) {
-        elab_error(e, t->kids[1] ? t->kids[1]->where : e->return_where, "an objective returns one number, f32, found %s", value_text(e, loss));
+        elab_error(e, t->kids[1] ? t->kids[1]->where : e->return_where,
+                   "an objective returns one number, f32, found %s", value_text(e, loss));
         if (n && ir_dtype_is_float(ir_node_type(n)->dtype)) {
             diag_help(e->d, "take the mean over all of them: mean(...)");
         }
@@ -299,8 +312,8 @@ static void trace_entry(elab *e, const ast *t, const reference *self, scope *fil
         bool equal = k.rel == IR_REL_EQ;
         ir_proof holds = equal ? ir_dim_equal(e->c, k.lhs, k.rhs) : ir_dim_le(e->c, k.lhs, k.rhs);
         if (holds == IR_NEVER) {
-            elab_error(e, k.where, "this bound never holds: %s %s %s", ir_dim_text(e->c, k.lhs), equal ? "==" : "<=",
-                       ir_dim_text(e->c, k.rhs));
+            elab_error(e, k.where, "this bound never holds: %s %s %s", ir_dim_text(e->c, k.lhs),
+                       equal ? "==" : "<=", ir_dim_text(e->c, k.rhs));
             elab_note_names(e, s, t->kids[2]->kids[i]);
         } else if (equal || holds != IR_ALWAYS) {
             ir_graph_add_condition(g, k);
@@ -323,7 +336,8 @@ static void trace_entry(elab *e, const ast *t, const reference *self, scope *fil
             ok = false;
             continue;
         }
-        const ir_node *n = ir_graph_add_input(g, p->text, ir_type_get(e->c, dtype, rank, dims), (ir_loc){p->where, NULL});
+        const ir_node *n = ir_graph_add_input(g, p->text, ir_type_get(e->c, dtype, rank, dims),
+                                              (ir_loc){p->where, NULL});
         value v = value_tensor(e, n);
         v.name = p->text;
         v.where = p->where;
@@ -341,7 +355,8 @@ static void trace_entry(elab *e, const ast *t, const reference *self, scope *fil
         bool clean = diag_error_count(e->d) == errors;
         if (clean && !e->has_returned) {
             elab_error(e, t->name_where, "'%s' does not return anything", t->text);
-        } else if (clean && check_result(e, s, t->kids[1], e->return_where, &e->returned) && t->kind == AST_OBJECTIVE) {
+        } else if (clean && check_result(e, s, t->kids[1], e->return_where, &e->returned) &&
+                   t->kind == AST_OBJECTIVE) {
             check_objective(e, t, &e->returned);
         }
         if (clean && diag_error_count(e->d) == errors) {
@@ -362,7 +377,8 @@ static void trace_entry(elab *e, const ast *t, const reference *self, scope *fil
     e->training = false;
 }
 
-/* generate, train, alias --------------------------------------------------------------------------- */
+/* generate, train, alias
+ * --------------------------------------------------------------------------- */
 
 static bool is_declared(const elab *e, ast_kind kind, const char *name)
 {
@@ -406,11 +422,18 @@ static void read_generate(elab *e, scope *s, const ast *t)
             elab_error(e, k->kids[0]->where, "there is no decoding loop '%s'", k->kids[0]->text);
             elab_did_you_mean(e, diag_nearest(k->kids[0]->text, loops, 2));
         } else {
-            elab_error(e, k->where, "generate is autoregressive(entry, ...) or encoder_decoder(encode, decode, ...)");
+            elab_error(
+                e, k->where,
+                "generate is autoregressive(entry, ...) or encoder_decoder(encode, decode, ...)");
         }
         return;
     }
-    ir_generate g = {.name = t->text, .encoder_decoder = pair, .bos = -1, .eos = -1, .context = INT64_MAX, .where = t->name_where};
+    ir_generate g = {.name = t->text,
+                     .encoder_decoder = pair,
+                     .bos = -1,
+                     .eos = -1,
+                     .context = INT64_MAX,
+                     .where = t->name_where};
     const ir_entry *entries[2] = {NULL, NULL};
     uint32_t n = 0;
     for (uint32_t i = 1; i < k->n; i++) {
@@ -432,18 +455,22 @@ static void read_generate(elab *e, scope *s, const ast *t)
             (void)want_int(e, arg->where, v, "eos", &g.eos);
         } else {
             static const char *const known_options[] = {"tokenizer", "bos", "eos"};
-            elab_error(e, arg->name_where, "generate has no option '%s': tokenizer, bos and eos are known", arg->text);
+            elab_error(e, arg->name_where,
+                       "generate has no option '%s': tokenizer, bos and eos are known", arg->text);
             elab_did_you_mean(e, diag_nearest(arg->text, known_options, 3));
         }
     }
     const ir_entry *step = entries[pair];
     if (n != (pair ? 2u : 1u) || !step || (pair && !entries[0])) {
         if (n != (pair ? 2u : 1u)) {
-            elab_error(e, k->where, pair ? "encoder_decoder needs two entries" : "autoregressive needs an entry");
+            elab_error(e, k->where,
+                       pair ? "encoder_decoder needs two entries"
+                            : "autoregressive needs an entry");
         }
         return;
     }
-    if (ir_graph_n_outputs(step->graph) == 0 || (pair && ir_graph_n_outputs(entries[0]->graph) == 0)) {
+    if (ir_graph_n_outputs(step->graph) == 0 ||
+        (pair && ir_graph_n_outputs(entries[0]->graph) == 0)) {
         return; /* its mistakes are told already */
     }
     g.entry = step->name;
@@ -462,13 +489,16 @@ static void read_generate(elab *e, scope *s, const ast *t)
         g.pos_dim = ir_graph_sym(step->graph, 0)->name;
     }
     if (!g.tokens_arg) {
-        elab_error(e, k->where, "entry '%s' has no argument for tokens, as 'tokens: i32[T]'", g.entry);
+        elab_error(e, k->where, "entry '%s' has no argument for tokens, as 'tokens: i32[T]'",
+                   g.entry);
         diag_note(e->d, step->where, "'%s' is declared here", g.entry);
         return;
     }
     const ir_type *logits = ir_node_type(ir_graph_output(step->graph, 0)->node);
     if (!ir_dtype_is_float(logits->dtype) || logits->rank == 0) {
-        elab_error(e, k->where, "entry '%s' must return logits, as f32[vocab] or f32[T, vocab], found %s", g.entry, type_text(e, logits));
+        elab_error(e, k->where,
+                   "entry '%s' must return logits, as f32[vocab] or f32[T, vocab], found %s",
+                   g.entry, type_text(e, logits));
         diag_note(e->d, step->where, "'%s' is declared here", g.entry);
         return;
     }
@@ -492,20 +522,27 @@ static void check_train(elab *e, scope *s, const ast *t, const reference *self)
     }
     static const char *const optimizers[] = {"sgd", "adam", "adamw", "lion", "rmsprop", "adagrad"};
     const ast *with = t->kids[0];
-    const char *name = with->kind == AST_CALL && with->kids[0]->kind == AST_NAME ? with->kids[0]->text : "";
+    const char *name =
+        with->kind == AST_CALL && with->kids[0]->kind == AST_NAME ? with->kids[0]->text : "";
     bool known = false;
     for (uint32_t i = 0; i < 6; i++) {
         known |= strcmp(optimizers[i], name) == 0;
     }
     if (!known && with->kind != AST_CALL) {
-        elab_error(e, with->where, "an optimizer is called with its settings, as in adamw(lr = 3e-4), found %s", source_text(e, with));
+        elab_error(e, with->where,
+                   "an optimizer is called with its settings, as in adamw(lr = 3e-4), found %s",
+                   source_text(e, with));
     } else if (!known) {
-        elab_error(e, with->where, "'%s' is no optimizer: sgd, adam, adamw, lion, rmsprop and adagrad are known", name);
+        elab_error(e, with->where,
+                   "'%s' is no optimizer: sgd, adam, adamw, lion, rmsprop and adagrad are known",
+                   name);
         elab_did_you_mean(e, diag_nearest(name, optimizers, 6));
     }
     for (uint32_t i = 0; i < t->kids[1]->n; i++) {
         const ast *k = t->kids[1]->kids[i];
-        value v = k->kind == AST_NAME && !scope_find(self->inst->members, k->text) ? value_none() : eval_expr(e, s, k);
+        value v = k->kind == AST_NAME && !scope_find(self->inst->members, k->text)
+                      ? value_none()
+                      : eval_expr(e, s, k);
         if (v.kind == V_NONE) {
             elab_error(e, k->where, "'%s' is no part of this model", k->text);
             elab_did_you_mean(e, elab_nearest_in(self->inst->members, k->text));
@@ -544,8 +581,10 @@ static void read_alias(elab *e, const ast *t, const reference *self)
             v = member_of(e, step->name_where, &v, step->text);
             continue;
         }
-        if (v.kind != V_MODULES || step->n != 2 || step->kids[1]->kind != AST_NAME || n_indices == IR_MAX_RANK) {
-            elab_error(e, step->where, "an alias goes over a list of like modules by a name, as in h[i]");
+        if (v.kind != V_MODULES || step->n != 2 || step->kids[1]->kind != AST_NAME ||
+            n_indices == IR_MAX_RANK) {
+            elab_error(e, step->where,
+                       "an alias goes over a list of like modules by a name, as in h[i]");
             return;
         }
         indices[n_indices++] = step->kids[1]->text;
@@ -569,12 +608,14 @@ static void read_alias(elab *e, const ast *t, const reference *self)
         }
         const char *name = intern_n(e->names, open + 1, (size_t)(close - open - 1));
         if (seen >= n_indices || indices[seen] != name) {
-            elab_error(e, t->kids[0]->where, "{%s} does not stand for an index of the parameter in its order", name);
+            elab_error(e, t->kids[0]->where,
+                       "{%s} does not stand for an index of the parameter in its order", name);
             const char *all = "";
             for (uint32_t i = 0; i < n_indices; i++) {
                 all = intern_printf(e->names, "%s%s{%s}", all, i ? ", " : "", indices[i]);
             }
-            diag_note(e->d, t->kids[1]->where, *all ? "the path has %s" : "the path has no indices", all);
+            diag_note(e->d, t->kids[1]->where, *all ? "the path has %s" : "the path has no indices",
+                      all);
             return;
         }
         seen++;
@@ -590,20 +631,24 @@ static void read_alias(elab *e, const ast *t, const reference *self)
     p->aliases = aliases;
 }
 
-/* The model --------------------------------------------------------------------------------------- */
+/* The model ---------------------------------------------------------------------------------------
+ */
 
 static void add_builtins(elab *e)
 {
-    const builtin *const tables[] = {builtins_elementwise, builtins_reduce, builtins_shape, builtins_window,
-                                     builtins_random,      builtins_loss,   builtins_static, builtins_einops};
+    const builtin *const tables[] = {builtins_elementwise, builtins_reduce, builtins_shape,
+                                     builtins_window,      builtins_random, builtins_loss,
+                                     builtins_static,      builtins_einops};
     e->builtins = scope_create(e, NULL);
     for (uint32_t t = 0; t < sizeof tables / sizeof *tables; t++) {
         for (const builtin *b = tables[t]; b->name; b++) {
-            scope_set(e, e->builtins, intern(e->names, b->name), (value){.kind = V_BUILTIN, .builtin = b});
+            scope_set(e, e->builtins, intern(e->names, b->name),
+                      (value){.kind = V_BUILTIN, .builtin = b});
         }
     }
     for (int i = 0; i < IR_DTYPE_COUNT; i++) {
-        scope_set(e, e->builtins, intern(e->names, ir_dtype_name((ir_dtype)i)), (value){.kind = V_DTYPE, .dtype = (ir_dtype)i});
+        scope_set(e, e->builtins, intern(e->names, ir_dtype_name((ir_dtype)i)),
+                  (value){.kind = V_DTYPE, .dtype = (ir_dtype)i});
     }
     scope_set(e, e->builtins, intern(e->names, "inf"), value_float(__builtin_inf()));
     scope_set(e, e->builtins, intern(e->names, "nan"), value_float(__builtin_nan("")));
@@ -630,7 +675,8 @@ static const ast *choose_model(elab *e, const ast *tree)
             diag_error(e->d, (span){0}, "there is no model '%s' in this file", e->o->model);
             elab_did_you_mean(e, diag_nearest(e->o->model, near, n));
         } else {
-            diag_error(e->d, tree->where, "there is no model in this file: write 'model name { ... }'");
+            diag_error(e->d, tree->where,
+                       "there is no model in this file: write 'model name { ... }'");
         }
     }
     return chosen;
@@ -661,7 +707,8 @@ static void check_names(elab *e)
     for (uint32_t i = 0; i < e->params.len; i++) {
         for (uint32_t k = i + 1; k < e->params.len; k++) {
             if (e->params.at[i].name == e->params.at[k].name) {
-                elab_error(e, e->params.at[k].where, "two parameters are named '%s'", e->params.at[k].name);
+                elab_error(e, e->params.at[k].where, "two parameters are named '%s'",
+                           e->params.at[k].name);
                 diag_note(e->d, e->params.at[i].where, "the other one is here");
             }
         }
@@ -671,7 +718,15 @@ static void check_names(elab *e)
 ir_module *frontend_compile(ir_ctx *c, diag *d, const source_file *f, const frontend_options *o)
 {
     arena *a = ir_ctx_arena(c);
-    elab state = {.a = a, .c = c, .names = ir_ctx_names(c), .d = d, .o = o, .files = map_create(a), .broken = map_create(a), .twice = map_create(a), .path = ""};
+    elab state = {.a = a,
+                  .c = c,
+                  .names = ir_ctx_names(c),
+                  .d = d,
+                  .o = o,
+                  .files = map_create(a),
+                  .broken = map_create(a),
+                  .twice = map_create(a),
+                  .path = ""};
     elab *e = &state;
     add_builtins(e);
     const ast *tree;
@@ -693,7 +748,8 @@ ir_module *frontend_compile(ir_ctx *c, diag *d, const source_file *f, const fron
     scope *s = scope_create(e, file);
     s->self = v.module.ref;
     for (uint32_t i = 0; i < members->n; i++) {
-        bool traced = members->kids[i]->kind == AST_ENTRY || members->kids[i]->kind == AST_OBJECTIVE;
+        bool traced =
+            members->kids[i]->kind == AST_ENTRY || members->kids[i]->kind == AST_OBJECTIVE;
         if (traced && !is_broken(e, members->kids[i]) && !is_twice(e, members->kids[i])) {
             trace_entry(e, members->kids[i], v.module.ref, file);
         }

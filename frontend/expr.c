@@ -5,7 +5,8 @@
 #include <math.h>
 #include <string.h>
 
-/* Static and symbolic arithmetic ------------------------------------------------------------------ */
+/* Static and symbolic arithmetic ------------------------------------------------------------------
+ */
 
 static bool is_number(const value *v)
 {
@@ -22,7 +23,8 @@ static value dims_binary(elab *e, span where, const char *op, const ir_dim *x, c
     const ir_dim *r = NULL;
     bool divides = *op == '/' || *op == '%';
     if (divides && (!ir_dim_is_const(y) ? y->lo < 1 : ir_dim_value(y) < 1)) {
-        elab_error(e, where, "division of %s by %s, which is not positive", ir_dim_text(e->c, x), ir_dim_text(e->c, y));
+        elab_error(e, where, "division of %s by %s, which is not positive", ir_dim_text(e->c, x),
+                   ir_dim_text(e->c, y));
         elab_note_now(e);
         return value_poison();
     }
@@ -39,17 +41,22 @@ static value dims_binary(elab *e, span where, const char *op, const ir_dim *x, c
     } else if (strcmp(op, "/") == 0) {
         r = ir_dim_div_exact(e->c, x, y);
         if (!r) {
-            elab_error(e, where, "%s / %s does not divide", ir_dim_text(e->c, x), ir_dim_text(e->c, y));
+            elab_error(e, where, "%s / %s does not divide", ir_dim_text(e->c, x),
+                       ir_dim_text(e->c, y));
             elab_note_now(e);
-            diag_help(e->d, "for the quotient rounded down write //, for a real number make one of them real (%s / %s.0)",
+            diag_help(e->d,
+                      "for the quotient rounded down write //, for a real number make one of them "
+                      "real (%s / %s.0)",
                       ir_dim_text(e->c, x), ir_dim_text(e->c, y));
             return value_poison();
         }
     } else {
-        return elab_error(e, where, "'%s' is not possible between sizes known at run time only", op);
+        return elab_error(e, where, "'%s' is not possible between sizes known at run time only",
+                          op);
     }
     if (r->overflow) {
-        elab_error(e, where, "%s %s %s does not fit into 64 bits", ir_dim_text(e->c, x), op, ir_dim_text(e->c, y));
+        elab_error(e, where, "%s %s %s does not fit into 64 bits", ir_dim_text(e->c, x), op,
+                   ir_dim_text(e->c, y));
         elab_note_now(e);
         return value_poison();
     }
@@ -81,7 +88,8 @@ static value numbers_binary(elab *e, span where, const char *op, const value *x,
         int64_t r = 1, base = (int64_t)number_of(x);
         for (int64_t k = 0; k < (int64_t)number_of(y); k++) {
             if (__builtin_mul_overflow(r, base, &r)) {
-                elab_error(e, where, "%s ** %s does not fit into 64 bits", value_text(e, x), value_text(e, y));
+                elab_error(e, where, "%s ** %s does not fit into 64 bits", value_text(e, x),
+                           value_text(e, y));
                 elab_note_now(e);
                 return value_poison();
             }
@@ -111,21 +119,21 @@ static const struct {
     const char *text;
     ir_op op;
 } binary_ops[] = {
-    {"+",  IR_OP_add      },
-    {"-",  IR_OP_sub      },
-    {"*",  IR_OP_mul      },
-    {"/",  IR_OP_div      },
-    {"//", IR_OP_floor_div},
-    {"%",  IR_OP_mod      },
-    {"**", IR_OP_pow      },
-    {"==", IR_OP_eq       },
-    {"!=", IR_OP_ne       },
-    {"<",  IR_OP_lt       },
-    {"<=", IR_OP_le       },
-    {">",  IR_OP_gt       },
-    {">=", IR_OP_ge       },
-    {"and", IR_OP_and     },
-    {"or", IR_OP_or       },
+    {"+",   IR_OP_add      },
+    {"-",   IR_OP_sub      },
+    {"*",   IR_OP_mul      },
+    {"/",   IR_OP_div      },
+    {"//",  IR_OP_floor_div},
+    {"%",   IR_OP_mod      },
+    {"**",  IR_OP_pow      },
+    {"==",  IR_OP_eq       },
+    {"!=",  IR_OP_ne       },
+    {"<",   IR_OP_lt       },
+    {"<=",  IR_OP_le       },
+    {">",   IR_OP_gt       },
+    {">=",  IR_OP_ge       },
+    {"and", IR_OP_and      },
+    {"or",  IR_OP_or       },
 };
 
 /* x ** 2 and the like as products; other powers through pow. */
@@ -165,7 +173,9 @@ static value tensor_binary(elab *e, span where, const char *op, const value *x, 
     ir_builder b = elab_builder(e, where);
     const ir_node *r = NULL;
     if (strcmp(op, "@") == 0 && (ir_node_type(a)->rank == 0 || ir_node_type(c)->rank == 0)) {
-        elab_error(e, where, "a matrix product needs at least one axis on both sides, found %s and %s", value_text(e, x), value_text(e, y));
+        elab_error(e, where,
+                   "a matrix product needs at least one axis on both sides, found %s and %s",
+                   value_text(e, x), value_text(e, y));
         elab_note_now(e);
         diag_help(e->d, "the product with a single number is written with *");
         return value_poison();
@@ -200,7 +210,8 @@ value eval_binary(elab *e, span where, const char *op, value x, value y)
     bool logic = strcmp(op, "and") == 0 || strcmp(op, "or") == 0;
     if (logic && is_static(&x) && is_static(&y)) {
         bool a, b;
-        if (!want_bool(e, where, x, "an operand", &a) || !want_bool(e, where, y, "an operand", &b)) {
+        if (!want_bool(e, where, x, "an operand", &a) ||
+            !want_bool(e, where, y, "an operand", &b)) {
             return value_poison();
         }
         return value_bool(*op == 'a' ? a && b : a || b);
@@ -230,7 +241,8 @@ value eval_binary(elab *e, span where, const char *op, value x, value y)
             return compare_result(op, strcmp(x.s, y.s), 0);
         }
     }
-    if ((x.kind == V_NONE || y.kind == V_NONE) && (strcmp(op, "==") == 0 || strcmp(op, "!=") == 0)) {
+    if ((x.kind == V_NONE || y.kind == V_NONE) &&
+        (strcmp(op, "==") == 0 || strcmp(op, "!=") == 0)) {
         return value_bool((x.kind == y.kind) == (*op == '='));
     }
     if (x.kind == V_LIST && y.kind == V_LIST && strcmp(op, "+") == 0) {
@@ -269,10 +281,12 @@ static value eval_unary(elab *e, scope *s, const ast *t)
     if (!negate && want_bool(e, t->where, x, "the operand of not", &v)) {
         return value_bool(!v);
     }
-    return negate ? elab_error(e, t->where, "'-' is not possible on %s", value_text(e, &x)) : value_poison();
+    return negate ? elab_error(e, t->where, "'-' is not possible on %s", value_text(e, &x))
+                  : value_poison();
 }
 
-/* Names, fields ----------------------------------------------------------------------------------- */
+/* Names, fields -----------------------------------------------------------------------------------
+ */
 
 static bool uses_name(const ast *t, const char *name)
 {
@@ -305,9 +319,11 @@ static value eval_name(elab *e, scope *s, const ast *t)
     if (library) {
         diag_help(e->d, "write 'import %s' at the beginning of the file", t->text);
     } else if (e->entry && e->entry->kids[1] && uses_name(e->entry->kids[1], t->text)) {
-        diag_help(e->d, "no argument of '%s' brings this size: make it one, '%s: dim'", e->entry->text, t->text);
+        diag_help(e->d, "no argument of '%s' brings this size: make it one, '%s: dim'",
+                  e->entry->text, t->text);
     } else if (!e->level && *t->text >= 'A' && *t->text <= 'Z' && strlen(t->text) < 3) {
-        diag_help(e->d, "sizes of parameters and states are numbers: of a size that calls bring, name the most it can be");
+        diag_help(e->d, "sizes of parameters and states are numbers: of a size that calls bring, "
+                        "name the most it can be");
     } else {
         elab_did_you_mean(e, dtype ? dtype : elab_nearest(e, s, t->text));
     }
@@ -395,7 +411,8 @@ static value eval_field(elab *e, scope *s, const ast *t)
     return elab_error(e, t->name_where, "%s has no field '%s'", value_text(e, &x), t->text);
 }
 
-/* Lists ------------------------------------------------------------------------------------------- */
+/* Lists -------------------------------------------------------------------------------------------
+ */
 
 /* Where item i of a list is evaluated: modules made there are named by their place in it. */
 static scope *item_scope(elab *e, scope *s, uint32_t i)
@@ -433,11 +450,13 @@ static value eval_comprehension(elab *e, scope *s, const ast *t)
         return elab_error(e, t->kids[2]->where, "a list is made over a range or a list, found %s",
                           value_text(e, &over));
     }
-    int64_t n = over.kind == V_RANGE ? over.range.hi - over.range.lo : modules ? over.module.count : over.list.n;
+    int64_t n = over.kind == V_RANGE ? over.range.hi - over.range.lo
+                : modules            ? over.module.count
+                                     : over.list.n;
     n = n < 0 ? 0 : n;
     /* Like modules: one instance, counted. */
-    if (over.kind == V_RANGE && target->kind == AST_NAME && !uses_name(item, target->text) && !cond &&
-        item->kind == AST_CALL) {
+    if (over.kind == V_RANGE && target->kind == AST_NAME && !uses_name(item, target->text) &&
+        !cond && item->kind == AST_CALL) {
         value f = eval_expr(e, s, item->kids[0]);
         if (f.kind == V_CLASS) {
             scope *inner = scope_create(e, s);
@@ -451,7 +470,9 @@ static value eval_comprehension(elab *e, scope *s, const ast *t)
     VEC(value) out = {0};
     for (int64_t i = 0; i < n; i++) {
         scope *inner = item_scope(e, s, out.len);
-        value one = over.kind == V_RANGE ? value_int(over.range.lo + i) : modules ? value_module_at(e, &over, i) : over.list.at[i];
+        value one = over.kind == V_RANGE ? value_int(over.range.lo + i)
+                    : modules            ? value_module_at(e, &over, i)
+                                         : over.list.at[i];
         if (target->kind == AST_NAME) {
             scope_set(e, inner, target->text, one);
         } else if (one.kind == V_TUPLE && one.list.n == target->n) {
@@ -459,7 +480,8 @@ static value eval_comprehension(elab *e, scope *s, const ast *t)
                 scope_set(e, inner, target->kids[k]->text, one.list.at[k]);
             }
         } else {
-            return elab_error(e, target->where, "cannot take %s apart into %u names", value_text(e, &one), target->n);
+            return elab_error(e, target->where, "cannot take %s apart into %u names",
+                              value_text(e, &one), target->n);
         }
         bool keep = true;
         if (cond && !want_bool(e, cond->where, eval_expr(e, inner, cond), "the condition", &keep)) {
@@ -523,14 +545,16 @@ static value eval_range(elab *e, scope *s, const ast *t)
     if (!want_int(e, t->kids[0]->where, lo, "the range's beginning", &v.range.lo) ||
         !want_int(e, t->kids[1]->where, hi, "the range's end", &v.range.hi)) {
         if (lo.kind == V_DIM || hi.kind == V_DIM) {
-            diag_help(e->d, "a loop over run-time values is written 'loop t in %s carry ... { }'", source_text(e, t));
+            diag_help(e->d, "a loop over run-time values is written 'loop t in %s carry ... { }'",
+                      source_text(e, t));
         }
         return value_poison();
     }
     return t->kids[2] ? stepped_range(e, s, t, v.range.lo, v.range.hi) : v;
 }
 
-/* Calls ------------------------------------------------------------------------------------------- */
+/* Calls -------------------------------------------------------------------------------------------
+ */
 
 value eval_call(elab *e, scope *s, const ast *t)
 {
@@ -550,7 +574,8 @@ value eval_call(elab *e, scope *s, const ast *t)
             continue;
         }
         if (c.n_keywords) {
-            return elab_error(e, k->where, "an argument without a name comes after one with a name");
+            return elab_error(e, k->where,
+                              "an argument without a name comes after one with a name");
         }
         places[c.n_args] = k->where;
         args[c.n_args] = eval_expr(e, s, k);
@@ -576,7 +601,8 @@ value eval_call(elab *e, scope *s, const ast *t)
         }
         if (!name || !self) {
             elab_error(e, t->where, "modules are made in the body of a module or model, not here");
-            diag_help(e->d, "declare it as a member, 'name = %s', and use it here by its name", source_text(e, t));
+            diag_help(e->d, "declare it as a member, 'name = %s', and use it here by its name",
+                      source_text(e, t));
             return value_poison();
         }
         return instantiate(&c, f.code.decl, f.code.scope, name->s, self, count ? count->i : -1);
@@ -635,7 +661,8 @@ static value evaluate(elab *e, scope *s, const ast *t)
     case AST_RANGE:
         return eval_range(e, s, t);
     case AST_REDUCTION:
-        elab_error(e, t->where, "%s{...} is index notation: it stands in the body of an op only", t->text);
+        elab_error(e, t->where, "%s{...} is index notation: it stands in the body of an op only",
+                   t->text);
         diag_help(e->d, "over an axis of a tensor: %s(x, axis = -1)", t->text);
         return value_poison();
     case AST_ERROR:

@@ -9,9 +9,9 @@
 
 /* A file being read, or read. */
 struct file_record {
-    scope *names;              /* NULL while it is being read */
-    const char *shown;         /* "blocks.aigc" */
-    const ast *import;         /* what is being imported by it now */
+    scope *names;      /* NULL while it is being read */
+    const char *shown; /* "blocks.aigc" */
+    const ast *import; /* what is being imported by it now */
 };
 
 const frontend_std_file *frontend_std_find(const char *name)
@@ -50,7 +50,8 @@ static const char *canonical(elab *e, const char *path)
 /* The import as it should have been written: another file of the folder, or a library; or NULL. */
 static const char *nearest_file(elab *e, const char *text, const char *path)
 {
-    const char *near[256], *slash = strrchr(path, '/'), *folder = slash ? intern_n(e->names, path, (size_t)(slash - path)) : ".";
+    const char *near[256], *slash = strrchr(path, '/'),
+                           *folder = slash ? intern_n(e->names, path, (size_t)(slash - path)) : ".";
     const char *written = strrchr(text, '/');
     uint32_t n = 0;
     for (const frontend_std_file *s = frontend_std_files; s->name && n < 256; s++) {
@@ -59,8 +60,9 @@ static const char *nearest_file(elab *e, const char *text, const char *path)
     DIR *d = opendir(folder);
     for (struct dirent *k; d && n < 256 && (k = readdir(d));) {
         if (has_suffix(k->d_name)) {
-            near[n++] = intern_printf(e->names, "%.*s%.*s", written ? (int)(written - text + 1) : 0, text,
-                                      (int)(strlen(k->d_name) - (has_suffix(text) ? 0 : 5)), k->d_name);
+            near[n++] =
+                intern_printf(e->names, "%.*s%.*s", written ? (int)(written - text + 1) : 0, text,
+                              (int)(strlen(k->d_name) - (has_suffix(text) ? 0 : 5)), k->d_name);
         }
     }
     if (d) {
@@ -82,7 +84,8 @@ static void tell_cycle(elab *e, const ast *t, const file_record *again)
     }
     elab_error(e, t->where, "the files import each other: %s, and %s again", way, again->shown);
     for (uint32_t i = e->reading.len - 1; i-- > 0;) {
-        diag_note(e->d, e->reading.at[i]->import->where, "%s is imported here", e->reading.at[i + 1]->shown);
+        diag_note(e->d, e->reading.at[i]->import->where, "%s is imported here",
+                  e->reading.at[i + 1]->shown);
     }
     diag_help(e->d, "put what both need into a third file");
 }
@@ -97,7 +100,8 @@ static scope *import(elab *e, const ast *t)
         const source_file *from = source_get(diag_sources(e->d), t->where.file);
         const char *slash = from ? strrchr(from->path, '/') : NULL;
         int n = slash ? (int)(slash - from->path + 1) : 0;
-        path = intern_printf(e->names, "%.*s%s%s", n, from ? from->path : "", t->text, has_suffix(t->text) ? "" : ".aigc");
+        path = intern_printf(e->names, "%.*s%s%s", n, from ? from->path : "", t->text,
+                             has_suffix(t->text) ? "" : ".aigc");
     }
     file_record *known = map_get(e->files, map_key(canonical(e, path)));
     if (known && !known->names) {
@@ -107,7 +111,8 @@ static scope *import(elab *e, const ast *t)
     if (known) {
         return known->names;
     }
-    const source_file *f = std ? source_add(diag_sources(e->d), path, std->text, std->size) : source_read(diag_sources(e->d), path);
+    const source_file *f = std ? source_add(diag_sources(e->d), path, std->text, std->size)
+                               : source_read(diag_sources(e->d), path);
     if (!f) {
         elab_error(e, t->where, "cannot import '%s': %s: %s", t->text, path, strerror(errno));
         elab_did_you_mean(e, nearest_file(e, t->text, path));
@@ -159,11 +164,13 @@ static void mark_broken(elab *e, const ast *t)
         if (!k) {
             continue;
         }
-        if (k->kind == AST_FN || k->kind == AST_ENTRY || k->kind == AST_OBJECTIVE || k->kind == AST_OP) {
+        if (k->kind == AST_FN || k->kind == AST_ENTRY || k->kind == AST_OBJECTIVE ||
+            k->kind == AST_OP) {
             if (diag_has_error_in(e->d, k->where)) {
                 map_set(e->broken, map_key(k), (void *)(uintptr_t)(const void *)k);
             }
-        } else if (k->kind == AST_MODULE || k->kind == AST_MODEL || k->kind == AST_BLOCK || k->kind == AST_IF) {
+        } else if (k->kind == AST_MODULE || k->kind == AST_MODEL || k->kind == AST_BLOCK ||
+                   k->kind == AST_IF) {
             mark_broken(e, k);
         }
     }
@@ -190,7 +197,10 @@ scope *load_file(elab *e, const source_file *f, const ast **tree)
         if (k->kind == AST_IMPORT) {
             scope *names = import(e, k);
             const char *name = last_part(e, k->text);
-            value v = {.kind = names ? V_NAMESPACE : V_POISON, .where = k->where, .name = name, .names = names};
+            value v = {.kind = names ? V_NAMESPACE : V_POISON,
+                       .where = k->where,
+                       .name = name,
+                       .names = names};
             scope_set(e, s, name, v);
         } else if (k->kind != AST_ERROR) {
             scope_set(e, s, k->text, is_twice(e, k) ? value_poison() : item_value(e, s, k));

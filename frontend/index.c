@@ -1,4 +1,5 @@
-/* x[...]: NumPy's indexing with numbers, sizes, slices and tensors; and assignment to parts of states. */
+/* x[...]: NumPy's indexing with numbers, sizes, slices and tensors; and assignment to parts of
+ * states. */
 #include "frontend/elab.h"
 
 #include <string.h>
@@ -6,16 +7,16 @@
 typedef struct axis_range {
     const ir_dim *offset, *size;
     int64_t step;
-    bool drop;      /* a single index: the axis goes */
-    bool reversed;  /* step -1 */
+    bool drop;     /* a single index: the axis goes */
+    bool reversed; /* step -1 */
 } axis_range;
 
 typedef struct indexing {
-    uint32_t rank;                       /* of x */
-    axis_range ranges[IR_MAX_RANK];      /* one an axis of x */
-    bool new_axis[2 * IR_MAX_RANK];      /* in order of the result */
+    uint32_t rank;                  /* of x */
+    axis_range ranges[IR_MAX_RANK]; /* one an axis of x */
+    bool new_axis[2 * IR_MAX_RANK]; /* in order of the result */
     uint32_t n_result;
-    int tensor_axis;                     /* the axis indexed by a tensor, or -1 */
+    int tensor_axis; /* the axis indexed by a tensor, or -1 */
     value tensor;
     span tensor_where;
 } indexing;
@@ -27,7 +28,8 @@ static const ir_dim *from_end(elab *e, const ir_dim *i, const ir_dim *size)
 }
 
 /* A mistake with an index or a slice, with the values of its names. */
-__attribute__((format(printf, 4, 5))) static bool wrong_index(elab *e, scope *s, const ast *t, const char *format, ...)
+__attribute__((format(printf, 4, 5))) static bool wrong_index(elab *e, scope *s, const ast *t,
+                                                              const char *format, ...)
 {
     va_list args;
     va_start(args, format);
@@ -42,7 +44,8 @@ static bool slice_range(elab *e, scope *s, const ast *t, const ir_dim *size, axi
 {
     const ir_dim *lo = ir_dim_const(e->c, 0), *hi = size;
     int64_t step = 1;
-    if (t->kids[2] && !want_int(e, t->kids[2]->where, eval_expr(e, s, t->kids[2]), "the step of a slice", &step)) {
+    if (t->kids[2] && !want_int(e, t->kids[2]->where, eval_expr(e, s, t->kids[2]),
+                                "the step of a slice", &step)) {
         return false;
     }
     if (step == -1 && !t->kids[0] && !t->kids[1]) {
@@ -50,25 +53,29 @@ static bool slice_range(elab *e, scope *s, const ast *t, const ir_dim *size, axi
         return true;
     }
     if (step < 1) {
-        elab_error(e, t->where, "the step of a slice must be positive, found %lld", (long long)step);
+        elab_error(e, t->where, "the step of a slice must be positive, found %lld",
+                   (long long)step);
         diag_help(e->d, "to turn a whole axis around write [::-1] or flip(x, axis)");
         return false;
     }
     if (t->kids[0]) {
-        if (!want_dim(e, t->kids[0]->where, eval_expr(e, s, t->kids[0]), "the beginning of a slice", &lo)) {
+        if (!want_dim(e, t->kids[0]->where, eval_expr(e, s, t->kids[0]), "the beginning of a slice",
+                      &lo)) {
             return false;
         }
         lo = from_end(e, lo, size);
     }
     if (t->kids[1]) {
-        if (!want_dim(e, t->kids[1]->where, eval_expr(e, s, t->kids[1]), "the end of a slice", &hi)) {
+        if (!want_dim(e, t->kids[1]->where, eval_expr(e, s, t->kids[1]), "the end of a slice",
+                      &hi)) {
             return false;
         }
         hi = from_end(e, hi, size);
     }
     bool turned = ir_dim_sub(e->c, hi, lo)->hi < 0;
     if (t->kids[0] && t->kids[1] && turned) {
-        return wrong_index(e, s, t, "slice %s:%s ends before it begins", source_text(e, t->kids[0]), source_text(e, t->kids[1]));
+        return wrong_index(e, s, t, "slice %s:%s ends before it begins", source_text(e, t->kids[0]),
+                           source_text(e, t->kids[1]));
     }
     /* Constant ends beyond a constant axis are cut, as NumPy does. */
     if (ir_dim_is_const(hi) && ir_dim_is_const(size)) {
@@ -76,7 +83,8 @@ static bool slice_range(elab *e, scope *s, const ast *t, const ir_dim *size, axi
         lo = ir_dim_is_const(lo) ? ir_dim_min(e->c, lo, hi) : lo;
     }
     const ir_dim *n = ir_dim_sub(e->c, hi, lo);
-    *r = (axis_range){lo, step == 1 ? n : ir_dim_ceildiv(e->c, n, ir_dim_const(e->c, step)), step, false, false};
+    *r = (axis_range){lo, step == 1 ? n : ir_dim_ceildiv(e->c, n, ir_dim_const(e->c, step)), step,
+                      false, false};
     return true;
 }
 
@@ -94,7 +102,8 @@ static bool read_items(elab *e, scope *s, const ast *t, const ir_type *x, indexi
         } else if (x->rank == 0) {
             elab_error(e, t->where, "a single number cannot be indexed (%s)", type_text(e, x));
         } else {
-            elab_error(e, t->where, "%u indices for %u ax%ss (%s)", given, x->rank, x->rank == 1 ? "i" : "e", type_text(e, x));
+            elab_error(e, t->where, "%u indices for %u ax%ss (%s)", given, x->rank,
+                       x->rank == 1 ? "i" : "e", type_text(e, x));
         }
         elab_note_now(e);
         return false;
@@ -105,7 +114,8 @@ static bool read_items(elab *e, scope *s, const ast *t, const ir_type *x, indexi
         if (rest) {
             uint32_t upto = i == t->n ? x->rank : axis + x->rank - given;
             for (; axis < upto; axis++) {
-                ix->ranges[axis] = (axis_range){ir_dim_const(e->c, 0), x->dims[axis], 1, false, false};
+                ix->ranges[axis] =
+                    (axis_range){ir_dim_const(e->c, 0), x->dims[axis], 1, false, false};
                 ix->new_axis[ix->n_result++] = false;
             }
             continue;
@@ -126,7 +136,8 @@ static bool read_items(elab *e, scope *s, const ast *t, const ir_type *x, indexi
         value v = eval_expr(e, s, k);
         if (is_tensor(&v)) {
             if (ix->tensor_axis >= 0) {
-                elab_error(e, k->where, "one axis at most can be indexed by a tensor: use gather for more");
+                elab_error(e, k->where,
+                           "one axis at most can be indexed by a tensor: use gather for more");
                 return false;
             }
             ix->tensor_axis = (int)axis;
@@ -142,8 +153,8 @@ static bool read_items(elab *e, scope *s, const ast *t, const ir_type *x, indexi
         }
         at = from_end(e, at, size);
         if (ir_dim_le(e->c, size, at) == IR_ALWAYS || at->hi < 0) {
-            return wrong_index(e, s, k, "index %s is out of range: axis %u of %s has size %s", value_text(e, &v), axis,
-                               type_text(e, x), ir_dim_text(e->c, size));
+            return wrong_index(e, s, k, "index %s is out of range: axis %u of %s has size %s",
+                               value_text(e, &v), axis, type_text(e, x), ir_dim_text(e->c, size));
         }
         ix->ranges[axis++] = (axis_range){at, ir_dim_const(e->c, 1), 1, true, false};
     }
@@ -161,7 +172,8 @@ static const ir_node *sliced(elab *e, ir_builder *b, const ir_node *x, const ind
         offsets[i] = r->offset;
         sizes[i] = r->size;
         steps[i] = r->step;
-        whole &= r->step == 1 && r->size == ir_node_type(x)->dims[i] && ir_dim_is_value(r->offset, 0);
+        whole &=
+            r->step == 1 && r->size == ir_node_type(x)->dims[i] && ir_dim_is_value(r->offset, 0);
         if (r->reversed) {
             turned[n_turned++] = i;
         }
@@ -222,14 +234,15 @@ static value index_error(elab *e, const ast *t, value base, const axis_range *r,
     const ir_node *x = want_tensor(e, t->kids[0]->where, base, "this");
     const ir_type *type = ir_node_type(x);
     const ast *k = item_of_axis(t, type->rank, axis);
-    elab_error(e, k->where, "index %s is out of range: axis %u of %s has size %s", source_text(e, k), axis, type_text(e, type),
-               ir_dim_text(e->c, type->dims[axis]));
+    elab_error(e, k->where, "index %s is out of range: axis %u of %s has size %s",
+               source_text(e, k), axis, type_text(e, type), ir_dim_text(e->c, type->dims[axis]));
     const ir_sym *syms[4];
     uint32_t n = ir_dim_symbols(r->offset, syms, 4);
     for (uint32_t i = 0; i < n && i < 4; i++) {
         const char *dot = strrchr(syms[i]->name, '.'); /* "t.0": the number tells loops apart */
         if (syms[i]->most && dot) {
-            diag_note(e->d, t->where, "%.*s goes from %s to %s", (int)(dot - syms[i]->name), syms[i]->name, ir_dim_text(e->c, syms[i]->least),
+            diag_note(e->d, t->where, "%.*s goes from %s to %s", (int)(dot - syms[i]->name),
+                      syms[i]->name, ir_dim_text(e->c, syms[i]->least),
                       ir_dim_text(e->c, syms[i]->most));
         }
     }
@@ -287,7 +300,8 @@ static value index_list(elab *e, scope *s, const ast *t, value base)
     int64_t n = base.list.n, i;
     if (t->n == 2 && k->kind == AST_SLICE) {
         int64_t lo = 0, hi = n;
-        if ((k->kids[0] && !want_int(e, k->where, eval_expr(e, s, k->kids[0]), "the beginning", &lo)) ||
+        if ((k->kids[0] &&
+             !want_int(e, k->where, eval_expr(e, s, k->kids[0]), "the beginning", &lo)) ||
             (k->kids[1] && !want_int(e, k->where, eval_expr(e, s, k->kids[1]), "the end", &hi))) {
             return value_poison();
         }
@@ -301,7 +315,8 @@ static value index_list(elab *e, scope *s, const ast *t, value base)
     }
     i = i < 0 ? i + n : i;
     if (i < 0 || i >= n) {
-        (void)wrong_index(e, s, k, "index %lld is out of range: the list has %lld items", (long long)i, (long long)n);
+        (void)wrong_index(e, s, k, "index %lld is out of range: the list has %lld items",
+                          (long long)i, (long long)n);
         return value_poison();
     }
     return base.list.at[i];
@@ -321,13 +336,14 @@ value eval_index(elab *e, scope *s, const ast *t)
     }
     if (base.kind == V_MODULES && t->n == 2) {
         const ir_dim *i;
-        if (!want_dim(e, t->kids[1]->where, eval_expr(e, s, t->kids[1]), "which of the modules", &i)) {
+        if (!want_dim(e, t->kids[1]->where, eval_expr(e, s, t->kids[1]), "which of the modules",
+                      &i)) {
             return value_poison();
         }
         i = from_end(e, i, ir_dim_const(e->c, base.module.count));
         if (i->hi < 0 || i->lo >= base.module.count) {
-            (void)wrong_index(e, s, t->kids[1], "index %s is out of range: there are %lld modules", ir_dim_text(e->c, i),
-                              (long long)base.module.count);
+            (void)wrong_index(e, s, t->kids[1], "index %s is out of range: there are %lld modules",
+                              ir_dim_text(e->c, i), (long long)base.module.count);
             return value_poison();
         }
         reference *ref = arena_copy(e->a, base.module.ref, sizeof *ref);
@@ -339,7 +355,8 @@ value eval_index(elab *e, scope *s, const ast *t)
     return elab_error(e, t->where, "%s cannot be indexed", value_text(e, &base));
 }
 
-/* States ------------------------------------------------------------------------------------------ */
+/* States ------------------------------------------------------------------------------------------
+ */
 
 /* The state's type within its module: without the axes of the loops around. */
 static uint32_t outer_axes(const value *v)
@@ -367,7 +384,8 @@ value read_state(elab *e, span where, const value *v)
 }
 
 /* Can what is written be broadcast to the part of the state? */
-static bool fits_part(elab *e, const ast *t, const value *state, const value *v, const ir_type *from, const ir_type *part)
+static bool fits_part(elab *e, const ast *t, const value *state, const value *v,
+                      const ir_type *from, const ir_type *part)
 {
     bool fits = from->rank <= part->rank;
     for (uint32_t i = 0; fits && i < from->rank; i++) {
@@ -379,10 +397,11 @@ static bool fits_part(elab *e, const ast *t, const value *state, const value *v,
     }
     const char *what = v->name && v->name[0] != '%' ? v->name : "...";
     if (!fits) {
-        elab_error(e, t->where, "cannot write %s to a part of %s of shape %s", type_text(e, from), state->name,
-                   type_text(e, part) + strcspn(type_text(e, part), "["));
+        elab_error(e, t->where, "cannot write %s to a part of %s of shape %s", type_text(e, from),
+                   state->name, type_text(e, part) + strcspn(type_text(e, part), "["));
     } else {
-        elab_error(e, t->where, "%s is %s, found %s", state->name, ir_dtype_name(part->dtype), type_text(e, from));
+        elab_error(e, t->where, "%s is %s, found %s", state->name, ir_dtype_name(part->dtype),
+                   type_text(e, from));
     }
     diag_note(e->d, state->where, "%s is %s", state->name, value_text(e, state));
     if (v->name && v->where.file) {
@@ -401,11 +420,13 @@ void assign_index(elab *e, scope *s, const ast *t, value v)
         return;
     }
     if (base.kind != V_STATE) {
-        elab_error(e, t->where, "only parts of a state can be assigned to, found %s%s", base.kind == V_PARAM ? "parameter " : "",
+        elab_error(e, t->where, "only parts of a state can be assigned to, found %s%s",
+                   base.kind == V_PARAM ? "parameter " : "",
                    base.kind == V_PARAM ? base.name : value_text(e, &base));
         if (base.kind == V_PARAM) {
             diag_note(e->d, base.where, "%s is %s", base.name, value_text(e, &base));
-            diag_help(e->d, "what is kept from call to call is declared 'state %s: %s'", base.name, value_text(e, &base));
+            diag_help(e->d, "what is kept from call to call is declared 'state %s: %s'", base.name,
+                      value_text(e, &base));
         } else {
             diag_help(e->d, "build a new tensor with where, concat or pad instead");
         }
@@ -422,9 +443,11 @@ void assign_index(elab *e, scope *s, const ast *t, value v)
     for (uint32_t i = 0; i < whole->rank; i++) {
         offsets[i] = i < outer ? base.slot.ref->index[i] : ix.ranges[i - outer].offset;
         sizes[i] = i < outer ? ir_dim_const(e->c, 1) : ix.ranges[i - outer].size;
-        bool steps = i >= outer && (ix.ranges[i - outer].step != 1 || ix.ranges[i - outer].reversed);
+        bool steps =
+            i >= outer && (ix.ranges[i - outer].step != 1 || ix.ranges[i - outer].reversed);
         if (steps || ix.tensor_axis >= 0) {
-            elab_error(e, t->where, "a part of a state that is written must be a plain range on every axis");
+            elab_error(e, t->where,
+                       "a part of a state that is written must be a plain range on every axis");
             return;
         }
     }
@@ -437,7 +460,8 @@ void assign_index(elab *e, scope *s, const ast *t, value v)
         return;
     }
     ir_builder b = elab_builder(e, t->where);
-    if (ir_node_type(src)->rank < n || !ir_type_same_shape(ir_node_type(src), ir_type_get(e->c, x->dtype, n, shape))) {
+    if (ir_node_type(src)->rank < n ||
+        !ir_type_same_shape(ir_node_type(src), ir_type_get(e->c, x->dtype, n, shape))) {
         src = ir_broadcast(&b, src, n, shape);
     }
     src = ir_reshape(&b, src, whole->rank, sizes);

@@ -4,9 +4,9 @@
  *       y[..., d] = x[..., d] * rsqrt(mean{k} x[..., k]^2 + eps) * w[d]
  *     }
  *
- * Every expression has a value with one axis for each letter it depends on, in the order of a common
- * list of letters: result letters first, then those of the reductions around it. An access x[i, j + 1]
- * becomes moves of x (take, where an index is not a plain letter). */
+ * Every expression has a value with one axis for each letter it depends on, in the order of a
+ * common list of letters: result letters first, then those of the reductions around it. An access
+ * x[i, j + 1] becomes moves of x (take, where an index is not a plain letter). */
 #include "frontend/elab.h"
 
 #include <string.h>
@@ -15,11 +15,12 @@ enum { MOST_LETTERS = 8 };
 
 typedef struct notation {
     elab *e;
-    scope *s;                          /* operands and sizes */
-    const char *letters[MOST_LETTERS]; /* axes of the iteration space, outermost first; after the dots */
+    scope *s; /* operands and sizes */
+    const char
+        *letters[MOST_LETTERS]; /* axes of the iteration space, outermost first; after the dots */
     const ir_dim *sizes[MOST_LETTERS]; /* NULL until an access tells */
     uint32_t n;
-    uint32_t n_dots;                   /* axes "..." stands for */
+    uint32_t n_dots; /* axes "..." stands for */
     const ir_dim *dots[IR_MAX_RANK];
     ir_dtype dtype;
 } notation;
@@ -41,7 +42,8 @@ static void find_letter_sizes(notation *q, const ast *t)
         return;
     }
     value v;
-    if (t->kind == AST_INDEX && t->kids[0]->kind == AST_NAME && elab_lookup(q->e, q->s, t->kids[0]->text, &v) && is_tensor(&v)) {
+    if (t->kind == AST_INDEX && t->kids[0]->kind == AST_NAME &&
+        elab_lookup(q->e, q->s, t->kids[0]->text, &v) && is_tensor(&v)) {
         const ir_node *n = want_tensor(q->e, t->where, v, "an operand");
         const ir_type *type = n ? ir_node_type(n) : NULL;
         uint32_t dots = 0;
@@ -129,7 +131,8 @@ static const ir_node *plain_access(notation *q, const ast *t, const ir_node *x, 
     for (uint32_t l = 0; l < q->n; l++) {
         const ir_dim *size = axis_of_letter[l] >= 0 ? dims[q->n_dots + l] : NULL;
         if (size && q->sizes[l] && ir_dim_equal(q->e->c, q->sizes[l], size) == IR_NEVER) {
-            elab_error(q->e, t->where, "index '%s' has two sizes: %s and %s", q->letters[l], ir_dim_text(q->e->c, q->sizes[l]), ir_dim_text(q->e->c, size));
+            elab_error(q->e, t->where, "index '%s' has two sizes: %s and %s", q->letters[l],
+                       ir_dim_text(q->e->c, q->sizes[l]), ir_dim_text(q->e->c, size));
             elab_note_now(q->e);
             return NULL;
         }
@@ -200,8 +203,8 @@ static const ir_node *access(notation *q, const ast *t)
     }
     uint32_t rank = ir_node_type(x)->rank;
     if (dots ? rank < given : rank != given) {
-        elab_error(e, t->where, "%u ind%s for %u ax%ss (%s)", given, given == 1 ? "ex" : "ices", rank, rank == 1 ? "i" : "e",
-                   type_text(e, ir_node_type(x)));
+        elab_error(e, t->where, "%u ind%s for %u ax%ss (%s)", given, given == 1 ? "ex" : "ices",
+                   rank, rank == 1 ? "i" : "e", type_text(e, ir_node_type(x)));
         elab_note_now(e);
         return NULL;
     }
@@ -213,7 +216,13 @@ static const ir_node *reduction(notation *q, const ast *t)
     static const struct {
         const char *name;
         ir_op op;
-    } known[] = {{"sum", IR_OP_reduce_sum}, {"mean", IR_OP_reduce_mean}, {"max", IR_OP_reduce_max}, {"min", IR_OP_reduce_min}, {"prod", IR_OP_reduce_prod}};
+    } known[] = {
+        {"sum",  IR_OP_reduce_sum },
+        {"mean", IR_OP_reduce_mean},
+        {"max",  IR_OP_reduce_max },
+        {"min",  IR_OP_reduce_min },
+        {"prod", IR_OP_reduce_prod}
+    };
     elab *e = q->e;
     notation inner = *q;
     for (uint32_t i = 1; i < t->n; i++) {
@@ -227,7 +236,8 @@ static const ir_node *reduction(notation *q, const ast *t)
     find_letter_sizes(&inner, t->kids[0]);
     for (uint32_t i = q->n; i < inner.n; i++) {
         if (!inner.sizes[i]) {
-            elab_error(e, t->where, "the size of '%s' cannot be told: it stands alone in no index", inner.letters[i]);
+            elab_error(e, t->where, "the size of '%s' cannot be told: it stands alone in no index",
+                       inner.letters[i]);
             return NULL;
         }
     }
@@ -274,7 +284,8 @@ static const ir_node *element(notation *q, const ast *t)
     if (t->kind == AST_REDUCTION) {
         return reduction(q, t);
     }
-    if (t->kind == AST_BINARY || t->kind == AST_UNARY || t->kind == AST_CALL || t->kind == AST_IF_EXPR) {
+    if (t->kind == AST_BINARY || t->kind == AST_UNARY || t->kind == AST_CALL ||
+        t->kind == AST_IF_EXPR) {
         /* Operands as tensors over the space, then the ordinary meaning. */
         scope *s = scope_create(e, q->s);
         ast *copy = arena_copy(e->a, t, sizeof *t);
@@ -283,7 +294,8 @@ static const ir_node *element(notation *q, const ast *t)
             const ast *k = t->kids[i]->kind == AST_KEYWORD ? t->kids[i]->kids[0] : t->kids[i];
             value v;
             bool number = k->kind == AST_INT || k->kind == AST_FLOAT;
-            if (number || (k->kind == AST_NAME && letter_of(q, k) < 0 && elab_lookup(e, q->s, k->text, &v) && !is_tensor(&v))) {
+            if (number || (k->kind == AST_NAME && letter_of(q, k) < 0 &&
+                           elab_lookup(e, q->s, k->text, &v) && !is_tensor(&v))) {
                 continue;
             }
             const ir_node *n = element(q, k);
@@ -304,12 +316,15 @@ static const ir_node *element(notation *q, const ast *t)
             }
         }
         value v = eval_expr(e, s, copy);
-        return v.kind == V_POISON ? NULL : want_operand(e, t->where, v, ir_type_scalar(e->c, q->dtype));
+        return v.kind == V_POISON ? NULL
+                                  : want_operand(e, t->where, v, ir_type_scalar(e->c, q->dtype));
     }
     value v;
     if (t->kind == AST_NAME && !e->damaged && !elab_lookup(e, q->s, t->text, &v)) {
         elab_error(e, t->where, "index '%s' is not defined", t->text);
-        diag_help(e->d, "indices are named on the left side, or by what goes over them: sum{%s} ...", t->text);
+        diag_help(e->d,
+                  "indices are named on the left side, or by what goes over them: sum{%s} ...",
+                  t->text);
         return NULL;
     }
     v = eval_expr(e, q->s, t);
@@ -319,7 +334,8 @@ static const ir_node *element(notation *q, const ast *t)
     if (is_tensor(&v)) {
         const ir_node *n = want_tensor(e, t->where, v, "an operand");
         if (n && ir_node_type(n)->rank != 0) {
-            elab_error(e, t->where, "a tensor is indexed in the body of an op: %s[...]", t->kind == AST_NAME ? t->text : "x");
+            elab_error(e, t->where, "a tensor is indexed in the body of an op: %s[...]",
+                       t->kind == AST_NAME ? t->text : "x");
             return NULL;
         }
         return n;
@@ -377,7 +393,9 @@ static value define(notation *q, const ast *t, const ast *result)
         dims[i] = i < q->n_dots ? q->dots[i] : q->sizes[i - q->n_dots];
     }
     ir_builder b = elab_builder(e, t->where);
-    x = ir_type_same_shape(ir_node_type(x), ir_type_get(e->c, IR_f32, rank, dims)) ? x : ir_broadcast(&b, x, rank, dims);
+    x = ir_type_same_shape(ir_node_type(x), ir_type_get(e->c, IR_f32, rank, dims))
+            ? x
+            : ir_broadcast(&b, x, rank, dims);
     value v = x ? value_tensor(e, x) : elab_error(e, t->where, "%s", b.error.text);
     scope_set(e, q->s, target->kids[0]->text, v);
     return v;
@@ -392,7 +410,8 @@ value call_op(call *c, const ast *decl, scope *outer)
     notation q = {.e = e, .s = scope_create(e, outer), .dtype = IR_f32};
     const ast *params = decl->kids[0];
     if (c->n_args + c->n_keywords > params->n) {
-        return elab_error(e, c->where, "op %s takes %u arguments, found %u", decl->text, params->n, c->n_args + c->n_keywords);
+        return elab_error(e, c->where, "op %s takes %u arguments, found %u", decl->text, params->n,
+                          c->n_args + c->n_keywords);
     }
     for (uint32_t i = 0; i < params->n; i++) {
         const ast *p = params->kids[i];
@@ -404,11 +423,14 @@ value call_op(call *c, const ast *decl, scope *outer)
             v = eval_expr(e, q.s, p->kids[1]);
         }
         if (v.kind == V_NONE || v.kind == V_POISON) {
-            return v.kind == V_POISON ? v : elab_error(e, c->where, "op %s needs '%s'", decl->text, p->text);
+            return v.kind == V_POISON
+                       ? v
+                       : elab_error(e, c->where, "op %s needs '%s'", decl->text, p->text);
         }
         if (p->kids[0]) {
             const ir_node *n = want_operand(e, c->where, v, NULL);
-            if (!n || !bind_type(e, q.s, p->kids[0], i < c->n_args ? c->arg_places[i] : c->where, p->text, ir_node_type(n))) {
+            if (!n || !bind_type(e, q.s, p->kids[0], i < c->n_args ? c->arg_places[i] : c->where,
+                                 p->text, ir_node_type(n))) {
                 if (n) {
                     diag_note(e->d, p->where, "'%s' is declared here", p->text);
                 }

@@ -22,7 +22,8 @@ void level_close(elab *e)
 
 static bool is_leaf(const ir_node *n)
 {
-    return n->op == IR_OP_param || n->op == IR_OP_const || n->op == IR_OP_dim || n->op == IR_OP_iota;
+    return n->op == IR_OP_param || n->op == IR_OP_const || n->op == IR_OP_dim ||
+           n->op == IR_OP_iota;
 }
 
 /* The value at level l, which is at or inside the value's own. */
@@ -71,13 +72,16 @@ static const ir_node *state_at(elab *e, level *l, uint32_t state)
     const ir_state *s = &e->states.at[state];
     const ir_node *first;
     if (!l->outer) {
-        ir_builder b = {.ctx = e->c, .graph = l->graph, .loc = {s->where, NULL}};
+        ir_builder b = {
+            .ctx = e->c, .graph = l->graph, .loc = {s->where, NULL}
+        };
         first = ir_state_node(&b, s->name, s->type);
     } else {
         (void)state_at(e, l->outer, state);
         first = ir_graph_add_input(l->graph, s->name, s->type, (ir_loc){s->where, NULL});
     }
-    l->states.at = vec_grow(e->a, l->states.at, l->states.len, &l->states.cap, sizeof *l->states.at);
+    l->states.at =
+        vec_grow(e->a, l->states.at, l->states.len, &l->states.cap, sizeof *l->states.at);
     l->states.at[l->states.len].state = state;
     l->states.at[l->states.len].now = first;
     l->states.at[l->states.len++].first = first;

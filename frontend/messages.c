@@ -1,5 +1,5 @@
-/* Errors of elaboration, and the notes that go with them: how the program came here, what the operands are
- * and where they come from, which values the names have. */
+/* Errors of elaboration, and the notes that go with them: how the program came here, what the
+ * operands are and where they come from, which values the names have. */
 #include "frontend/elab.h"
 
 #include <string.h>
@@ -34,7 +34,8 @@ value elab_error(elab *e, span where, const char *format, ...)
     return value_poison();
 }
 
-/* Names -------------------------------------------------------------------------------------------- */
+/* Names
+ * -------------------------------------------------------------------------------------------- */
 
 /* False when a note on this name went with the last error already, or when there were enough. */
 static bool first_note(elab *e, const char *name)
@@ -70,7 +71,8 @@ static bool by_define(const elab *e, const value *v)
 static void note_static(elab *e, const char *name, const value *v)
 {
     if (is_static(v) && v->kind != V_NONE && v->where.file && first_note(e, name)) {
-        diag_note(e->d, v->where, "%s = %s%s", name, value_text(e, v), by_define(e, v) ? ", by -D" : "");
+        diag_note(e->d, v->where, "%s = %s%s", name, value_text(e, v),
+                  by_define(e, v) ? ", by -D" : "");
     }
 }
 
@@ -115,7 +117,8 @@ value elab_build_error(elab *e, const ir_builder *b, uint32_t n, const value *op
     const char *text = b->error.text;
     const char *types = "";
     for (uint32_t i = 0; i < n; i++) {
-        types = intern_printf(e->names, "%s%s%s", types, i ? " and " : "", value_text(e, &operands[i]));
+        types =
+            intern_printf(e->names, "%s%s%s", types, i ? " and " : "", value_text(e, &operands[i]));
     }
     elab_error(e, b->loc.where, *types ? "%s (%s)" : "%s", text, types);
     for (uint32_t i = 0; i < n; i++) {
@@ -129,7 +132,7 @@ value elab_build_error(elab *e, const ir_builder *b, uint32_t n, const value *op
     }
     const ir_type *t[2] = {NULL, NULL};
     for (uint32_t i = 0; i < n && i < 2; i++) {
-        t[i] = operands[i].kind == V_TENSOR ? ir_node_type(operands[i].tensor.node)
+        t[i] = operands[i].kind == V_TENSOR  ? ir_node_type(operands[i].tensor.node)
                : operands[i].kind == V_PARAM ? e->params.at[operands[i].slot.number].type
                                              : NULL;
     }
@@ -143,7 +146,8 @@ value elab_build_error(elab *e, const ir_builder *b, uint32_t n, const value *op
     return value_poison();
 }
 
-/* Spelling ----------------------------------------------------------------------------------------- */
+/* Spelling
+ * ----------------------------------------------------------------------------------------- */
 
 void elab_did_you_mean(elab *e, const char *guess)
 {

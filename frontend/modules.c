@@ -8,7 +8,8 @@ enum { DEEPEST_CALL = 200 };
 static const char *join_path(elab *e, const char *path, const char *name)
 {
     bool both = *path && *name; /* name "" leaves a step out */
-    return both ? intern_printf(e->names, "%s.%s", path, name) : intern(e->names, *path ? path : name);
+    return both ? intern_printf(e->names, "%s.%s", path, name)
+                : intern(e->names, *path ? path : name);
 }
 
 /* A value that came from nowhere in particular comes from here. */
@@ -28,10 +29,11 @@ static bool bind_params(call *c, const ast *params, scope *s, const char *what)
         for (uint32_t i = 0; i < params->n; i++) {
             optional |= params->kids[i]->kids[1] != NULL;
         }
-        elab_error(e, c->arg_places[params->n], "%s takes %s%u argument%s, found %u", what, optional ? "at most " : "", params->n,
-                   params->n == 1 ? "" : "s", c->n_args);
+        elab_error(e, c->arg_places[params->n], "%s takes %s%u argument%s, found %u", what,
+                   optional ? "at most " : "", params->n, params->n == 1 ? "" : "s", c->n_args);
         if (params->n) {
-            diag_note(e->d, span_join(params->kids[0]->where, params->kids[params->n - 1]->where), "they are declared here");
+            diag_note(e->d, span_join(params->kids[0]->where, params->kids[params->n - 1]->where),
+                      "they are declared here");
         }
         return false;
     }
@@ -49,9 +51,11 @@ static bool bind_params(call *c, const ast *params, scope *s, const char *what)
             for (uint32_t j = 0; j < params->n; j++) {
                 names[j] = params->kids[j]->text;
             }
-            elab_error(e, c->keyword_places[k], i == params->n ? "%s has no parameter '%s'" : "%s is given '%s' twice",
-                       what, c->keywords[k]);
-            elab_did_you_mean(e, i == params->n ? diag_nearest(c->keywords[k], names, params->n) : NULL);
+            elab_error(e, c->keyword_places[k],
+                       i == params->n ? "%s has no parameter '%s'" : "%s is given '%s' twice", what,
+                       c->keywords[k]);
+            elab_did_you_mean(e, i == params->n ? diag_nearest(c->keywords[k], names, params->n)
+                                                : NULL);
             return false;
         }
         scope_set(e, s, c->keywords[k], placed(c->keyword_values[k], c->keyword_places[k]));
@@ -76,9 +80,11 @@ static bool bind_params(call *c, const ast *params, scope *s, const char *what)
     return true;
 }
 
-/* Members ----------------------------------------------------------------------------------------- */
+/* Members -----------------------------------------------------------------------------------------
+ */
 
-/* Where the module of a library was made that declares something at `where`; nowhere for other modules. */
+/* Where the module of a library was made that declares something at `where`; nowhere for other
+ * modules. */
 static span place_made(elab *e, span where)
 {
     span at = where;
@@ -104,7 +110,8 @@ static void declare_weight(elab *e, instance *in, scope *s, const ast *t)
     }
     for (uint32_t i = 0; i < rank; i++) {
         if (!ir_dim_is_const(dims[i]) || ir_dim_value(dims[i]) < 0) {
-            elab_error(e, t->kids[0]->where, "size %s of parameter '%s' must be a number of at least 0",
+            elab_error(e, t->kids[0]->where,
+                       "size %s of parameter '%s' must be a number of at least 0",
                        ir_dim_text(e->c, dims[i]), t->text);
             elab_note_names(e, s, t->kids[0]);
             return;
@@ -113,7 +120,8 @@ static void declare_weight(elab *e, instance *in, scope *s, const ast *t)
     const ir_type *type = ir_type_get(e->c, dtype, rank, dims);
     const ir_dim *bytes = ir_type_bytes(e->c, type);
     if (!ir_dim_is_const(bytes) || ir_dim_value(bytes) > ((int64_t)1 << 46)) {
-        elab_error(e, t->kids[0]->where, "parameter '%s' is too large: %s", t->text, ir_type_text(e->c, type));
+        elab_error(e, t->kids[0]->where, "parameter '%s' is too large: %s", t->text,
+                   ir_type_text(e->c, type));
         elab_note_names(e, s, t->kids[0]);
         return;
     }
@@ -127,7 +135,8 @@ static void declare_weight(elab *e, instance *in, scope *s, const ast *t)
                   .where = t->name_where,
                   .made = place_made(e, t->name_where),
                   .list = in->list};
-    value v = {.kind = V_PARAM, .where = t->where, .name = t->text, .type = t->kids[0], .type_scope = s};
+    value v = {
+        .kind = V_PARAM, .where = t->where, .name = t->text, .type = t->kids[0], .type_scope = s};
     v.slot.number = e->params.len;
     vec_push(e->a, &e->params, p);
     scope_set(e, in->members, t->text, v);
@@ -145,7 +154,9 @@ static void declare_states(elab *e, instance *in, scope *s, const ast *t)
         return;
     }
     if (rank + in->n_counts > IR_MAX_RANK) {
-        elab_error(e, t->kids[0]->where, "a state of %u axes in %u loops of modules has too many axes", rank, in->n_counts);
+        elab_error(e, t->kids[0]->where,
+                   "a state of %u axes in %u loops of modules has too many axes", rank,
+                   in->n_counts);
         return;
     }
     for (uint32_t i = 0; i < in->n_counts; i++) {
@@ -153,7 +164,8 @@ static void declare_states(elab *e, instance *in, scope *s, const ast *t)
     }
     for (uint32_t i = 0; i < rank + in->n_counts; i++) {
         if (!ir_dim_is_const(dims[i]) || ir_dim_value(dims[i]) < 0) {
-            elab_error(e, t->kids[0]->where, "size %s of a state must be a number: it lives between calls",
+            elab_error(e, t->kids[0]->where,
+                       "size %s of a state must be a number: it lives between calls",
                        ir_dim_text(e->c, dims[i]));
             return;
         }
@@ -161,7 +173,11 @@ static void declare_states(elab *e, instance *in, scope *s, const ast *t)
     const ir_type *type = ir_type_get(e->c, dtype, rank + in->n_counts, dims);
     for (uint32_t i = 1; i < t->n; i++) {
         ir_state state = {join_path(e, in->path, t->kids[i]->text), type, t->kids[i]->where};
-        value v = {.kind = V_STATE, .where = t->where, .name = t->kids[i]->text, .type = t->kids[0], .type_scope = s};
+        value v = {.kind = V_STATE,
+                   .where = t->where,
+                   .name = t->kids[i]->text,
+                   .type = t->kids[0],
+                   .type_scope = s};
         v.slot.number = e->states.len;
         vec_push(e->a, &e->states, state);
         scope_set(e, in->members, t->kids[i]->text, is_twice(e, t->kids[i]) ? value_poison() : v);
@@ -201,7 +217,8 @@ static void declare_member(elab *e, instance *in, scope *s, const ast *t)
     if (is_tensor(&v)) {
         if (reads_params) {
             elab_error(e, t->where, "a member computed from parameters belongs into a function");
-            diag_help(e->d, "write 'fn %s() = %s', and %s() where it is used", t->text, source_text(e, t->kids[0]), t->text);
+            diag_help(e->d, "write 'fn %s() = %s', and %s() where it is used", t->text,
+                      source_text(e, t->kids[0]), t->text);
         } else {
             elab_error(e, t->where, "a tensor that is a member is declared 'const'");
             diag_help(e->d, "write 'const %s'", source_text(e, t));
@@ -217,7 +234,8 @@ value eval_const(elab *e, scope *s, const ast *t)
     value v = eval_alone(e, s, t->kids[1], &reads_params);
     if (is_tensor(&v) && reads_params) {
         elab_error(e, t->where, "a constant cannot depend on parameters");
-        diag_help(e->d, "compute it in a function: 'fn %s() = %s'", t->text, source_text(e, t->kids[1]));
+        diag_help(e->d, "compute it in a function: 'fn %s() = %s'", t->text,
+                  source_text(e, t->kids[1]));
         return value_poison();
     }
     if (is_tensor(&v)) {
@@ -233,8 +251,8 @@ value eval_const(elab *e, scope *s, const ast *t)
 static void declare(elab *e, instance *in, scope *s, const ast *t)
 {
     value v = {.kind = V_FN, .where = t->where, .name = t->text};
-    bool named = t->kind == AST_WEIGHT || t->kind == AST_MEMBER || t->kind == AST_CONST || t->kind == AST_FN || t->kind == AST_ENTRY ||
-                 t->kind == AST_OBJECTIVE;
+    bool named = t->kind == AST_WEIGHT || t->kind == AST_MEMBER || t->kind == AST_CONST ||
+                 t->kind == AST_FN || t->kind == AST_ENTRY || t->kind == AST_OBJECTIVE;
     if (named && is_twice(e, t)) {
         scope_set(e, in->members, t->text ? t->text : intern(e->names, "%call"), value_poison());
         return;
@@ -247,7 +265,8 @@ static void declare(elab *e, instance *in, scope *s, const ast *t)
         break;
     case AST_IF: {
         bool yes;
-        if (want_bool(e, t->kids[0]->where, eval_expr(e, s, t->kids[0]), "the condition", &yes) && t->kids[yes ? 1 : 2]) {
+        if (want_bool(e, t->kids[0]->where, eval_expr(e, s, t->kids[0]), "the condition", &yes) &&
+            t->kids[yes ? 1 : 2]) {
             declare(e, in, s, t->kids[yes ? 1 : 2]);
         }
         break;
@@ -273,7 +292,8 @@ static void declare(elab *e, instance *in, scope *s, const ast *t)
         break;
     case AST_ASSERT: {
         bool ok;
-        if (want_bool(e, t->kids[0]->where, eval_expr(e, s, t->kids[0]), "what is asserted", &ok) && !ok) {
+        if (want_bool(e, t->kids[0]->where, eval_expr(e, s, t->kids[0]), "what is asserted", &ok) &&
+            !ok) {
             value m = t->kids[1] ? eval_expr(e, s, t->kids[1]) : value_none();
             elab_error(e, t->kids[0]->where, "%s", m.kind == V_STR ? m.s : "this does not hold");
             elab_note_names(e, s, t->kids[0]);
@@ -293,7 +313,8 @@ static void enter(elab *e, span where, const ast *decl, const char *name)
     e->calls.at[e->calls.len++].name = name;
 }
 
-/* The first of the calls under way that comes back to a declaration already being run; 0: none does. */
+/* The first of the calls under way that comes back to a declaration already being run; 0: none
+ * does. */
 static uint32_t first_repeated(const elab *e)
 {
     for (uint32_t i = 1; i < e->calls.len; i++) {
@@ -318,7 +339,9 @@ static value too_deep(elab *e, span where)
         const ast *decl = e->calls.at[first].decl;
         bool module = decl->kind == AST_MODULE || decl->kind == AST_MODEL;
         e->calls.len = first;
-        elab_error(e, e->calls.at[first].where, module ? "module '%s' contains itself without an end (%d deep)" : "'%s' calls itself without an end (%d deep)",
+        elab_error(e, e->calls.at[first].where,
+                   module ? "module '%s' contains itself without an end (%d deep)"
+                          : "'%s' calls itself without an end (%d deep)",
                    e->calls.at[first].name, DEEPEST_CALL);
         diag_note(e->d, decl->text ? decl->name_where : decl->where, "it is declared here");
         e->calls.len = depth;
@@ -329,7 +352,8 @@ static value too_deep(elab *e, span where)
     return value_poison();
 }
 
-value instantiate(call *c, const ast *decl, scope *file, const char *path, const reference *parent, int64_t count)
+value instantiate(call *c, const ast *decl, scope *file, const char *path, const reference *parent,
+                  int64_t count)
 {
     elab *e = c->e;
     if (e->calls.len >= DEEPEST_CALL) {
@@ -359,7 +383,8 @@ value instantiate(call *c, const ast *decl, scope *file, const char *path, const
     s->self = ref;
     enter(e, parent ? c->where : (span){0}, decl, decl->text);
     scope *bound = scope_create(e, file);
-    bool ok = bind_params(c, decl->kids[0], bound, intern_printf(e->names, "module %s", decl->text));
+    bool ok =
+        bind_params(c, decl->kids[0], bound, intern_printf(e->names, "module %s", decl->text));
     for (uint32_t i = 0; i < map_count(bound->names); i++) {
         uint64_t key;
         void *item;
@@ -451,7 +476,8 @@ value member_of(elab *e, span where, const value *v, const char *name)
     return value_poison();
 }
 
-/* Function calls ---------------------------------------------------------------------------------- */
+/* Function calls ----------------------------------------------------------------------------------
+ */
 
 /* Arguments against declared types: binds the sizes they name, tells of those that differ. */
 static bool check_args(elab *e, scope *s, call *c, const ast *params)
@@ -481,7 +507,8 @@ static bool check_args(elab *e, scope *s, call *c, const ast *params)
             }
             n = want_operand(e, where, *v, ir_type_scalar(e->c, t));
         } else {
-            elab_error(e, where, "argument '%s' must be a tensor, found %s", p->text, value_text(e, v));
+            elab_error(e, where, "argument '%s' must be a tensor, found %s", p->text,
+                       value_text(e, v));
             diag_note(e->d, p->where, "it is declared here");
             return false;
         }
@@ -558,7 +585,9 @@ static value anonymous(value v)
 static value call_function(elab *e, span where, const value *f, call *c)
 {
     const ast *decl = f->code.decl;
-    const char *name = decl->text ? decl->text : f->code.self ? f->code.self->inst->decl->text : "this";
+    const char *name = decl->text     ? decl->text
+                       : f->code.self ? f->code.self->inst->decl->text
+                                      : "this";
     if (e->calls.len >= DEEPEST_CALL) {
         return too_deep(e, where);
     }
@@ -573,7 +602,8 @@ static value call_function(elab *e, span where, const value *f, call *c)
     const char *path = e->path;
     enter(e, where, decl, name);
     value result = value_poison();
-    if (bind_params(c, decl->kids[0], s, intern_printf(e->names, "'%s'", name)) && check_args(e, s, c, decl->kids[0])) {
+    if (bind_params(c, decl->kids[0], s, intern_printf(e->names, "'%s'", name)) &&
+        check_args(e, s, c, decl->kids[0])) {
         e->has_returned = false;
         e->returned = value_none();
         e->path = f->code.self ? f->code.self->inst->path : e->path;
@@ -582,7 +612,10 @@ static value call_function(elab *e, span where, const value *f, call *c)
         result = e->returned;
         bool clean = diag_error_count(e->d) == errors && !e->stopped;
         if (!e->has_returned) { /* with a name, for who uses the value nonetheless */
-            result = clean ? (value){.kind = V_NONE, .name = name, .where = decl->text ? decl->name_where : decl->where} : value_poison();
+            result = clean ? (value){.kind = V_NONE,
+                                     .name = name,
+                                     .where = decl->text ? decl->name_where : decl->where}
+                           : value_poison();
         } else if (clean && !check_result(e, s, decl->kids[1], e->return_where, &result)) {
             result = value_poison();
         }
@@ -599,7 +632,8 @@ static value call_extern(elab *e, span where, const value *f, call *c)
 {
     const ast *decl = f->code.decl;
     scope *s = scope_create(e, f->code.scope);
-    if (!bind_params(c, decl->kids[0], s, intern_printf(e->names, "'%s'", decl->text)) || !check_args(e, s, c, decl->kids[0])) {
+    if (!bind_params(c, decl->kids[0], s, intern_printf(e->names, "'%s'", decl->text)) ||
+        !check_args(e, s, c, decl->kids[0])) {
         return value_poison();
     }
     VEC(const ir_node *) in = {0};
@@ -639,8 +673,8 @@ static value call_extern(elab *e, span where, const value *f, call *c)
         vec_push(e->a, &e->externs, target);
     }
     ir_attr a[2] = {ir_attr_s(IR_ATTR_target, target), ir_attr_ss(IR_ATTR_types, n, texts)};
-    const ir_node *node = ir_graph_add(e->level->graph, IR_OP_extern, in.len, in.at, n, types, 2, a, 0, NULL,
-                                       (ir_loc){where, e->path});
+    const ir_node *node = ir_graph_add(e->level->graph, IR_OP_extern, in.len, in.at, n, types, 2, a,
+                                       0, NULL, (ir_loc){where, e->path});
     if (n == 1) {
         return value_tensor(e, node);
     }
@@ -666,8 +700,17 @@ static value run_builtin(const builtin *f, call *c, value *args)
 /* The argument as it is called here: other libraries' names, then the nearest one; or NULL. */
 static const char *nearest_argument(const char *name, const char *const *names, uint32_t n)
 {
-    static const char *const others[][2] = {{"dim", "axis"}, {"dims", "axis"}, {"keepdim", "keep"}, {"keepdims", "keep"}, {"unbiased", "correction"},
-                                            {"ddof", "correction"}, {"size", "shape"}, {"mask", "condition"}, {"largest", "descending"}};
+    static const char *const others[][2] = {
+        {"dim",      "axis"      },
+        {"dims",     "axis"      },
+        {"keepdim",  "keep"      },
+        {"keepdims", "keep"      },
+        {"unbiased", "correction"},
+        {"ddof",     "correction"},
+        {"size",     "shape"     },
+        {"mask",     "condition" },
+        {"largest",  "descending"}
+    };
     for (uint32_t i = 0; i < sizeof others / sizeof *others; i++) {
         for (uint32_t k = 0; k < n && strcmp(others[i][0], name) == 0; k++) {
             if (strcmp(others[i][1], names[k]) == 0) {
@@ -702,7 +745,8 @@ static value call_builtin(const builtin *f, call *c)
         return run_builtin(f, c, args);
     }
     if (c->n_args > n) {
-        return elab_error(e, c->arg_places[n], "%s takes at most %u arguments: %s(%s)", f->name, n, f->name, f->signature);
+        return elab_error(e, c->arg_places[n], "%s takes at most %u arguments: %s(%s)", f->name, n,
+                          f->name, f->signature);
     }
     for (uint32_t i = 0; i < c->n_args; i++) {
         args[i] = c->args[i];
@@ -714,7 +758,9 @@ static value call_builtin(const builtin *f, call *c)
             i++;
         }
         if (i == n || given[i]) {
-            elab_error(e, c->keyword_places[k], i == n ? "%s has no argument '%s': %s(%s)" : "%s is given '%s' twice: %s(%s)",
+            elab_error(e, c->keyword_places[k],
+                       i == n ? "%s has no argument '%s': %s(%s)"
+                              : "%s is given '%s' twice: %s(%s)",
                        f->name, c->keywords[k], f->name, f->signature);
             elab_did_you_mean(e, i == n ? nearest_argument(c->keywords[k], names, n) : NULL);
             return value_poison();
@@ -724,7 +770,8 @@ static value call_builtin(const builtin *f, call *c)
     }
     for (uint32_t i = 0; i < n; i++) {
         if (!given[i] && !optional[i]) {
-            return elab_error(e, c->where, "%s needs '%s': %s(%s)", f->name, names[i], f->name, f->signature);
+            return elab_error(e, c->where, "%s needs '%s': %s(%s)", f->name, names[i], f->name,
+                              f->signature);
         }
     }
     return run_builtin(f, c, args);
@@ -736,7 +783,8 @@ static void help_with_functions(elab *e, const ast *members)
     const char *all = "";
     for (uint32_t i = 0; i < members->n; i++) {
         if (members->kids[i]->kind == AST_FN) {
-            all = intern_printf(e->names, "%s%s.%s(...)", all, *all ? ", " : "", members->kids[i]->text);
+            all = intern_printf(e->names, "%s%s.%s(...)", all, *all ? ", " : "",
+                                members->kids[i]->text);
         }
     }
     if (*all) {
@@ -761,7 +809,8 @@ value call_value(elab *e, span where, value f, call *c)
             return value_poison();
         }
         if (!method) {
-            elab_error(e, where, "module %s cannot be called: it has no 'fn (...)'", f.module.ref->inst->decl->text);
+            elab_error(e, where, "module %s cannot be called: it has no 'fn (...)'",
+                       f.module.ref->inst->decl->text);
             diag_note(e->d, f.module.ref->inst->decl->name_where, "it is declared here");
             help_with_functions(e, f.module.ref->inst->decl->kids[1]);
             return value_poison();

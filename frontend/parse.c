@@ -45,7 +45,8 @@ ast *parse_node(parse *p, ast_kind k, span where, const char *text, uint32_t n, 
     return t;
 }
 
-ast *parse_node_list(parse *p, ast_kind k, span where, const char *text, ast *first, const parse_list *l)
+ast *parse_node_list(parse *p, ast_kind k, span where, const char *text, ast *first,
+                     const parse_list *l)
 {
     uint32_t extra = first != NULL, n = l ? l->v.len : 0;
     ast **kids = arena_array(p->a, ast *, n + 1);
@@ -71,7 +72,8 @@ uint32_t parse_line(const parse *p, uint32_t at)
     return source_locate(diag_sources(p->d), (span){p->file->id, at, at}).line;
 }
 
-/* Literals ---------------------------------------------------------------------------------------- */
+/* Literals ----------------------------------------------------------------------------------------
+ */
 
 void parse_lexical_error(parse *p, span where, const char *help, const char *format, ...)
 {
@@ -99,9 +101,11 @@ ast *parse_string(parse *p, span where, const char *text, uint32_t n)
             if (c == 'n' || c == 't' || c == 'r') {
                 c = c == 'n' ? '\n' : c == 't' ? '\t' : '\r';
             } else if (c != '\\' && c != '"' && c != '\'') {
-                span escape = {where.file, where.begin + i, where.begin + i + 1 + unicode_length(text + i)};
-                parse_lexical_error(p, escape, "for a backslash write '\\\\'", "unknown escape '\\%.*s'",
-                                    (int)unicode_length(text + i), text + i);
+                span escape = {where.file, where.begin + i,
+                               where.begin + i + 1 + unicode_length(text + i)};
+                parse_lexical_error(p, escape, "for a backslash write '\\\\'",
+                                    "unknown escape '\\%.*s'", (int)unicode_length(text + i),
+                                    text + i);
             }
         }
         out[m++] = c;
@@ -145,12 +149,14 @@ ast *parse_float(parse *p, span where, const char *text, uint32_t n)
     ast *t = NODE0(FLOAT, where, intern_n(p->names, text, n));
     t->f = strtod(digits, NULL);
     if (isinf(t->f)) {
-        parse_lexical_error(p, where, "for infinity write inf", "the number %s is too large", digits);
+        parse_lexical_error(p, where, "for infinity write inf", "the number %s is too large",
+                            digits);
     }
     return t;
 }
 
-/* Files ------------------------------------------------------------------------------------------- */
+/* Files -------------------------------------------------------------------------------------------
+ */
 
 static bool is_text(parse *p)
 {
@@ -185,7 +191,8 @@ const ast *ast_parse(arena *a, intern_table *names, diag *d, const source_file *
     }
     p->scanner = scanner;
     p->at = f->size >= 3 && memcmp(f->text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
-    YY_BUFFER_STATE buffer = aigc_scan__scan_bytes(f->text + p->at, (int)(f->size - p->at), scanner);
+    YY_BUFFER_STATE buffer =
+        aigc_scan__scan_bytes(f->text + p->at, (int)(f->size - p->at), scanner);
     uint32_t errors = diag_error_count(d);
     int failed = aigc_parse(p);
     aigc_scan__delete_buffer(buffer, scanner);
@@ -194,7 +201,8 @@ const ast *ast_parse(arena *a, intern_table *names, diag *d, const source_file *
         diag_error(d, whole, "this file could not be parsed");
     }
     if (p->result) {
-        p->result->i = diag_error_count(d) == errors || (!failed && recover_surplus_braces(f, 0) == 0);
+        p->result->i =
+            diag_error_count(d) == errors || (!failed && recover_surplus_braces(f, 0) == 0);
     }
     return p->result ? p->result : NODE0(FILE, whole, NULL);
 }

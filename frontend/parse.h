@@ -1,7 +1,7 @@
 /* What the parts of the parser share while one file is parsed:
  *
- *     lexer.l         words, numbers, strings, signs        one raw token at a time, line breaks among them
- *     tokens.c        what ends a statement, which words are keywords where they stand
+ *     lexer.l         words, numbers, strings, signs        one raw token at a time, line breaks
+ * among them tokens.c        what ends a statement, which words are keywords where they stand
  *     recover.c       brackets that are not closed, and where to go on after a mistake
  *     parser.y        the grammar
  *     syntax_error.c  the words for what the grammar does not allow
@@ -43,8 +43,8 @@ typedef enum parse_place { PLACE_FILE, PLACE_MODULE, PLACE_BLOCK } parse_place;
 
 typedef struct statement {
     token first;
-    uint32_t base;   /* brackets open where it begins */
-    bool header;     /* it has a block, and the grammar can go on there after a mistake before it */
+    uint32_t base; /* brackets open where it begins */
+    bool header;   /* it has a block, and the grammar can go on there after a mistake before it */
     bool begun;
 } statement;
 
@@ -64,12 +64,12 @@ typedef struct parse {
     bool too_deep; /* told already */
     uint32_t mistakes;
     /* lexer.l */
-    uint32_t at;  /* where the next raw token begins */
-    bool quiet;   /* between a mistake and where parsing goes on: no further errors */
+    uint32_t at;   /* where the next raw token begins */
+    bool quiet;    /* between a mistake and where parsing goes on: no further errors */
     VEC(char) doc; /* the ## lines met since the last token */
-    map *docs;    /* where a token begins + 1 -> the doc above it */
+    map *docs;     /* where a token begins + 1 -> the doc above it */
     /* tokens.c */
-    VEC(token) raw;   /* looked at, not yet taken; from raw_at */
+    VEC(token) raw; /* looked at, not yet taken; from raw_at */
     uint32_t raw_at;
     VEC(token) ready; /* to be given to the parser before anything else; from ready_at */
     uint32_t ready_at;
@@ -81,7 +81,8 @@ typedef struct parse {
 
 /* Nodes. first goes before the items of l; either may be NULL. */
 ast *parse_node(parse *p, ast_kind k, span where, const char *text, uint32_t n, ast *const *kids);
-ast *parse_node_list(parse *p, ast_kind k, span where, const char *text, ast *first, const parse_list *l);
+ast *parse_node_list(parse *p, ast_kind k, span where, const char *text, ast *first,
+                     const parse_list *l);
 void parse_push(parse *p, parse_list **l, ast *t);
 /* STR with the escapes of the literal's inside resolved. */
 ast *parse_string(parse *p, span where, const char *text, uint32_t n);
@@ -107,10 +108,10 @@ void parse_report(parse *p, uint32_t n, const char *const *expected);
 int aigc_scan_lex(parse_value *v, span *where, void *scanner);
 int aigc_lex(parse_value *v, span *where, parse *p);
 
-#define NODE0(k, w, text)          parse_node(p, AST_##k, w, text, 0, NULL)
-#define NODE1(k, w, text, a)       parse_node(p, AST_##k, w, text, 1, (ast *[]){a})
-#define NODE2(k, w, text, a, b)    parse_node(p, AST_##k, w, text, 2, (ast *[]){a, b})
-#define NODE3(k, w, text, a, b, c) parse_node(p, AST_##k, w, text, 3, (ast *[]){a, b, c})
+#define NODE0(k, w, text)             parse_node(p, AST_##k, w, text, 0, NULL)
+#define NODE1(k, w, text, a)          parse_node(p, AST_##k, w, text, 1, (ast *[]){a})
+#define NODE2(k, w, text, a, b)       parse_node(p, AST_##k, w, text, 2, (ast *[]){a, b})
+#define NODE3(k, w, text, a, b, c)    parse_node(p, AST_##k, w, text, 3, (ast *[]){a, b, c})
 #define NODE4(k, w, text, a, b, c, e) parse_node(p, AST_##k, w, text, 4, (ast *[]){a, b, c, e})
 
 #endif

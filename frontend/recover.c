@@ -1,11 +1,12 @@
-/* Mistakes in the order of tokens: what is not closed, what stands where it cannot, and the way to where
- * parsing goes on. */
+/* Mistakes in the order of tokens: what is not closed, what stands where it cannot, and the way to
+ * where parsing goes on. */
 #include "frontend/tokens.h"
 #include "parser.h"
 
 #include <string.h>
 
-/* Looking far ahead, in the text: only after a mistake. -------------------------------------------- */
+/* Looking far ahead, in the text: only after a mistake.
+ * -------------------------------------------- */
 
 static uint32_t skip_string(const source_file *f, uint32_t i)
 {
@@ -16,7 +17,8 @@ static uint32_t skip_string(const source_file *f, uint32_t i)
     return i < f->size && f->text[i] == quote ? i + 1 : i;
 }
 
-/* Are the ( and [ opened in this statement closed before something that cannot stand inside them? */
+/* Are the ( and [ opened in this statement closed before something that cannot stand inside them?
+ */
 static bool closes_in_time(const parse *p, uint32_t from)
 {
     enum { DEEPEST = 256 };
@@ -93,17 +95,19 @@ static void drop_groups(parse *p)
     }
 }
 
-/* What is not closed ------------------------------------------------------------------------------ */
+/* What is not closed ------------------------------------------------------------------------------
+ */
 
-/* The brackets of the statement that are still open cannot be closed any more: `t` cannot stand in them. */
+/* The brackets of the statement that are still open cannot be closed any more: `t` cannot stand in
+ * them. */
 token recover_unclosed(parse *p, span where, const char *found)
 {
     const bracket b = vec_last(&p->brackets);
     char close = b.kind == '(' ? ')' : b.kind == '[' ? ']' : '}';
     char open = b.kind == 'r' ? '{' : b.kind;
     if (!p->quiet) {
-        diag_error(p->d, where, "expected '%c' to close '%c' opened at line %u, found %s", close, open,
-                   parse_line(p, b.at), found);
+        diag_error(p->d, where, "expected '%c' to close '%c' opened at line %u, found %s", close,
+                   open, parse_line(p, b.at), found);
         diag_note(p->d, (span){p->file->id, b.at, b.at + 1}, "this '%c' is not closed", open);
     }
     drop_groups(p);
@@ -140,7 +144,8 @@ void recover_end_of_file(parse *p, span where)
 {
     const bracket b = vec_last(&p->brackets);
     if (p->mistakes < PARSE_MOST_MISTAKES) {
-        diag_error(p->d, where, "expected '}' to close '{' opened at line %u, found the end of the file",
+        diag_error(p->d, where,
+                   "expected '}' to close '{' opened at line %u, found the end of the file",
                    parse_line(p, b.at));
         diag_note(p->d, (span){p->file->id, b.at, b.at + 1}, "this '{' is not closed");
     }
@@ -150,7 +155,8 @@ void recover_end_of_file(parse *p, span where)
     close_braces(p, open_braces(p), where);
 }
 
-/* Passing over a statement ------------------------------------------------------------------------ */
+/* Passing over a statement ------------------------------------------------------------------------
+ */
 
 static uint32_t column(const parse *p, uint32_t at)
 {
@@ -161,8 +167,9 @@ static uint32_t column(const parse *p, uint32_t at)
     return at - begin;
 }
 
-/* Takes raw tokens up to the end of the statement. to_block: where it has a block, up to its '{' only, which
- * is made ready, and true comes back. indented: lines that stand further in belong to it, as in Python. */
+/* Takes raw tokens up to the end of the statement. to_block: where it has a block, up to its '{'
+ * only, which is made ready, and true comes back. indented: lines that stand further in belong to
+ * it, as in Python. */
 static bool skip_to_end(parse *p, bool to_block, bool indented)
 {
     uint32_t base = p->statement.base;
@@ -177,8 +184,10 @@ static bool skip_to_end(parse *p, bool to_block, bool indented)
         }
         if (t.kind == '\n') {
             const token *next = tokens_peek_solid(p, 0);
-            bool goes_on = p->brackets.len > base || tokens_is_word(next, ELSE) || tokens_is_word(next, ELIF) ||
-                           (indented && next->kind != 0 && next->kind != '}' && column(p, next->where.begin) > margin);
+            bool goes_on = p->brackets.len > base || tokens_is_word(next, ELSE) ||
+                           tokens_is_word(next, ELIF) ||
+                           (indented && next->kind != 0 && next->kind != '}' &&
+                            column(p, next->where.begin) > margin);
             if (!goes_on) {
                 break;
             }
@@ -224,17 +233,18 @@ static void skip_lost_block(parse *p)
     }
 }
 
-/* At the beginning of a statement, a declaration that cannot stand here: a '}' is missing before it, or it
- * is in the wrong place. True: dealt with; what comes next is ready, or to be read. */
+/* At the beginning of a statement, a declaration that cannot stand here: a '}' is missing before
+ * it, or it is in the wrong place. True: dealt with; what comes next is ready, or to be read. */
 bool recover_misplaced(parse *p, token t)
 {
     parse_place here = tokens_place(p);
-    bool of_file = t.kind == MODULE || t.kind == MODEL || t.kind == IMPORT || t.kind == EXTERN || t.kind == OP;
-    bool of_module = t.kind == ENTRY || t.kind == OBJECTIVE || t.kind == GENERATE || t.kind == TRAIN || t.kind == ALIAS ||
-                     t.kind == STATE;
+    bool of_file =
+        t.kind == MODULE || t.kind == MODEL || t.kind == IMPORT || t.kind == EXTERN || t.kind == OP;
+    bool of_module = t.kind == ENTRY || t.kind == OBJECTIVE || t.kind == GENERATE ||
+                     t.kind == TRAIN || t.kind == ALIAS || t.kind == STATE;
     bool of_either = t.kind == FN || t.kind == CONST;
-    if ((!of_file && !of_module && !of_either) || (of_file && here == PLACE_FILE) || (of_module && here == PLACE_MODULE) ||
-        (of_either && here != PLACE_BLOCK)) {
+    if ((!of_file && !of_module && !of_either) || (of_file && here == PLACE_FILE) ||
+        (of_module && here == PLACE_MODULE) || (of_either && here != PLACE_BLOCK)) {
         return false;
     }
     const char *text = t.value.text;
@@ -243,7 +253,8 @@ bool recover_misplaced(parse *p, token t)
     int64_t surplus = recover_surplus_braces(p->file, t.where.begin);
     if (here == PLACE_FILE) {
         diag_error(p->d, t.where, "'%s' belongs into a model or module", text);
-        if (surplus > 0) { /* an earlier '}' was one too many: pass over what was meant to be inside */
+        if (surplus >
+            0) { /* an earlier '}' was one too many: pass over what was meant to be inside */
             diag_help(p->d, "is there a '}' too many before it?");
             skip_lost_block(p);
             return true;
@@ -255,9 +266,10 @@ bool recover_misplaced(parse *p, token t)
     if (surplus >= (int64_t)open) {
         const char *where = here == PLACE_BLOCK ? "a function" : "a module";
         diag_error(p->d, t.where, "'%s' cannot stand inside %s", text, where);
-        diag_help(p->d, "declare it %s", of_file     ? "in the file itself, outside of modules"
-                                         : of_module ? "in a model or module"
-                                                     : "in the file itself or in a module");
+        diag_help(p->d, "declare it %s",
+                  of_file     ? "in the file itself, outside of modules"
+                  : of_module ? "in a model or module"
+                              : "in the file itself or in a module");
         tokens_begin_statement(p, &t);
         skip_statement(p);
         return true;
@@ -271,7 +283,8 @@ bool recover_misplaced(parse *p, token t)
         n += tokens_is_brace(b);
     }
     const bracket *b = &p->brackets.at[p->brackets.len - 1];
-    diag_error(p->d, t.where, "expected '}' to close '{' opened at line %u, found '%s'", parse_line(p, b->at), text);
+    diag_error(p->d, t.where, "expected '}' to close '{' opened at line %u, found '%s'",
+               parse_line(p, b->at), text);
     diag_note(p->d, (span){p->file->id, b->at, b->at + 1}, "this '{' is not closed");
     close_braces(p, n, t.where);
     tokens_put_back(p, t);
@@ -282,7 +295,8 @@ bool parse_resume(parse *p)
 {
     token bad = p->last;
     p->mistakes++;
-    bool ended_header = bad.kind == END && p->statement.header && !p->statement.begun && p->brackets.len == p->statement.base;
+    bool ended_header = bad.kind == END && p->statement.header && !p->statement.begun &&
+                        p->brackets.len == p->statement.base;
     if (ended_header && recover_surplus_braces(p->file, bad.where.end) > (int64_t)open_braces(p)) {
         skip_lost_block(p);
     }
@@ -290,7 +304,8 @@ bool parse_resume(parse *p)
         return false; /* nothing follows */
     }
     if (bad.kind == END && p->ready_at > 0) {
-        p->ready_at--; /* the END that did not fit is the end of the mistake; what follows it stays */
+        p->ready_at--; /* the END that did not fit is the end of the mistake; what follows it stays
+                        */
         return true;
     }
     if (p->ready_at < p->ready.len && p->ready.at[p->ready_at].kind == END) {

@@ -28,7 +28,8 @@ static void assign(elab *e, scope *s, const ast *target, value v)
         const ir_type *t = n ? ir_node_type(n) : NULL;
         if (!t || t->rank == 0 || !ir_dim_is_value(t->dims[0], target->n)) {
             if (t) {
-                elab_error(e, target->where, "cannot take %s apart into %u names", value_text(e, &v), target->n);
+                elab_error(e, target->where, "cannot take %s apart into %u names",
+                           value_text(e, &v), target->n);
             }
             assign(e, s, target, value_poison());
             return;
@@ -41,15 +42,18 @@ static void assign(elab *e, scope *s, const ast *target, value v)
             }
             ir_builder b = elab_builder(e, target->where);
             const ir_node *part = ir_slice(&b, n, offsets, sizes, NULL);
-            assign(e, s, target->kids[i], value_tensor(e, ir_reshape(&b, part, t->rank - 1, t->dims + 1)));
+            assign(e, s, target->kids[i],
+                   value_tensor(e, ir_reshape(&b, part, t->rank - 1, t->dims + 1)));
         }
         return;
     }
     if ((v.kind != V_TUPLE && v.kind != V_LIST) || v.list.n != target->n) {
         if (v.kind == V_TUPLE || v.kind == V_LIST) {
-            elab_error(e, target->where, "%u values cannot be given to %u names", v.list.n, target->n);
+            elab_error(e, target->where, "%u values cannot be given to %u names", v.list.n,
+                       target->n);
         } else {
-            elab_error(e, target->where, "cannot take %s apart into %u names", value_text(e, &v), target->n);
+            elab_error(e, target->where, "cannot take %s apart into %u names", value_text(e, &v),
+                       target->n);
         }
         assign(e, s, target, value_poison());
         return;
@@ -87,7 +91,8 @@ static void run_assert(elab *e, scope *s, const ast *t)
         return;
     }
     value message = t->kids[1] ? eval_expr(e, s, t->kids[1]) : value_str("this does not hold");
-    elab_error(e, t->kids[0]->where, "%s", message.kind == V_STR ? message.s : "this does not hold");
+    elab_error(e, t->kids[0]->where, "%s",
+               message.kind == V_STR ? message.s : "this does not hold");
     elab_note_names(e, s, t->kids[0]);
 }
 
@@ -136,7 +141,8 @@ void run_block(elab *e, scope *s, const ast *block)
     }
 }
 
-/* Loops in the graph ------------------------------------------------------------------------------ */
+/* Loops in the graph ------------------------------------------------------------------------------
+ */
 
 typedef struct carried {
     const char *name;
@@ -173,7 +179,8 @@ static ir_graph *finished_body(traced *t)
     }
     for (uint32_t i = 0; i < order.len; i++) {
         const ir_node *n = order.at[i];
-        new_of[n->id] = ir_graph_add_input(g, ir_node_str(n, IR_ATTR_name), ir_node_type(n), n->loc);
+        new_of[n->id] =
+            ir_graph_add_input(g, ir_node_str(n, IR_ATTR_name), ir_node_type(n), n->loc);
     }
     for (uint32_t i = 0; i < ir_graph_size(l->graph); i++) {
         const ir_node *n = ir_graph_node(l->graph, i);
@@ -194,7 +201,8 @@ static ir_graph *finished_body(traced *t)
                             new_of[l->states.at[i].now->id]);
     }
     for (uint32_t i = 0; i < t->n_collects; i++) {
-        ir_graph_add_output(g, IR_OUTPUT_RESULT, t->names[t->n_carries + i], new_of[t->collected[i]->id]);
+        ir_graph_add_output(g, IR_OUTPUT_RESULT, t->names[t->n_carries + i],
+                            new_of[t->collected[i]->id]);
     }
     if (t->cond) {
         ir_graph_add_output(g, IR_OUTPUT_RESULT, "while", new_of[t->cond->id]);
@@ -202,7 +210,8 @@ static ir_graph *finished_body(traced *t)
     return g;
 }
 
-/* Closes the inner level and makes the loop node of the outer one. before: the carries' first values. */
+/* Closes the inner level and makes the loop node of the outer one. before: the carries' first
+ * values. */
 static const ir_node *finish_loop(traced *t, span where, const ir_node *const *before)
 {
     elab *e = t->e;
@@ -221,8 +230,8 @@ static const ir_node *finish_loop(traced *t, span where, const ir_node *const *b
     }
     ir_builder b = elab_builder(e, where);
     uint32_t carries = t->n_carries + l->states.len;
-    const ir_node *loop = ir_loop(&b, in.len, in.at, carries, t->n_collects, t->cond != NULL, t->sym, t->lo,
-                                  t->hi, t->step, body);
+    const ir_node *loop = ir_loop(&b, in.len, in.at, carries, t->n_collects, t->cond != NULL,
+                                  t->sym, t->lo, t->hi, t->step, body);
     if (!loop) {
         elab_error(e, where, "%s", b.error.text);
         return NULL;
@@ -280,17 +289,21 @@ static void assign_local(elab *e, scope *s, const char *name, value v)
     }
 }
 
-static const ir_sym *loop_index(elab *e, const char *name, const ir_dim *lo, const ir_dim *hi, int64_t step)
+static const ir_sym *loop_index(elab *e, const char *name, const ir_dim *lo, const ir_dim *hi,
+                                int64_t step)
 {
     return ir_sym_loop(e->c, intern_printf(e->names, "%s.%u", name, e->n_loops++), lo, hi, step);
 }
 
 /* A carried value whose type a turn changes: told where it is set, with what it was before. */
-static void tell_carry(elab *e, const ast *k, const value *set, const ir_type *now, const ir_type *like, const value *first)
+static void tell_carry(elab *e, const ast *k, const value *set, const ir_type *now,
+                       const ir_type *like, const value *first)
 {
-    elab_error(e, set->where.file == k->where.file ? set->where : k->where, "'%s' is carried as %s but becomes %s", k->text, type_text(e, like),
+    elab_error(e, set->where.file == k->where.file ? set->where : k->where,
+               "'%s' is carried as %s but becomes %s", k->text, type_text(e, like),
                type_text(e, now));
-    diag_note(e->d, first->where.file ? first->where : k->where, "before the loop it is %s", type_text(e, like));
+    diag_note(e->d, first->where.file ? first->where : k->where, "before the loop it is %s",
+              type_text(e, like));
     if (first->kind == V_INT && ir_dtype_is_float(now->dtype) && now->rank == 0) {
         diag_help(e->d, "begin with a float: %s = %lld.0", k->text, (long long)first->i);
     } else if (like->dtype != now->dtype) {
@@ -307,7 +320,8 @@ void run_loop(elab *e, scope *s, const ast *t)
     value lo = eval_expr(e, s, range->kids[0]), hi = eval_expr(e, s, range->kids[1]);
     if (!want_dim(e, range->kids[0]->where, lo, "the first turn", &tr.lo) ||
         !want_dim(e, range->kids[1]->where, hi, "the limit", &tr.hi) ||
-        (t->kids[2] && !want_int(e, t->kids[2]->where, eval_expr(e, s, t->kids[2]), "the step", &step))) {
+        (t->kids[2] &&
+         !want_int(e, t->kids[2]->where, eval_expr(e, s, t->kids[2]), "the step", &step))) {
         return;
     }
     if (step == 0) {
@@ -342,7 +356,8 @@ void run_loop(elab *e, scope *s, const ast *t)
     scope_set(e, inner, var->text, value_dim(e, ir_dim_sym(e->c, tr.sym)));
     for (uint32_t i = 0; i < carries->n; i++) {
         const ast *k = carries->kids[i];
-        tr.first[i] = ir_graph_add_input(tr.inner->graph, k->text, ir_node_type(before[i]), (ir_loc){k->where, e->path});
+        tr.first[i] = ir_graph_add_input(tr.inner->graph, k->text, ir_node_type(before[i]),
+                                         (ir_loc){k->where, e->path});
         tr.names[i] = k->text;
         scope_set(e, inner, k->text, value_tensor(e, tr.first[i]));
     }
@@ -355,7 +370,8 @@ void run_loop(elab *e, scope *s, const ast *t)
         const ir_type *like = carry ? ir_node_type(tr.first[i]) : NULL;
         const ir_node *n = v ? want_operand(e, k->where, *v, like) : NULL;
         if (!v) {
-            elab_error(e, k->where, "'%s' is collected but the loop's body does not set it", k->text);
+            elab_error(e, k->where, "'%s' is collected but the loop's body does not set it",
+                       k->text);
             elab_did_you_mean(e, elab_nearest_in(inner, k->text));
         } else if (n && carry && ir_node_type(n) != like) {
             tell_carry(e, k, v, ir_node_type(n), like, &firsts[i]);
@@ -373,7 +389,8 @@ void run_loop(elab *e, scope *s, const ast *t)
         tr.cond = want_operand(e, t->kids[5]->where, eval_expr(e, inner, t->kids[5]), NULL);
         ok = tr.cond != NULL;
         if (ok && (ir_node_type(tr.cond)->rank || ir_node_type(tr.cond)->dtype != IR_bool)) {
-            elab_error(e, t->kids[5]->where, "the condition of a loop must be one bool, found %s", type_text(e, ir_node_type(tr.cond)));
+            elab_error(e, t->kids[5]->where, "the condition of a loop must be one bool, found %s",
+                       type_text(e, ir_node_type(tr.cond)));
             ok = false;
         }
     }
@@ -392,7 +409,8 @@ void run_loop(elab *e, scope *s, const ast *t)
         assign_local(e, s, carries->kids[i]->text, v);
     }
     for (uint32_t i = 0; i < collects->n; i++) {
-        value v = loop ? value_tensor(e, ir_get(&b, loop, carries->n + n_states + i)) : value_poison();
+        value v =
+            loop ? value_tensor(e, ir_get(&b, loop, carries->n + n_states + i)) : value_poison();
         scope_set(e, s, collects->kids[i]->text, v);
     }
 }
@@ -403,7 +421,10 @@ static bool loop_over_modules(elab *e, scope *s, const ast *t, const value *list
     const char *assigned[60];
     uint32_t n_assigned = 0;
     collect_assigned(t->kids[2], assigned, &n_assigned, 60);
-    traced tr = {.e = e, .step = 1, .lo = ir_dim_const(e->c, 0), .hi = ir_dim_const(e->c, list->module.count)};
+    traced tr = {.e = e,
+                 .step = 1,
+                 .lo = ir_dim_const(e->c, 0),
+                 .hi = ir_dim_const(e->c, list->module.count)};
     const ir_node *before[64];
     value old[64];
     for (uint32_t i = 0; i < n_assigned; i++) {
@@ -440,7 +461,9 @@ static bool loop_over_modules(elab *e, scope *s, const ast *t, const value *list
     bool ok = true;
     for (uint32_t i = 0; i < tr.n_carries; i++) {
         value *v = scope_find(inner, tr.names[i]);
-        const ir_node *n = v && v->kind != V_POISON ? want_operand(e, t->where, *v, ir_node_type(tr.first[i])) : NULL;
+        const ir_node *n = v && v->kind != V_POISON
+                               ? want_operand(e, t->where, *v, ir_node_type(tr.first[i]))
+                               : NULL;
         ok &= n && ir_node_type(n) == ir_node_type(tr.first[i]);
         tr.next[i] = n;
     }
@@ -473,18 +496,20 @@ void run_for(elab *e, scope *s, const ast *t)
     if (over.kind == V_MODULES && target->kind == AST_NAME && loop_over_modules(e, s, t, &over)) {
         return;
     }
-    int64_t n = over.kind == V_RANGE ? over.range.hi - over.range.lo
-                : over.kind == V_MODULES ? over.module.count
+    int64_t n = over.kind == V_RANGE                          ? over.range.hi - over.range.lo
+                : over.kind == V_MODULES                      ? over.module.count
                 : over.kind == V_LIST || over.kind == V_TUPLE ? (int64_t)over.list.n
                                                               : -1;
     if (over.kind != V_RANGE && n < 0) {
-        elab_error(e, t->kids[1]->where, "'for' goes over a list or a range known while compiling, found %s",
+        elab_error(e, t->kids[1]->where,
+                   "'for' goes over a list or a range known while compiling, found %s",
                    value_text(e, &over));
         diag_help(e->d, "a loop over run-time values is written 'loop t in 0..T carry ... { }'");
         return;
     }
     if (n > MOST_UNROLLED) {
-        elab_error(e, t->kids[1]->where, "a 'for' of %lld turns that differ is too long to be written out", (long long)n);
+        elab_error(e, t->kids[1]->where,
+                   "a 'for' of %lld turns that differ is too long to be written out", (long long)n);
         diag_help(e->d, "a loop over run-time values is written 'loop t in 0..T carry ... { }'");
         return;
     }

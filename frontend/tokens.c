@@ -1,7 +1,7 @@
 /* From raw tokens to those of the grammar:
  *
- *   - a line break or ';' becomes END where a statement can end; one more END stands before the '}' of a
- *     block, so that the grammar has statements ended by END only;
+ *   - a line break or ';' becomes END where a statement can end; one more END stands before the '}'
+ * of a block, so that the grammar has statements ended by END only;
  *   - a word becomes a keyword where it can be one; most are names elsewhere;
  *   - recover.c tells of brackets that are not closed, and finds the way on after a mistake.
  *
@@ -25,45 +25,45 @@ static const struct word {
     int kind;
     word_use use;
 } words[] = {
-    {"import",    IMPORT,    ALWAYS},
-    {"module",    MODULE,    ALWAYS},
-    {"model",     MODEL,     OPENS },
-    {"fn",        FN,        ALWAYS},
-    {"entry",     ENTRY,     ALWAYS},
-    {"objective", OBJECTIVE, ALWAYS},
-    {"op",        OP,        OPENS },
-    {"generate",  GENERATE,  OPENS },
-    {"train",     TRAIN,     OPENS },
-    {"extern",    EXTERN,    ALWAYS},
-    {"alias",     ALIAS,     OPENS },
-    {"const",     CONST,     ALWAYS},
-    {"state",     STATE,     OPENS },
-    {"return",    RETURN,    ALWAYS},
-    {"if",        IF,        ALWAYS},
-    {"elif",      ELIF,      ALWAYS},
-    {"else",      ELSE,      ALWAYS},
-    {"for",       FOR,       ALWAYS},
-    {"in",        IN,        ALWAYS},
-    {"loop",      LOOP,      ALWAYS},
-    {"while",     WHILE,     ALWAYS},
-    {"carry",     CARRY,     CLAUSE},
-    {"collect",   COLLECT,   CLAUSE},
-    {"assert",    ASSERT,    ALWAYS},
-    {"where",     WHERE,     CLAUSE},
-    {"by",        BY,        CLAUSE},
-    {"over",      OVER,      CLAUSE},
-    {"with",      WITH,      CLAUSE},
-    {"at",        AT,        CLAUSE},
-    {"name",      RENAME,    CLAUSE},
-    {"and",       AND,       ALWAYS},
-    {"or",        OR,        ALWAYS},
-    {"not",       NOT,       ALWAYS},
-    {"true",      1,         VALUE },
-    {"True",      1,         VALUE },
-    {"false",     0,         VALUE },
-    {"False",     0,         VALUE },
-    {"none",      2,         VALUE },
-    {"None",      2,         VALUE },
+    {"import",    IMPORT,    ALWAYS  },
+    {"module",    MODULE,    ALWAYS  },
+    {"model",     MODEL,     OPENS   },
+    {"fn",        FN,        ALWAYS  },
+    {"entry",     ENTRY,     ALWAYS  },
+    {"objective", OBJECTIVE, ALWAYS  },
+    {"op",        OP,        OPENS   },
+    {"generate",  GENERATE,  OPENS   },
+    {"train",     TRAIN,     OPENS   },
+    {"extern",    EXTERN,    ALWAYS  },
+    {"alias",     ALIAS,     OPENS   },
+    {"const",     CONST,     ALWAYS  },
+    {"state",     STATE,     OPENS   },
+    {"return",    RETURN,    ALWAYS  },
+    {"if",        IF,        ALWAYS  },
+    {"elif",      ELIF,      ALWAYS  },
+    {"else",      ELSE,      ALWAYS  },
+    {"for",       FOR,       ALWAYS  },
+    {"in",        IN,        ALWAYS  },
+    {"loop",      LOOP,      ALWAYS  },
+    {"while",     WHILE,     ALWAYS  },
+    {"carry",     CARRY,     CLAUSE  },
+    {"collect",   COLLECT,   CLAUSE  },
+    {"assert",    ASSERT,    ALWAYS  },
+    {"where",     WHERE,     CLAUSE  },
+    {"by",        BY,        CLAUSE  },
+    {"over",      OVER,      CLAUSE  },
+    {"with",      WITH,      CLAUSE  },
+    {"at",        AT,        CLAUSE  },
+    {"name",      RENAME,    CLAUSE  },
+    {"and",       AND,       ALWAYS  },
+    {"or",        OR,        ALWAYS  },
+    {"not",       NOT,       ALWAYS  },
+    {"true",      1,         VALUE   },
+    {"True",      1,         VALUE   },
+    {"false",     0,         VALUE   },
+    {"False",     0,         VALUE   },
+    {"none",      2,         VALUE   },
+    {"None",      2,         VALUE   },
     {"latent",    0,         RESERVED},
     {"given",     0,         RESERVED},
     {"density",   0,         RESERVED},
@@ -79,7 +79,8 @@ static const struct word *find_word(const char *text)
     return NULL;
 }
 
-/* Raw tokens -------------------------------------------------------------------------------------- */
+/* Raw tokens --------------------------------------------------------------------------------------
+ */
 
 const token *tokens_peek(parse *p, uint32_t i)
 {
@@ -91,7 +92,8 @@ const token *tokens_peek(parse *p, uint32_t i)
             t.where = (span){p->file->id, p->file->size, p->file->size};
         }
         if (p->doc.len && t.kind != '\n') {
-            map_set(p->docs, (uint64_t)t.where.begin + 1, arena_string_n(p->a, p->doc.at, p->doc.len));
+            map_set(p->docs, (uint64_t)t.where.begin + 1,
+                    arena_string_n(p->a, p->doc.at, p->doc.len));
             p->doc.len = 0;
         }
         bool again = t.kind == '\n' && p->raw.len > p->raw_at && vec_last(&p->raw).kind == '\n';
@@ -146,7 +148,8 @@ bool tokens_is_word(const token *t, int kind)
     return w && w->use != VALUE && w->use != RESERVED && w->kind == kind;
 }
 
-/* Brackets ---------------------------------------------------------------------------------------- */
+/* Brackets ----------------------------------------------------------------------------------------
+ */
 
 bool tokens_is_brace(const bracket *b)
 {
@@ -172,7 +175,8 @@ parse_place tokens_place(const parse *p)
 void tokens_open_block(parse *p, uint32_t at)
 {
     int first = p->statement.begun ? p->statement.first.kind : 0;
-    bool members = first == MODULE || first == MODEL || (first == IF && tokens_place(p) == PLACE_MODULE);
+    bool members =
+        first == MODULE || first == MODEL || (first == IF && tokens_place(p) == PLACE_MODULE);
     vec_push(p->a, &p->brackets, (bracket){members ? 'm' : '{', at, p->statement});
     p->statement = (statement){.begun = false};
 }
@@ -191,7 +195,9 @@ uint32_t tokens_partner(const parse *p, char c)
 {
     for (uint32_t i = p->brackets.len; i > 0; i--) {
         const bracket *b = &p->brackets.at[i - 1];
-        bool same = c == ')' ? b->kind == '(' : c == ']' ? b->kind == '[' : tokens_is_brace(b) || b->kind == 'r';
+        bool same = c == ')'   ? b->kind == '('
+                    : c == ']' ? b->kind == '['
+                               : tokens_is_brace(b) || b->kind == 'r';
         if (same) {
             return i;
         }
@@ -211,7 +217,8 @@ void tokens_close(parse *p, uint32_t i)
     }
 }
 
-/* Tokens to come ----------------------------------------------------------------------------------- */
+/* Tokens to come
+ * ----------------------------------------------------------------------------------- */
 
 void tokens_make_ready(parse *p, int kind, span where)
 {
@@ -221,11 +228,12 @@ void tokens_make_ready(parse *p, int kind, span where)
 
 bool tokens_begins_statement(const char *s)
 {
-    static const char *const beginnings[] = {"import", "module", "fn",     "entry", "objective", "extern",
-                                             "const",  "return", "assert", "loop"};
+    static const char *const beginnings[] = {"import", "module", "fn",     "entry",  "objective",
+                                             "extern", "const",  "return", "assert", "loop"};
     for (uint32_t i = 0; i < sizeof beginnings / sizeof *beginnings; i++) {
         size_t n = strlen(beginnings[i]);
-        if (strncmp(s, beginnings[i], n) == 0 && (s[n] == ' ' || s[n] == '\n' || s[n] == '\r' || s[n] == '(')) {
+        if (strncmp(s, beginnings[i], n) == 0 &&
+            (s[n] == ' ' || s[n] == '\n' || s[n] == '\r' || s[n] == '(')) {
             return true;
         }
     }
@@ -237,7 +245,8 @@ static bool can_end(const parse *p)
     return p->last_is_value || p->last.kind == RETURN || (p->last.kind == '}' && !p->last.of_sum);
 }
 
-/* Statements --------------------------------------------------------------------------------------- */
+/* Statements
+ * --------------------------------------------------------------------------------------- */
 
 static bool opens_header(parse *p, int kind)
 {
@@ -276,9 +285,12 @@ static bool line_goes_on(parse *p)
     if (tokens_is_word(t, ELSE) || tokens_is_word(t, ELIF)) {
         return p->last.kind != '}' || first == IF;
     }
-    bool clause = (tokens_is_word(t, WHERE) && (first == FN || first == ENTRY || first == OBJECTIVE)) ||
-                  ((tokens_is_word(t, WITH) || tokens_is_word(t, OVER)) && first == TRAIN) ||
-                  ((tokens_is_word(t, BY) || tokens_is_word(t, CARRY) || tokens_is_word(t, COLLECT) || tokens_is_word(t, WHILE)) && first == LOOP);
+    bool clause =
+        (tokens_is_word(t, WHERE) && (first == FN || first == ENTRY || first == OBJECTIVE)) ||
+        ((tokens_is_word(t, WITH) || tokens_is_word(t, OVER)) && first == TRAIN) ||
+        ((tokens_is_word(t, BY) || tokens_is_word(t, CARRY) || tokens_is_word(t, COLLECT) ||
+          tokens_is_word(t, WHILE)) &&
+         first == LOOP);
     if (!clause || p->last.kind == '}') {
         return false;
     }
@@ -341,7 +353,8 @@ static token next_token(parse *p)
             if (tokens_in_group(p)) {
                 if (breaks_group(p)) {
                     const token *next = tokens_peek_solid(p, 0);
-                    return recover_unclosed(p, next->where, arena_printf(p->a, "'%s'", next->value.text));
+                    return recover_unclosed(p, next->where,
+                                            arena_printf(p->a, "'%s'", next->value.text));
                 }
             } else if (can_end(p) && !line_goes_on(p)) {
                 t.kind = END;
@@ -410,8 +423,8 @@ int aigc_lex(parse_value *v, span *where, parse *p)
     }
     p->prev = p->last;
     p->last = t;
-    p->last_is_value = t.kind == NAME || t.kind == LITERAL || t.kind == STRING || t.kind == ELLIPSIS || t.kind == ')' ||
-                       t.kind == ']';
+    p->last_is_value = t.kind == NAME || t.kind == LITERAL || t.kind == STRING ||
+                       t.kind == ELLIPSIS || t.kind == ')' || t.kind == ']';
     *v = t.value;
     *where = t.where;
     return t.kind;

@@ -1,11 +1,13 @@
-/* Between tokens.c, which makes the grammar's tokens, and recover.c, which deals with mistakes in their order. */
+/* Between tokens.c, which makes the grammar's tokens, and recover.c, which deals with mistakes in
+ * their order. */
 #ifndef AIGC_FRONTEND_TOKENS_H
 #define AIGC_FRONTEND_TOKENS_H
 
 #include "frontend/parse.h"
 
-/* Raw tokens: the i-th to come; the i-th that is no line break; the next one, taken. Only what was just
- * taken can be put back. Line breaks in a row come as one. Kind 0 is the file's end, again and again. */
+/* Raw tokens: the i-th to come; the i-th that is no line break; the next one, taken. Only what was
+ * just taken can be put back. Line breaks in a row come as one. Kind 0 is the file's end, again and
+ * again. */
 const token *tokens_peek(parse *p, uint32_t i);
 const token *tokens_peek_solid(parse *p, uint32_t i);
 token tokens_take(parse *p);
@@ -28,13 +30,13 @@ uint32_t tokens_partner(const parse *p, char c);
 void tokens_close(parse *p, uint32_t i);
 void tokens_begin_statement(parse *p, const token *t);
 
-/* Reports that the innermost group is not closed where `found` cannot stand in it; takes all groups of the
- * block for closed. BAD, with an END to follow. */
+/* Reports that the innermost group is not closed where `found` cannot stand in it; takes all groups
+ * of the block for closed. BAD, with an END to follow. */
 /* How many more braces are closed than opened from there on, outside of strings and comments. */
 int64_t recover_surplus_braces(const source_file *f, uint32_t from);
 token recover_unclosed(parse *p, span where, const char *found);
-/* At the beginning of a statement, a declaration that cannot stand here: a '}' is missing before it, or it
- * is in the wrong place. True: reported; what comes next is ready, or to be read. */
+/* At the beginning of a statement, a declaration that cannot stand here: a '}' is missing before
+ * it, or it is in the wrong place. True: reported; what comes next is ready, or to be read. */
 bool recover_misplaced(parse *p, token t);
 /* The file ends inside braces: reports it and closes them. */
 void recover_end_of_file(parse *p, span where);

@@ -53,26 +53,26 @@ static bool in_name(uint32_t c)
     static const struct {
         uint32_t first, last;
     } others[] = {
-        {0x80,   0xa9    }, /* controls, Latin-1 punctuation */
-        {0xab,   0xb4    },
-        {0xb6,   0xb9    },
-        {0xbb,   0xbf    },
-        {0xd7,   0xd7    }, /* times */
-        {0xf7,   0xf7    }, /* division */
-        {0x2000, 0x206f  }, /* general punctuation, spaces */
-        {0x20a0, 0x20cf  }, /* currency */
-        {0x2190, 0x2bff  }, /* arrows, operators, technical, boxes, pictures */
-        {0x2e00, 0x2e7f  },
-        {0x3000, 0x3004  },
-        {0x3008, 0x3020  },
-        {0xd800, 0xf8ff  }, /* private use */
-        {0xfe00, 0xfe6f  },
-        {0xfeff, 0xff0f  },
-        {0xff1a, 0xff20  },
-        {0xff3b, 0xff40  },
-        {0xff5b, 0xff65  },
-        {0xffe0, 0xffff  },
-        {0x1f000, 0x1faff}, /* pictures */
+        {0x80,    0xa9    }, /* controls, Latin-1 punctuation */
+        {0xab,    0xb4    },
+        {0xb6,    0xb9    },
+        {0xbb,    0xbf    },
+        {0xd7,    0xd7    }, /* times */
+        {0xf7,    0xf7    }, /* division */
+        {0x2000,  0x206f  }, /* general punctuation, spaces */
+        {0x20a0,  0x20cf  }, /* currency */
+        {0x2190,  0x2bff  }, /* arrows, operators, technical, boxes, pictures */
+        {0x2e00,  0x2e7f  },
+        {0x3000,  0x3004  },
+        {0x3008,  0x3020  },
+        {0xd800,  0xf8ff  }, /* private use */
+        {0xfe00,  0xfe6f  },
+        {0xfeff,  0xff0f  },
+        {0xff1a,  0xff20  },
+        {0xff3b,  0xff40  },
+        {0xff5b,  0xff65  },
+        {0xffe0,  0xffff  },
+        {0x1f000, 0x1faff }, /* pictures */
         {0xe0000, 0x10ffff},
     };
     for (uint32_t i = 0; i < sizeof others / sizeof *others; i++) {

@@ -75,7 +75,8 @@ bool is_tensor(const value *v)
 
 bool is_static(const value *v)
 {
-    return v->kind == V_BOOL || v->kind == V_INT || v->kind == V_FLOAT || v->kind == V_STR || v->kind == V_NONE;
+    return v->kind == V_BOOL || v->kind == V_INT || v->kind == V_FLOAT || v->kind == V_STR ||
+           v->kind == V_NONE;
 }
 
 const char *type_text(elab *e, const ir_type *t)
@@ -93,18 +94,30 @@ static const char *state_text(elab *e, const value *v)
 {
     const ir_type *t = e->states.at[v->slot.number].type;
     uint32_t outer = v->slot.ref ? v->slot.ref->n : 0; /* axes of the loops around */
-    return intern_printf(e->names, "state %s", type_text(e, ir_type_get(e->c, t->dtype, t->rank - outer, t->dims + outer)));
+    return intern_printf(
+        e->names, "state %s",
+        type_text(e, ir_type_get(e->c, t->dtype, t->rank - outer, t->dims + outer)));
 }
 
 const char *value_text(elab *e, const value *v)
 {
     static const char *const kinds[] = {
-        [V_POISON] = "a mistake",    [V_NONE] = "none",      [V_ELLIPSIS] = "...",
-        [V_LIST] = "a list",         [V_TUPLE] = "a tuple",  [V_RANGE] = "a range",
-        [V_MODULE] = "a module",     [V_MODULES] = "a list of modules",
-        [V_CLASS] = "a module declaration", [V_FN] = "a function", [V_OP] = "an op",
-        [V_EXTERN] = "an extern function", [V_BUILTIN] = "a built-in function", [V_DTYPE] = "an element type",
-        [V_NAMESPACE] = "an import",     [V_CONST] = "a constant tensor",
+        [V_POISON] = "a mistake",
+        [V_NONE] = "none",
+        [V_ELLIPSIS] = "...",
+        [V_LIST] = "a list",
+        [V_TUPLE] = "a tuple",
+        [V_RANGE] = "a range",
+        [V_MODULE] = "a module",
+        [V_MODULES] = "a list of modules",
+        [V_CLASS] = "a module declaration",
+        [V_FN] = "a function",
+        [V_OP] = "an op",
+        [V_EXTERN] = "an extern function",
+        [V_BUILTIN] = "a built-in function",
+        [V_DTYPE] = "an element type",
+        [V_NAMESPACE] = "an import",
+        [V_CONST] = "a constant tensor",
     };
     switch (v->kind) {
     case V_BOOL:
@@ -112,7 +125,8 @@ const char *value_text(elab *e, const value *v)
     case V_INT:
         return intern_printf(e->names, "%lld", (long long)v->i);
     case V_FLOAT:
-        return intern_printf(e->names, v->f == floor(v->f) && fabs(v->f) < 1e9 ? "%.1f" : "%g", v->f);
+        return intern_printf(e->names, v->f == floor(v->f) && fabs(v->f) < 1e9 ? "%.1f" : "%g",
+                             v->f);
     case V_STR:
         return intern_printf(e->names, "\"%s\"", v->s);
     case V_DIM:
@@ -220,7 +234,8 @@ const ir_node *want_operand(elab *e, span where, value v, const ir_type *like)
             if (v.f == floor(v.f)) {
                 return ir_const_i(&b, like->dtype, (int64_t)v.f);
             }
-            elab_error(e, where, "%g cannot be a value of type %s", v.f, ir_dtype_name(like->dtype));
+            elab_error(e, where, "%g cannot be a value of type %s", v.f,
+                       ir_dtype_name(like->dtype));
             return NULL;
         }
         return ir_const_f(&b, like ? like->dtype : IR_f32, v.f);
@@ -248,7 +263,8 @@ bool want_axes(elab *e, span where, value v, uint32_t rank, uint32_t *n, int64_t
             return false;
         }
         if (rank && (axis < -(int64_t)rank || axis >= rank)) {
-            elab_error(e, where, "axis %lld is out of range: there are %u axes", (long long)axis, rank);
+            elab_error(e, where, "axis %lld is out of range: there are %u axes", (long long)axis,
+                       rank);
             elab_note_now(e);
             diag_help(e->d, "axes go from 0 to %u, or from -%u to -1", rank - 1, rank);
             return false;

@@ -12,8 +12,8 @@
 typedef struct ir_error {
     char text[256];   /* "inner sizes differ: 768 and 512" */
     char advice[128]; /* what mends it, "convert with cast(x, f32)"; or "" */
-    int operand[2]; /* which operands' sizes clash, or -1 */
-    int axis[2];    /* which of their axes, or -1 */
+    int operand[2];   /* which operands' sizes clash, or -1 */
+    int axis[2];      /* which of their axes, or -1 */
 } ir_error;
 
 typedef struct ir_builder {

@@ -13,7 +13,7 @@ struct ir_ctx {
     map *signs;                              /* dim -> what ir_dim_sign found */
     map *kept_data;                          /* every ir_data that ir_data_keep returned */
     uint32_t n_dims, n_atoms, n_syms, n_types;
-    struct ir_graph *graphs;                 /* all that live: they go with the arena at the latest */
+    struct ir_graph *graphs; /* all that live: they go with the arena at the latest */
 };
 
 /* Frees all graphs of a context that have not been destroyed. */

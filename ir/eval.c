@@ -363,9 +363,9 @@ static bool check_sizes(eval *e, const ir_graph *g, const ir_tensor *args)
                 return false;
             }
             if (v != args[i].dims[k]) {
-                return eval_fail(e, "axis %u of %s is %s: it is %lld, not %lld", k, name ? name : "",
-                                 ir_dim_text(c, t->dims[k]), (long long)args[i].dims[k],
-                                 (long long)v);
+                return eval_fail(e, "axis %u of %s is %s: it is %lld, not %lld", k,
+                                 name ? name : "", ir_dim_text(c, t->dims[k]),
+                                 (long long)args[i].dims[k], (long long)v);
             }
         }
     }

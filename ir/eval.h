@@ -38,8 +38,8 @@ typedef struct ir_eval_env {
 bool ir_eval(const ir_graph *g, ir_eval_env *env, const int64_t *dims, const ir_tensor *args,
              ir_tensor *results);
 
-/* What ir_eval does first: the values of all of the entry's symbols (ir_graph_n_syms) for arguments of
- * these shapes (their data is not touched). False, with env->error saying what must hold. */
+/* What ir_eval does first: the values of all of the entry's symbols (ir_graph_n_syms) for arguments
+ * of these shapes (their data is not touched). False, with env->error saying what must hold. */
 bool ir_eval_bind(const ir_graph *g, ir_eval_env *env, const int64_t *dims, const ir_tensor *args,
                   int64_t *values);
 

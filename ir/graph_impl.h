@@ -17,8 +17,8 @@ struct ir_graph {
     uint32_t n_dim_args;
     VEC(ir_condition) conditions;
     const ir_dim *arena_bytes;
-    map *interned; /* hash -> chain of nodes */
-    uint32_t held; /* by how many nodes, as a body */
+    map *interned;                   /* hash -> chain of nodes */
+    uint32_t held;                   /* by how many nodes, as a body */
     struct ir_graph *before, *after; /* in ctx->graphs */
 };
 

@@ -206,14 +206,17 @@ static bool integer_operand(infer *f, uint32_t i)
 static bool axis_has_elements(infer *f, const ir_type *x, uint32_t axis)
 {
     return infer_le(f, ir_dim_const(f->c, 1), x->dims[axis]) ||
-           infer_clash(f, 0, (int)axis, -1, -1, "an index needs at least one element along axis %u of %s", axis, ir_type_text(f->c, x));
+           infer_clash(f, 0, (int)axis, -1, -1,
+                       "an index needs at least one element along axis %u of %s", axis,
+                       ir_type_text(f->c, x));
 }
 
 bool infer_take(infer *f)
 {
     const ir_type *x = f->in[0], *ids = f->in[1];
     uint32_t axis;
-    if (!integer_operand(f, 1) || !infer_axis(f, x->rank, &axis) || !axis_has_elements(f, x, axis)) {
+    if (!integer_operand(f, 1) || !infer_axis(f, x->rank, &axis) ||
+        !axis_has_elements(f, x, axis)) {
         return false;
     }
     const ir_dim *dims[2 * IR_MAX_RANK];
@@ -234,7 +237,8 @@ bool infer_gather(infer *f)
 {
     const ir_type *x = f->in[0], *ids = f->in[1];
     uint32_t axis;
-    if (!integer_operand(f, 1) || !infer_axis(f, x->rank, &axis) || !axis_has_elements(f, x, axis)) {
+    if (!integer_operand(f, 1) || !infer_axis(f, x->rank, &axis) ||
+        !axis_has_elements(f, x, axis)) {
         return false;
     }
     if (ids->rank != x->rank) {
@@ -255,7 +259,8 @@ bool infer_scatter_add(infer *f)
 {
     const ir_type *d = f->in[0], *ids = f->in[1], *s = f->in[2];
     uint32_t axis;
-    if (!integer_operand(f, 1) || !infer_axis(f, d->rank, &axis) || !axis_has_elements(f, d, axis)) {
+    if (!integer_operand(f, 1) || !infer_axis(f, d->rank, &axis) ||
+        !axis_has_elements(f, d, axis)) {
         return false;
     }
     if (ids->rank != d->rank || s->rank != d->rank || s->dtype != d->dtype) {
@@ -276,7 +281,8 @@ bool infer_index_add(infer *f)
 {
     const ir_type *d = f->in[0], *ids = f->in[1], *s = f->in[2];
     uint32_t axis;
-    if (!integer_operand(f, 1) || !infer_axis(f, d->rank, &axis) || !axis_has_elements(f, d, axis)) {
+    if (!integer_operand(f, 1) || !infer_axis(f, d->rank, &axis) ||
+        !axis_has_elements(f, d, axis)) {
         return false;
     }
     if (ids->rank != 1 || s->rank != d->rank || s->dtype != d->dtype) {

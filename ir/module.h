@@ -20,7 +20,8 @@ typedef struct ir_param {
     uint32_t panel;
     bool pack_transposed;
     span where;
-    span made; /* where the module of a library that declares it was made; nowhere: it is the user's own */
+    span made; /* where the module of a library that declares it was made; nowhere: it is the user's
+                  own */
     span list; /* where the innermost list of modules around it was made; nowhere: it is in none */
 } ir_param;
 

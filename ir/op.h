@@ -47,7 +47,8 @@ const char *ir_op_name(ir_op op);
 bool ir_op_from_name(const char *name, ir_op *op);
 ir_family ir_op_family(ir_op op);
 const char *ir_family_name(ir_family f);
-/* The family of the kernel that an op makes when it is the main one: "map" "reduce" "contract" ... */
+/* The family of the kernel that an op makes when it is the main one: "map" "reduce" "contract" ...
+ */
 const char *ir_op_kernel_family(ir_op op);
 uint32_t ir_op_traits(ir_op op);
 int ir_op_n_in(ir_op op); /* -1: any number */

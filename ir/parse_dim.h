@@ -8,7 +8,8 @@
  *
  * Names are letters, digits, "_", "?", "@", "'" and inner dots ("t.0"), and do not begin with a
  * digit. Blanks between words do not matter, but
- * a function's bracket follows its name at once. The text is hostile: nesting and size are bounded. */
+ * a function's bracket follows its name at once. The text is hostile: nesting and size are bounded.
+ */
 #ifndef AIGC_IR_PARSE_DIM_H
 #define AIGC_IR_PARSE_DIM_H
 

@@ -161,8 +161,8 @@ static void print_graph(FILE *out, const ir_graph *g, const char *kind)
     fputs(")", out);
     for (uint32_t i = 0; i < g->conditions.len; i++) {
         const ir_condition *k = &g->conditions.at[i];
-        fprintf(out, "\n  where %s %s %s", ir_dim_text(g->ctx, k->lhs), k->rel == IR_REL_EQ ? "==" : "<=",
-                ir_dim_text(g->ctx, k->rhs));
+        fprintf(out, "\n  where %s %s %s", ir_dim_text(g->ctx, k->lhs),
+                k->rel == IR_REL_EQ ? "==" : "<=", ir_dim_text(g->ctx, k->rhs));
     }
     if (g->arena_bytes) {
         fprintf(out, "\n  arena %s", ir_dim_text(g->ctx, g->arena_bytes));
@@ -217,7 +217,8 @@ static void print_params(FILE *out, const ir_module *m)
         for (uint32_t k = 0; k < p->n_indices; k++) {
             fprintf(out, "[%lld]", (long long)p->counts[k]);
         }
-        fprintf(out, " : %s storage %s", ir_type_text(m->ctx, p->type), ir_storage_name(p->storage));
+        fprintf(out, " : %s storage %s", ir_type_text(m->ctx, p->type),
+                ir_storage_name(p->storage));
         if (p->panel) {
             fprintf(out, " panels %u %s", p->panel, p->pack_transposed ? "kn" : "nk");
         }
@@ -256,7 +257,8 @@ const char *ir_print_module(const ir_module *m, arena *a)
         fputc('\n', out);
     }
     for (uint32_t i = 0; i < m->n_entries; i++) {
-        print_graph(out, m->entries[i].graph, m->entries[i].kind == IR_ENTRY ? "entry" : "objective");
+        print_graph(out, m->entries[i].graph,
+                    m->entries[i].kind == IR_ENTRY ? "entry" : "objective");
     }
     return finish(out, &text, &size, a);
 }

@@ -1,5 +1,5 @@
-/* Reads .air text back, as print.c writes it: docs/ir.md has the grammar. Every node goes through its shape rule, and must
- * have the type that the text says. */
+/* Reads .air text back, as print.c writes it: docs/ir.md has the grammar. Every node goes through
+ * its shape rule, and must have the type that the text says. */
 #include "ir/build.h"
 #include "ir/graph_impl.h"
 #include "ir/read_impl.h"
@@ -16,7 +16,8 @@ typedef struct body_reader {
 
 static ir_graph *read_body(reader *r, ir_stage stage, const char *name);
 
-/* Nodes ------------------------------------------------------------------------------------------ */
+/* Nodes ------------------------------------------------------------------------------------------
+ */
 
 static const ir_node *read_reference(reader *r, body_reader *b)
 {
@@ -93,23 +94,25 @@ static bool check_declared(reader *r, const node_text *t)
     const ir_param *p = name && t->op == IR_OP_param ? ir_module_param(r->m, name->s) : NULL;
     const ir_state *s = name && t->op == IR_OP_state ? ir_module_state(r->m, name->s) : NULL;
     if (!p && !s) {
-        return read_fail(r, "the module declares no %s \"%s\"", ir_op_name(t->op), name ? name->s : "");
+        return read_fail(r, "the module declares no %s \"%s\"", ir_op_name(t->op),
+                         name ? name->s : "");
     }
     const ir_type *type = p ? p->type : s->type;
     if (t->types.len != 1 || t->types.at[0] != type) {
-        return read_fail(r, "%s \"%s\" is declared as %s", ir_op_name(t->op), name->s, ir_type_text(r->ctx, type));
+        return read_fail(r, "%s \"%s\" is declared as %s", ir_op_name(t->op), name->s,
+                         ir_type_text(r->ctx, type));
     }
     if (p && p->n_indices != (indices ? indices->n : 0)) {
         return read_fail(r, "param \"%s\" takes %u indices", name->s, p->n_indices);
     }
     for (uint32_t i = 0; p && i < p->n_indices; i++) {
         if (indices->dims[i]->lo < 0 || indices->dims[i]->hi >= p->counts[i]) {
-            return read_fail(r, "index %u of param \"%s\" must be 0 to %lld", i, name->s, (long long)p->counts[i] - 1);
+            return read_fail(r, "index %u of param \"%s\" must be 0 to %lld", i, name->s,
+                             (long long)p->counts[i] - 1);
         }
     }
     return true;
 }
-
 
 /* What the shape rule says of a node; for `get`, what the node it takes from says. */
 static bool infer_types(reader *r, const node_text *t, uint32_t *n, const ir_type **types)
@@ -129,13 +132,14 @@ static bool infer_types(reader *r, const node_text *t, uint32_t *n, const ir_typ
     }
     for (uint32_t i = 0; i < t->in.len; i++) {
         if (t->in.at[i]->n_results != 1) {
-            return read_fail(r, "operand %u has %u results: take one with get", i, t->in.at[i]->n_results);
+            return read_fail(r, "operand %u has %u results: take one with get", i,
+                             t->in.at[i]->n_results);
         }
         in[i] = t->in.at[i]->types[0];
     }
     ir_error e = {0};
-    return ir_infer(r->ctx, r->entry, t->where, t->op, t->in.len, in, t->attrs.list.len, t->attrs.list.at, t->bodies.len,
-                    t->bodies.at, n, types, &e) ||
+    return ir_infer(r->ctx, r->entry, t->where, t->op, t->in.len, in, t->attrs.list.len,
+                    t->attrs.list.at, t->bodies.len, t->bodies.at, n, types, &e) ||
            read_fail(r, "%s: %s", ir_op_name(t->op), e.text);
 }
 
@@ -145,9 +149,11 @@ static bool check_types(reader *r, const node_text *t)
         return check_declared(r, t);
     }
     if (t->op == IR_OP_const || t->op == IR_OP_input) {
-        bool given = t->op == IR_OP_const ? t->attrs.data != NULL : attr_of(t, IR_ATTR_name) != NULL;
-        return (t->types.len == 1 && given) || read_fail(r, "%s needs a type and %s", ir_op_name(t->op),
-                                                         t->op == IR_OP_const ? "data=(…)" : "a name");
+        bool given =
+            t->op == IR_OP_const ? t->attrs.data != NULL : attr_of(t, IR_ATTR_name) != NULL;
+        return (t->types.len == 1 && given) ||
+               read_fail(r, "%s needs a type and %s", ir_op_name(t->op),
+                         t->op == IR_OP_const ? "data=(…)" : "a name");
     }
     const ir_type *types[16];
     uint32_t n = 0;
@@ -156,7 +162,8 @@ static bool check_types(reader *r, const node_text *t)
     }
     for (uint32_t i = 0; i < n || i < t->types.len; i++) {
         if (i >= n || i >= t->types.len || types[i] != t->types.at[i]) {
-            return read_fail(r, "%s has %u results here, the first other one being %s; it makes %s", ir_op_name(t->op), t->types.len,
+            return read_fail(r, "%s has %u results here, the first other one being %s; it makes %s",
+                             ir_op_name(t->op), t->types.len,
                              i < t->types.len ? ir_type_text(r->ctx, t->types.at[i]) : "missing",
                              i < n ? ir_type_text(r->ctx, types[i]) : "no more");
         }
@@ -180,8 +187,9 @@ static const ir_node *add_node(reader *r, body_reader *b, node_text *t)
             return read_fail(r, "the input must have index=%u", b->g->inputs.len), NULL;
         }
     }
-    const ir_node *n = ir_graph_add(b->g, t->op, t->in.len, t->in.at, t->types.len, t->types.at, t->attrs.list.len,
-                                    t->attrs.list.at, t->bodies.len, t->bodies.at, loc);
+    const ir_node *n =
+        ir_graph_add(b->g, t->op, t->in.len, t->in.at, t->types.len, t->types.at, t->attrs.list.len,
+                     t->attrs.list.at, t->bodies.len, t->bodies.at, loc);
     if (t->op == IR_OP_input) {
         vec_push(b->g->a, &b->g->inputs, n);
     }
@@ -211,7 +219,8 @@ static bool read_node(reader *r, body_reader *b)
         vec_push(b->a, &t.in, x);
         more = read_eat(r, ",");
     }
-    if (!read_attr_list(r, b->a, &t.attrs) || !read_expect(r, ":") || !read_types(r, b, &t) || !read_bodies(r, b, &t)) {
+    if (!read_attr_list(r, b->a, &t.attrs) || !read_expect(r, ":") || !read_types(r, b, &t) ||
+        !read_bodies(r, b, &t)) {
         return false;
     }
     t.where.end = read_here(r).begin;
@@ -236,7 +245,10 @@ static bool read_return(reader *r, body_reader *b)
         if (kind == IR_OUTPUT_STATE) {
             const ir_state *s = ir_module_state(r->m, name);
             if (!s || s->type != ir_node_type(n)) {
-                return read_fail(r, s ? "state \"%s\" is of another type" : "the module declares no state \"%s\"", name);
+                return read_fail(r,
+                                 s ? "state \"%s\" is of another type"
+                                   : "the module declares no state \"%s\"",
+                                 name);
             }
         }
         ir_graph_add_output(b->g, kind, name, n);
@@ -269,7 +281,8 @@ static ir_graph *read_body(reader *r, ir_stage stage, const char *name)
     return g;
 }
 
-/* Entries ---------------------------------------------------------------------------------------- */
+/* Entries ----------------------------------------------------------------------------------------
+ */
 
 static bool read_bound(reader *r, int64_t *value)
 {
@@ -297,7 +310,8 @@ static bool read_syms(reader *r, ir_graph *g)
         }
         int64_t lo, hi;
         const char *name = argument || read_expect(r, "size") ? read_name(r) : NULL;
-        if (!name || !read_expect(r, "in") || !read_bound(r, &lo) || !read_expect(r, "..") || !read_bound(r, &hi)) {
+        if (!name || !read_expect(r, "in") || !read_bound(r, &lo) || !read_expect(r, "..") ||
+            !read_bound(r, &hi)) {
             return false;
         }
         for (uint32_t i = 0; i < g->syms.len; i++) {
@@ -306,7 +320,8 @@ static bool read_syms(reader *r, ir_graph *g)
             }
         }
         if (lo > hi || (lo < 0 && !argument)) {
-            return read_fail(r, "the bounds of %s must ascend%s", name, argument ? "" : " from 0 or more");
+            return read_fail(r, "the bounds of %s must ascend%s", name,
+                             argument ? "" : " from 0 or more");
         }
         const ir_sym *s = ir_sym_get(r->ctx, name, lo, hi);
         ir_graph_add_sym(g, s, argument);
@@ -326,8 +341,8 @@ static bool read_conditions(reader *r, ir_graph *g)
         if ((k.rel == IR_REL_LE && !read_expect(r, "<=")) || !(k.rhs = read_dim(r))) {
             return false;
         }
-        k.text = intern_printf(ir_ctx_names(r->ctx), "%s %s %s", ir_dim_text(r->ctx, k.lhs), k.rel == IR_REL_EQ ? "==" : "<=",
-                               ir_dim_text(r->ctx, k.rhs));
+        k.text = intern_printf(ir_ctx_names(r->ctx), "%s %s %s", ir_dim_text(r->ctx, k.lhs),
+                               k.rel == IR_REL_EQ ? "==" : "<=", ir_dim_text(r->ctx, k.rhs));
         ir_graph_add_condition(g, k);
     }
     if (read_eat(r, "arena")) {
@@ -370,7 +385,8 @@ static bool read_entry(reader *r, ir_entry *e, ir_entry_kind kind)
     ir_graph *g = ir_graph_create(r->ctx, name);
     r->entry = g;
     r->scope.len = 0;
-    bool ok = read_stage(r, g) && read_syms(r, g) && read_conditions(r, g) && read_expect(r, "(") && fill(r, g) && read_expect(r, ")");
+    bool ok = read_stage(r, g) && read_syms(r, g) && read_conditions(r, g) && read_expect(r, "(") &&
+              fill(r, g) && read_expect(r, ")");
     if (ok && ir_module_entry(r->m, name)) {
         ok = read_fail(r, "two entries are named %s", name);
     }
@@ -388,7 +404,8 @@ static bool read_entry(reader *r, ir_entry *e, ir_entry_kind kind)
     return true;
 }
 
-/* What a module declares -------------------------------------------------------------------------- */
+/* What a module declares --------------------------------------------------------------------------
+ */
 
 static bool all_const(const ir_type *t)
 {
@@ -403,7 +420,8 @@ static bool all_const(const ir_type *t)
 static bool read_const_type(reader *r, const ir_type **t)
 {
     *t = read_expect(r, ":") ? read_type(r) : NULL;
-    return *t && (all_const(*t) || read_fail(r, "the sizes of what a module declares are constants"));
+    return *t &&
+           (all_const(*t) || read_fail(r, "the sizes of what a module declares are constants"));
 }
 
 /* storage f32 [panels 32 nk|kn] alias "…" … init "…" */
@@ -419,7 +437,8 @@ static bool read_param_rest(reader *r, ir_param *p)
             return false;
         }
         if (p->panel < 1 || p->panel > UINT8_MAX || p->type->rank != 2) {
-            return read_fail(r, "panels are of a parameter with two axes, and 1 to %d wide", UINT8_MAX);
+            return read_fail(r, "panels are of a parameter with two axes, and 1 to %d wide",
+                             UINT8_MAX);
         }
         p->pack_transposed = read_eat(r, "kn");
         if (!p->pack_transposed && !read_expect(r, "nk")) {
@@ -468,11 +487,13 @@ static bool read_param(reader *r, ir_param *p)
         return false;
     }
     if (count_holes(p->name) != p->n_indices) {
-        return read_fail(r, "\"%s\" has %u places for indices, %u sizes are given", p->name, count_holes(p->name), p->n_indices);
+        return read_fail(r, "\"%s\" has %u places for indices, %u sizes are given", p->name,
+                         count_holes(p->name), p->n_indices);
     }
     for (uint32_t i = 0; i < p->n_aliases; i++) {
         if (count_holes(p->aliases[i]) != p->n_indices) {
-            return read_fail(r, "alias \"%s\" has other places for indices than its parameter", p->aliases[i]);
+            return read_fail(r, "alias \"%s\" has other places for indices than its parameter",
+                             p->aliases[i]);
         }
     }
     return !ir_module_param(r->m, p->name) || read_fail(r, "two parameters are named %s", p->name);

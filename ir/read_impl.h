@@ -12,7 +12,7 @@ typedef struct reader {
     const source_file *file;
     ir_text_cursor cursor;
     ir_module *m;
-    ir_graph *entry; /* of which conditions are */
+    ir_graph *entry;           /* of which conditions are */
     VEC(const ir_sym *) scope; /* the entry's symbols and the indices of the loops around */
     uint32_t depth;
 } reader;
@@ -22,18 +22,19 @@ typedef struct reader {
 bool read_fail(reader *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
 span read_here(const reader *r);
 void read_blanks(reader *r);
-bool read_at(reader *r, const char *word);   /* is it next? */
-bool read_eat(reader *r, const char *word);  /* if it is next, goes past it */
+bool read_at(reader *r, const char *word);  /* is it next? */
+bool read_eat(reader *r, const char *word); /* if it is next, goes past it */
 bool read_expect(reader *r, const char *word);
-const char *read_name(reader *r);            /* interned; NULL with an error */
-const char *read_string(reader *r);          /* "…" interned; NULL with an error */
+const char *read_name(reader *r);   /* interned; NULL with an error */
+const char *read_string(reader *r); /* "…" interned; NULL with an error */
 bool read_int(reader *r, int64_t *value);
 bool read_uint32(reader *r, uint32_t *value);
 bool read_float(reader *r, double *value);
-const ir_dim *read_dim(reader *r);           /* NULL with an error */
+const ir_dim *read_dim(reader *r); /* NULL with an error */
 const ir_type *read_type(reader *r);
 
-/* An attribute's values as text gives them. `data` waits for the node's type: its numbers are kept as text. */
+/* An attribute's values as text gives them. `data` waits for the node's type: its numbers are kept
+ * as text. */
 typedef struct read_attrs {
     VEC(ir_attr) list;
     const char *data; /* at "(" or "splat("; NULL: none */

@@ -59,7 +59,8 @@ bool read_expect(reader *r, const char *word)
         return true;
     }
     size_t n = strcspn(r->cursor.at, " \t\r\n");
-    return *r->cursor.at ? read_fail(r, "expected '%s', found '%.*s'", word, (int)(n < 24 ? n : 24), r->cursor.at)
+    return *r->cursor.at ? read_fail(r, "expected '%s', found '%.*s'", word, (int)(n < 24 ? n : 24),
+                                     r->cursor.at)
                          : read_fail(r, "expected '%s', found the end of the file", word);
 }
 
@@ -109,7 +110,9 @@ const char *read_string(reader *r)
     for (int c; (c = string_char(&r->cursor.at)) >= 0;) {
         vec_push(a, &text, (char)c);
     }
-    const char *out = *r->cursor.at == '"' ? intern_n(ir_ctx_names(r->ctx), text.at ? text.at : "", text.len) : NULL;
+    const char *out = *r->cursor.at == '"'
+                          ? intern_n(ir_ctx_names(r->ctx), text.at ? text.at : "", text.len)
+                          : NULL;
     arena_destroy(a);
     if (!out) {
         read_fail(r, "this string is not closed, or has an escape other than \\\" \\\\ \\xHH");
@@ -179,7 +182,8 @@ const ir_type *read_type(reader *r)
     return t ? t : (read_fail(r, "%s", r->cursor.error), NULL);
 }
 
-/* Attributes ------------------------------------------------------------------------------------ */
+/* Attributes ------------------------------------------------------------------------------------
+ */
 
 static bool read_list(reader *r, arena *a, ir_attr *out)
 {
@@ -195,7 +199,8 @@ static bool read_list(reader *r, arena *a, ir_attr *out)
         const void *item = NULL;
         bool ok = kind == IR_ATTR_KIND_INTS
                       ? read_int(r, &i)
-                      : (item = kind == IR_ATTR_KIND_DIMS ? (const void *)read_dim(r) : read_string(r)) != NULL;
+                      : (item = kind == IR_ATTR_KIND_DIMS ? (const void *)read_dim(r)
+                                                          : read_string(r)) != NULL;
         if (!ok) {
             return false;
         }
@@ -223,7 +228,8 @@ static bool read_list(reader *r, arena *a, ir_attr *out)
 static bool read_dtype(reader *r, ir_dtype *t)
 {
     const char *name = read_name(r);
-    return name && (ir_dtype_from_name(name, t) || read_fail(r, "there is no element type %s", name));
+    return name &&
+           (ir_dtype_from_name(name, t) || read_fail(r, "there is no element type %s", name));
 }
 
 /* The index of a loop is made here: its range was read before it. */
@@ -357,7 +363,8 @@ const ir_data *read_data(reader *r, arena *a, const char *at, const ir_type *t)
         double f = 0;
         int64_t v = 0;
         bool is_float = ir_dtype_is_float(t->dtype);
-        if (!(is_float ? read_float(r, &f) : read_int(r, &v)) || !(i + 1 == n || read_expect(r, ","))) {
+        if (!(is_float ? read_float(r, &f) : read_int(r, &v)) ||
+            !(i + 1 == n || read_expect(r, ","))) {
             return NULL;
         }
         if (is_float) {

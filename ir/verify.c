@@ -39,7 +39,8 @@ static bool verify_operands(verifier *v, const ir_graph *g, const ir_node *n)
             return false;
         }
         if (x->n_results != 1 && n->op != IR_OP_get) {
-            SAY(v, g, n, "operand %u has %u results: only 'get' takes one of several", i, x->n_results);
+            SAY(v, g, n, "operand %u has %u results: only 'get' takes one of several", i,
+                x->n_results);
             return false;
         }
     }
@@ -62,7 +63,8 @@ static void verify_types(verifier *v, const ir_graph *g, const ir_node *n)
     const ir_type *in[256], *results[16];
     uint32_t n_results = 0;
     ir_error e = {0};
-    if (n->n_in > 256 || ir_op_family(n->op) == IR_FAMILY_LEAF) { /* leaves say their type themselves */
+    if (n->n_in > 256 ||
+        ir_op_family(n->op) == IR_FAMILY_LEAF) { /* leaves say their type themselves */
         return;
     }
     for (uint32_t i = 0; i < n->n_in; i++) {
@@ -79,13 +81,16 @@ static void verify_types(verifier *v, const ir_graph *g, const ir_node *n)
         return; /* typed by their bodies, which are verified */
     }
     ir_graph *conditions = (ir_graph *)(uintptr_t)(const void *)v->g;
-    if (!ir_infer(ir_graph_ctx(g), conditions, n->loc.where, n->op, n->n_in, in, n->n_attrs, n->attrs, n->n_bodies, n->bodies, &n_results, results, &e)) {
-        SAY(v, g, n, "the shape rule of %s refuses it: %s", ir_op_name(n->op), e.text[0] ? e.text : "?");
+    if (!ir_infer(ir_graph_ctx(g), conditions, n->loc.where, n->op, n->n_in, in, n->n_attrs,
+                  n->attrs, n->n_bodies, n->bodies, &n_results, results, &e)) {
+        SAY(v, g, n, "the shape rule of %s refuses it: %s", ir_op_name(n->op),
+            e.text[0] ? e.text : "?");
         return;
     }
     for (uint32_t i = 0; i < n_results; i++) {
         if (i >= n->n_results || results[i] != n->types[i]) {
-            SAY(v, g, n, "result %u has another type than the shape rule of %s gives", i, ir_op_name(n->op));
+            SAY(v, g, n, "result %u has another type than the shape rule of %s gives", i,
+                ir_op_name(n->op));
             return;
         }
     }
@@ -94,8 +99,9 @@ static void verify_types(verifier *v, const ir_graph *g, const ir_node *n)
 /* What remains after kernels are formed. */
 static bool allowed_after_kernels(ir_op op)
 {
-    static const ir_op allowed[] = {IR_OP_input, IR_OP_param, IR_OP_state, IR_OP_const, IR_OP_reshape, IR_OP_kernel,
-                                    IR_OP_loop,  IR_OP_get,   IR_OP_extern};
+    static const ir_op allowed[] = {IR_OP_input, IR_OP_param,   IR_OP_state,
+                                    IR_OP_const, IR_OP_reshape, IR_OP_kernel,
+                                    IR_OP_loop,  IR_OP_get,     IR_OP_extern};
     for (size_t i = 0; i < sizeof allowed / sizeof *allowed; i++) {
         if (allowed[i] == op) {
             return true;
@@ -107,10 +113,12 @@ static bool allowed_after_kernels(ir_op op)
 /* Ops that may not stand within a kernel. */
 static bool forbidden_within_kernel(ir_op op)
 {
-    return op == IR_OP_param || op == IR_OP_state || op == IR_OP_loop || op == IR_OP_kernel || op == IR_OP_extern;
+    return op == IR_OP_param || op == IR_OP_state || op == IR_OP_loop || op == IR_OP_kernel ||
+           op == IR_OP_extern;
 }
 
-/* The family is that of the ops in the body: one op of it, but for reductions, and none of another. */
+/* The family is that of the ops in the body: one op of it, but for reductions, and none of another.
+ */
 static void verify_kernel_family(verifier *v, const ir_graph *g, const ir_node *n)
 {
     const char *said = ir_node_str(n, IR_ATTR_family), *found = "map";
@@ -140,9 +148,12 @@ static void verify_inplace(verifier *v, const ir_graph *g, const ir_node *n)
 {
     const ir_attr *into = ir_node_attr(n, IR_ATTR_inplace);
     for (uint32_t r = 0; into && r < into->n; r++) {
-        const ir_node *y = r < ir_graph_n_outputs(n->bodies[0]) ? ir_graph_output(n->bodies[0], r)->node : NULL;
-        bool fits = into->ints[r] == -1 || (y && y->op == IR_OP_update && y->n_in == 2 && into->ints[r] >= 0 && into->ints[r] < ir_graph_n_inputs(n->bodies[0]) &&
-                                            y->in[0] == ir_graph_input(n->bodies[0], (uint32_t)into->ints[r]));
+        const ir_node *y =
+            r < ir_graph_n_outputs(n->bodies[0]) ? ir_graph_output(n->bodies[0], r)->node : NULL;
+        bool fits = into->ints[r] == -1 ||
+                    (y && y->op == IR_OP_update && y->n_in == 2 && into->ints[r] >= 0 &&
+                     into->ints[r] < ir_graph_n_inputs(n->bodies[0]) &&
+                     y->in[0] == ir_graph_input(n->bodies[0], (uint32_t)into->ints[r]));
         if (!fits || into->n != n->n_results) {
             SAY(v, g, n, "result %u is no update of the operand that inplace names", r);
             return;
@@ -158,7 +169,8 @@ static void verify_node(verifier *v, const ir_graph *g, const ir_node *n, ir_sta
     verify_attrs(v, g, n);
     verify_types(v, g, n);
     if (stage != IR_STAGE_TENSOR && !allowed_after_kernels(n->op)) {
-        SAY(v, g, n, "%s cannot stand outside of a kernel at stage %s", ir_op_name(n->op), ir_stage_name(stage));
+        SAY(v, g, n, "%s cannot stand outside of a kernel at stage %s", ir_op_name(n->op),
+            ir_stage_name(stage));
     }
     if (n->op == IR_OP_kernel && n->n_bodies == 1) {
         verify_kernel_family(v, g, n);
@@ -185,9 +197,11 @@ static void verify_graph(verifier *v, const ir_graph *g, ir_stage stage)
     }
     for (uint32_t i = 0; i < ir_graph_n_outputs(g); i++) {
         const ir_output *o = ir_graph_output(g, i);
-        if (!o->node || o->node->id >= ir_graph_size(g) || ir_graph_node(g, o->node->id) != o->node) {
+        if (!o->node || o->node->id >= ir_graph_size(g) ||
+            ir_graph_node(g, o->node->id) != o->node) {
             v->ok = false;
-            diag_error(v->d, (span){0}, "output %s of graph %s is no node of it", o->name ? o->name : "?", ir_graph_name(g));
+            diag_error(v->d, (span){0}, "output %s of graph %s is no node of it",
+                       o->name ? o->name : "?", ir_graph_name(g));
         }
     }
     v->depth--;
@@ -197,7 +211,8 @@ bool ir_verify_graph(const ir_graph *g, ir_stage stage, diag *d)
 {
     verifier v = {.g = g, .d = d, .stage = stage, .ok = true};
     if (stage != ir_graph_stage(g)) {
-        diag_error(d, (span){0}, "graph %s is of stage %s, not %s", ir_graph_name(g), ir_stage_name(ir_graph_stage(g)), ir_stage_name(stage));
+        diag_error(d, (span){0}, "graph %s is of stage %s, not %s", ir_graph_name(g),
+                   ir_stage_name(ir_graph_stage(g)), ir_stage_name(stage));
         return false;
     }
     verify_graph(&v, g, stage);

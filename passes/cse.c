@@ -1,14 +1,14 @@
 /* cse: what is computed twice is computed once.
  *
- * Building already makes equal nodes one. What is left for this pass: operands of commutative ops in either order, bodies that
- * are equal node by node, and values that a loop captures twice.
+ * Building already makes equal nodes one. What is left for this pass: operands of commutative ops
+ * in either order, bodies that are equal node by node, and values that a loop captures twice.
  *
  *     %4 = add %1, %2                       After   %4 = add %1, %2
  *     %5 = add %2, %1                               %6 = mul %4, %4
  *     %6 = mul %4, %5
  *
- * Keeps: shapes, types, inputs, outputs, values exactly. Leaves alone: draws of different streams, and loops over indices of
- * their own (equal but for the name of the index). */
+ * Keeps: shapes, types, inputs, outputs, values exactly. Leaves alone: draws of different streams,
+ * and loops over indices of their own (equal but for the name of the index). */
 #include "passes/rewrite.h"
 
 #include <string.h>
@@ -52,7 +52,8 @@ static bool same_attrs(const ir_node *x, const ir_node *y)
 
 static bool same_node(const ir_node *x, const ir_node *y)
 {
-    if (x->op != y->op || x->n_in != y->n_in || x->n_results != y->n_results || x->n_attrs != y->n_attrs || x->n_bodies != y->n_bodies ||
+    if (x->op != y->op || x->n_in != y->n_in || x->n_results != y->n_results ||
+        x->n_attrs != y->n_attrs || x->n_bodies != y->n_bodies ||
         memcmp(x->types, y->types, x->n_results * sizeof *x->types) != 0 || !same_attrs(x, y)) {
         return false;
     }
@@ -75,7 +76,8 @@ static bool same_graph(const ir_graph *x, const ir_graph *y)
     if (x == y) {
         return true;
     }
-    if (ir_graph_size(x) != ir_graph_size(y) || outputs != ir_graph_n_outputs(y) || ir_graph_n_inputs(x) != ir_graph_n_inputs(y)) {
+    if (ir_graph_size(x) != ir_graph_size(y) || outputs != ir_graph_n_outputs(y) ||
+        ir_graph_n_inputs(x) != ir_graph_n_inputs(y)) {
         return false;
     }
     for (uint32_t i = 0; i < ir_graph_size(x); i++) {
@@ -104,8 +106,10 @@ static ir_graph *share(cse *s, ir_graph *g)
     return g;
 }
 
-/* A body whose captures that are one value outside are one inside: the later ones are no longer read, and go. */
-static ir_graph *merge_captures(cse *s, const ir_node *n, const ir_node *const *in, ir_graph *body, uint32_t *n_kept, const ir_node **kept)
+/* A body whose captures that are one value outside are one inside: the later ones are no longer
+ * read, and go. */
+static ir_graph *merge_captures(cse *s, const ir_node *n, const ir_node *const *in, ir_graph *body,
+                                uint32_t *n_kept, const ir_node **kept)
 {
     uint32_t carries = (uint32_t)ir_node_int(n, IR_ATTR_carries, 0);
     ir_graph *g = ir_graph_create(ir_graph_ctx(body), ir_graph_name(body));
@@ -117,7 +121,9 @@ static ir_graph *merge_captures(cse *s, const ir_node *n, const ir_node *const *
         for (uint32_t k = carries; i >= carries && k < i && !earlier; k++) {
             earlier = in[k] == in[i] ? new_of[ir_graph_input(body, k)->id] : NULL;
         }
-        new_of[x->id] = earlier ? earlier : ir_graph_add_input(g, ir_node_str(x, IR_ATTR_name), ir_node_type(x), x->loc);
+        new_of[x->id] =
+            earlier ? earlier
+                    : ir_graph_add_input(g, ir_node_str(x, IR_ATTR_name), ir_node_type(x), x->loc);
         if (!earlier) {
             kept[(*n_kept)++] = in[i];
         }
@@ -163,7 +169,8 @@ static const ir_node *copy(cse *s, ir_graph *g, const ir_node *n, const ir_node 
         in[0] = in[1];
         in[1] = first;
     }
-    return ir_graph_add(g, n->op, n_in, in, n->n_results, n->types, n->n_attrs, n->attrs, n->n_bodies, bodies, n->loc);
+    return ir_graph_add(g, n->op, n_in, in, n->n_results, n->types, n->n_attrs, n->attrs,
+                        n->n_bodies, bodies, n->loc);
 }
 
 static ir_graph *eliminate(cse *s, const ir_graph *old)

@@ -1,15 +1,15 @@
 /* fold: what is known while compiling is computed while compiling, by the interpreter.
  *
- *     %1 = const {data=splat(2)} : f32[]                After   %3 = const {data=splat(1.41421…)} : f32[T, 8]
- *     %2 = sqrt %1 : f32[]
- *     %3 = broadcast %2 {shape=[T, 8]} : f32[T, 8]
+ *     %1 = const {data=splat(2)} : f32[]                After   %3 = const {data=splat(1.41421…)} :
+ * f32[T, 8] %2 = sqrt %1 : f32[] %3 = broadcast %2 {shape=[T, 8]} : f32[T, 8]
  *
- * One value for all elements stays one, whatever the shape. Tables of floats made of counters and constants (the frequencies of
- * a position embedding) become constants of at most MOST_ELEMS elements. `where` by a constant is one of its values; sizes that
- * are constant become numbers.
+ * One value for all elements stays one, whatever the shape. Tables of floats made of counters and
+ * constants (the frequencies of a position embedding) become constants of at most MOST_ELEMS
+ * elements. `where` by a constant is one of its values; sizes that are constant become numbers.
  *
- * Keeps: shapes, types, inputs, outputs, values (as rounded by the element type). Leaves alone: draws, counters themselves and
- * masks made of them (kernels make those as they go), what would become large, and whatever has no value (an empty maximum). */
+ * Keeps: shapes, types, inputs, outputs, values (as rounded by the element type). Leaves alone:
+ * draws, counters themselves and masks made of them (kernels make those as they go), what would
+ * become large, and whatever has no value (an empty maximum). */
 #include "passes/match.h"
 
 #include "ir/eval.h"
@@ -37,7 +37,8 @@ static const ir_node *constant(ir_builder *b, const ir_type *t, const ir_data *d
 
 static const ir_node *splat(ir_builder *b, const ir_type *t, const void *element)
 {
-    ir_data d = {.dtype = t->dtype, .splat = true, .size_bytes = ir_dtype_bytes(t->dtype), .bytes = element};
+    ir_data d = {
+        .dtype = t->dtype, .splat = true, .size_bytes = ir_dtype_bytes(t->dtype), .bytes = element};
     return constant(b, t, &d);
 }
 
@@ -106,7 +107,8 @@ static bool spread(ir_builder *b, const ir_node *n, arena *a, ir_tensor *out)
     size_t size = ir_dtype_bytes(t->dtype);
     char *bytes = arena_alloc(a, (size_t)elems * size);
     for (int64_t i = 0; i < elems; i++) {
-        memcpy(bytes + (size_t)i * size, (const char *)d->bytes + (d->splat ? 0 : (size_t)i * size), size);
+        memcpy(bytes + (size_t)i * size, (const char *)d->bytes + (d->splat ? 0 : (size_t)i * size),
+               size);
     }
     out->data = bytes;
     return true;
@@ -124,7 +126,9 @@ static const ir_node *fold_elements(ir_builder *b, const ir_node *n, const ir_no
     }
     const ir_node *r = NULL;
     if (ok && ir_eval_node(n, a, values, &out)) {
-        ir_data d = {.dtype = out.dtype, .size_bytes = (size_t)elems * ir_dtype_bytes(out.dtype), .bytes = out.data};
+        ir_data d = {.dtype = out.dtype,
+                     .size_bytes = (size_t)elems * ir_dtype_bytes(out.dtype),
+                     .bytes = out.data};
         r = constant(b, ir_node_type(n), &d);
     }
     arena_destroy(a);

@@ -113,7 +113,8 @@ static const ir_node *find_scores(const ir_node *t, const uint32_t *uses, const 
 static bool match(const ir_node *n, const uint32_t *uses, matched *m)
 {
     ir_dtype t = ir_node_type(n)->dtype;
-    if (n->op != IR_OP_contract || !ir_dtype_is_float(t) || t == IR_f64) { /* attention accumulates in f32 */
+    if (n->op != IR_OP_contract || !ir_dtype_is_float(t) ||
+        t == IR_f64) { /* attention accumulates in f32 */
         return false;
     }
     const ir_attr *labels = ir_node_attr(n, IR_ATTR_labels);
@@ -148,7 +149,8 @@ static bool match(const ir_node *n, const uint32_t *uses, matched *m)
     return true;
 }
 
-/* Building --------------------------------------------------------------------------------------- */
+/* Building ---------------------------------------------------------------------------------------
+ */
 
 static const ir_node *swapped(ir_builder *b, const ir_node *x, bool swap)
 {
@@ -160,9 +162,11 @@ static const ir_node *swapped(ir_builder *b, const ir_node *x, bool swap)
     return swap ? ir_transpose(b, x, perm) : x;
 }
 
-static const ir_node *make(pass_ctx *c, ir_builder *b, const matched *m, const ir_node *const *new_of)
+static const ir_node *make(pass_ctx *c, ir_builder *b, const matched *m,
+                           const ir_node *const *new_of)
 {
-    const ir_node *in[3 + SCORE_MOST_EXTRAS] = {swapped(b, new_of[m->q->id], m->swap_q), swapped(b, new_of[m->k->id], !m->swap_k),
+    const ir_node *in[3 + SCORE_MOST_EXTRAS] = {swapped(b, new_of[m->q->id], m->swap_q),
+                                                swapped(b, new_of[m->k->id], !m->swap_k),
                                                 swapped(b, new_of[m->v->id], m->swap_v)};
     score_body body;
     if (!score_body_create(b->ctx, m->scores, m->top, c->scratch, &body)) {

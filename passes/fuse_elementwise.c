@@ -473,7 +473,8 @@ static verdict weigh(fuser *f, const ir_node *n, const group_list *l)
         }
     }
     if (l->n == 1 && l->at[0]->kind == GROUP_REDUCE) {
-        kept *= 1.5; /* rows are in cache while the reader works on them; a kernel apart would fetch them again */
+        kept *= 1.5; /* rows are in cache while the reader works on them; a kernel apart would fetch
+                        them again */
     }
     double most = l->n == 1 && l->at[0]->kind == GROUP_REDUCE ? 3 : 1;
     if (ops >= 2 && (evals - elems * most) * ops > 4096 && evals > elems * (most + 0.01)) {
@@ -585,7 +586,8 @@ static bool same_points(fuser *f, const group *k, const ir_node *n)
     return found && !w.overrun;
 }
 
-/* Worth it only for those who read it besides: the kernel itself computes it anew wherever it needs it. */
+/* Worth it only for those who read it besides: the kernel itself computes it anew wherever it needs
+ * it. */
 static bool join_as_result(fuser *f, const ir_node *n, const group_list *l)
 {
     if (l->more || (l->n == 1 && !f->must[n->id])) {

@@ -4,11 +4,13 @@
  *          %e = exp (sub %x, %m)
  *          %y = div %e, (reduce_sum %e {axes=[1], keep=1})
  *
- * log_softmax is (x - m) - log(sum), x - (m + log(sum)), x - logsumexp(x), or log(softmax(x)); logsumexp is m + log(sum), with
- * the axes kept or not. The sum may be multiplied by its reciprocal, and a reduction kept by a reshape.
+ * log_softmax is (x - m) - log(sum), x - (m + log(sum)), x - logsumexp(x), or log(softmax(x));
+ * logsumexp is m + log(sum), with the axes kept or not. The sum may be multiplied by its
+ * reciprocal, and a reduction kept by a reshape.
  *
- * Keeps: shapes, types, inputs, outputs. Leaves alone: chains whose middle values have another user, differing or several axes,
- * and exp(x) / sum(exp(x)) without the maximum, which overflows where softmax does not. */
+ * Keeps: shapes, types, inputs, outputs. Leaves alone: chains whose middle values have another
+ * user, differing or several axes, and exp(x) / sum(exp(x)) without the maximum, which overflows
+ * where softmax does not. */
 #include "passes/match.h"
 
 typedef struct found {
@@ -20,7 +22,8 @@ typedef struct found {
 /* d = x - max(x). */
 static bool match_shifted(const ir_node *d, found *f)
 {
-    const ir_node *x = d->op == IR_OP_sub ? match_kept(d->in[1], IR_OP_reduce_max, f->axes, &f->inside) : NULL;
+    const ir_node *x =
+        d->op == IR_OP_sub ? match_kept(d->in[1], IR_OP_reduce_max, f->axes, &f->inside) : NULL;
     f->x = x;
     return x && x == d->in[0] && match_swallow(&f->inside, d);
 }
@@ -30,7 +33,8 @@ static bool match_exp_sum(const ir_node *s, found *f, const ir_node **e)
 {
     f->axes = match_axes(s, IR_OP_reduce_sum);
     *e = f->axes && f->axes->n == 1 ? match_kept(s, IR_OP_reduce_sum, f->axes, &f->inside) : NULL;
-    return *e && (*e)->op == IR_OP_exp && match_swallow(&f->inside, *e) && match_shifted((*e)->in[0], f);
+    return *e && (*e)->op == IR_OP_exp && match_swallow(&f->inside, *e) &&
+           match_shifted((*e)->in[0], f);
 }
 
 static bool match_softmax(const ir_node *n, found *f)
@@ -61,7 +65,8 @@ static bool match_log_sum(const ir_node *l, found *f, const ir_node **d)
 static bool match_kept_logsumexp(const ir_node *n, found *f)
 {
     const ir_node *d, *l, *m;
-    return n->op == IR_OP_add && match_either(n, IR_OP_log, &m, &l) && match_log_sum(l, f, &d) && m == d->in[1];
+    return n->op == IR_OP_add && match_either(n, IR_OP_log, &m, &l) && match_log_sum(l, f, &d) &&
+           m == d->in[1];
 }
 
 /* The same with the axes gone: a max and a sum of their own, which do not keep. */
@@ -73,9 +78,11 @@ static bool match_dropped_logsumexp(const ir_node *n, found *f)
     }
     const ir_node *s = l->in[0], *e = s->op == IR_OP_reduce_sum ? s->in[0] : NULL;
     f->axes = e && e->op == IR_OP_exp ? ir_node_attr(s, IR_ATTR_axes) : NULL;
-    bool inner = f->axes && f->axes->n == 1 && ir_node_int(s, IR_ATTR_keep, 0) == 0 && match_shifted(e->in[0], f);
-    if (!inner || m->op != IR_OP_reduce_max || m->in[0] != f->x || ir_node_int(m, IR_ATTR_keep, 0) != 0 ||
-        ir_node_attr(m, IR_ATTR_axes)->n != 1 || ir_node_attr(m, IR_ATTR_axes)->ints[0] != f->axes->ints[0]) {
+    bool inner = f->axes && f->axes->n == 1 && ir_node_int(s, IR_ATTR_keep, 0) == 0 &&
+                 match_shifted(e->in[0], f);
+    if (!inner || m->op != IR_OP_reduce_max || m->in[0] != f->x ||
+        ir_node_int(m, IR_ATTR_keep, 0) != 0 || ir_node_attr(m, IR_ATTR_axes)->n != 1 ||
+        ir_node_attr(m, IR_ATTR_axes)->ints[0] != f->axes->ints[0]) {
         return false;
     }
     const ir_node *more[4] = {l, s, e, m};
@@ -118,7 +125,8 @@ static const struct {
     {match_dropped_logsumexp, IR_OP_logsumexp,   false},
 };
 
-static const ir_node *recognise(ir_builder *b, const ir_node *n, const uint32_t *uses, const ir_node *const *new_of)
+static const ir_node *recognise(ir_builder *b, const ir_node *n, const uint32_t *uses,
+                                const ir_node *const *new_of)
 {
     for (uint32_t i = 0; i < sizeof patterns / sizeof *patterns; i++) {
         found f = {0};

@@ -1,15 +1,17 @@
 /* layout: parameters of products are packed in panels of output columns when they are loaded.
  *
- *     param "fc.weight" : f32[768, 768] storage f32                 After   … storage f32 panels 32 nk
- *     %2 = contract %0, %1 {labels=["ik", "jk", "ij"]}
+ *     param "fc.weight" : f32[768, 768] storage f32                 After   … storage f32 panels 32
+ * nk %2 = contract %0, %1 {labels=["ik", "jk", "ij"]}
  *
- * A panel holds `panel` columns of the product's result side by side for every k: [N / panel][K][panel]. Kernels then read it in
- * order, a vector of columns at a time, whatever way round the file keeps the matrix. Transposes are gone by then, into the
- * product's letters: they are sunk into the packing ("nk" or "kn").
+ * A panel holds `panel` columns of the product's result side by side for every k: [N /
+ * panel][K][panel]. Kernels then read it in order, a vector of columns at a time, whatever way
+ * round the file keeps the matrix. Transposes are gone by then, into the product's letters: they
+ * are sunk into the packing ("nk" or "kn").
  *
- * Changes the module's parameters, no graph. Leaves alone: parameters that are read in any other way too (an embedding's rows,
- * slices), block storages, products whose output axis is not the result's last one or is read by both operands, matrices
- * narrower than a panel, and everything when the target wants no panels. */
+ * Changes the module's parameters, no graph. Leaves alone: parameters that are read in any other
+ * way too (an embedding's rows, slices), block storages, products whose output axis is not the
+ * result's last one or is read by both operands, matrices narrower than a panel, and everything
+ * when the target wants no panels. */
 #include "passes/rewrite.h"
 
 #include <string.h>
@@ -28,18 +30,21 @@ typedef struct finder {
 
 static use *use_of(const finder *f, const ir_node *n)
 {
-    const ir_param *p = n->op == IR_OP_param ? ir_module_param(f->m, ir_node_str(n, IR_ATTR_name)) : NULL;
+    const ir_param *p =
+        n->op == IR_OP_param ? ir_module_param(f->m, ir_node_str(n, IR_ATTR_name)) : NULL;
     return p ? &f->uses[p - f->m->params] : NULL;
 }
 
 static bool may_be_packed(const ir_param *p, uint32_t panel)
 {
-    return p->type->rank == 2 && ir_dtype_is_float(p->type->dtype) && p->type->dtype != IR_f64 && ir_storage_is_dense(p->storage) &&
-           ir_dtype_is_float(ir_storage_dtype(p->storage)) && ir_storage_dtype(p->storage) != IR_f64 &&
+    return p->type->rank == 2 && ir_dtype_is_float(p->type->dtype) && p->type->dtype != IR_f64 &&
+           ir_storage_is_dense(p->storage) && ir_dtype_is_float(ir_storage_dtype(p->storage)) &&
+           ir_storage_dtype(p->storage) != IR_f64 &&
            (ir_dim_value(p->type->dims[0]) >= panel || ir_dim_value(p->type->dims[1]) >= panel);
 }
 
-/* Does operand k of the product have one axis of its own, the result's last, and one summed over? */
+/* Does operand k of the product have one axis of its own, the result's last, and one summed over?
+ */
 static bool fits(const ir_node *n, uint32_t k, bool *transposed)
 {
     const ir_attr *labels = ir_node_attr(n, IR_ATTR_labels);
@@ -47,7 +52,8 @@ static bool fits(const ir_node *n, uint32_t k, bool *transposed)
     size_t last = strlen(out);
     for (int axis = 0; last && strlen(mine) == 2 && axis < 2; axis++) {
         char own = mine[axis], summed = mine[1 - axis];
-        if (own == out[last - 1] && !strchr(other, own) && strchr(other, summed) && !strchr(out, summed)) {
+        if (own == out[last - 1] && !strchr(other, own) && strchr(other, summed) &&
+            !strchr(out, summed)) {
             *transposed = axis == 1;
             return true;
         }
@@ -106,7 +112,8 @@ ir_graph *pass_layout(pass_ctx *c, const ir_graph *g)
     for (uint32_t i = 0; i < m->n_params; i++) {
         f.uses[i].param = &m->params[i];
     }
-    for (uint32_t i = 0; early && c->panel && i < m->n_entries; i++) { /* what one entry wants another must bear */
+    for (uint32_t i = 0; early && c->panel && i < m->n_entries;
+         i++) { /* what one entry wants another must bear */
         if (m->entries[i].kind == IR_ENTRY) {
             find(&f, m->entries[i].graph, NULL);
         }

@@ -73,7 +73,8 @@ static bool has_kept_shape(const ir_type *n, const ir_type *x, const ir_attr *ax
 const ir_node *match_kept(const ir_node *n, ir_op op, const ir_attr *axes, match_inside *s)
 {
     const ir_node *r = reduction(n, op);
-    if (!r || !same_axes(ir_node_attr(r, IR_ATTR_axes), axes) || !has_kept_shape(ir_node_type(n), ir_node_type(r->in[0]), axes)) {
+    if (!r || !same_axes(ir_node_attr(r, IR_ATTR_axes), axes) ||
+        !has_kept_shape(ir_node_type(n), ir_node_type(r->in[0]), axes)) {
         return NULL;
     }
     match_swallow(s, n);

@@ -356,8 +356,8 @@ static void look_at(look *l, const ir_node *n, const int64_t *at)
         look_reshape(l, n, at);
     } else if (f == IR_FAMILY_REDUCE || f == IR_FAMILY_NORM) {
         look_rows(l, n, at);
-    } else if (n->op == IR_OP_transpose || n->op == IR_OP_broadcast ||
-               n->op == IR_OP_slice || n->op == IR_OP_reverse) {
+    } else if (n->op == IR_OP_transpose || n->op == IR_OP_broadcast || n->op == IR_OP_slice ||
+               n->op == IR_OP_reverse) {
         look_move(l, n, at);
     } else { /* anything below is read elsewhere */
         for (uint32_t k = 0; k < n->n_in; k++) {

@@ -9,7 +9,8 @@
 
 /* Replaces one node: in are its new inputs, b builds into the new graph with the node's location.
  * NULL: copy it as it is (bodies rewritten). */
-typedef const ir_node *(*rewrite_node)(void *data, ir_builder *b, const ir_node *n, const ir_node *const *in);
+typedef const ir_node *(*rewrite_node)(void *data, ir_builder *b, const ir_node *n,
+                                       const ir_node *const *in);
 
 /* A new graph with every node replaced by fn's answer; bodies first, by the same fn. */
 ir_graph *rewrite_graph(const ir_graph *g, rewrite_node fn, void *data);

@@ -29,7 +29,8 @@ static bool made_of_counters(maker *m, const ir_node *n, int depth)
     if (n->op == IR_OP_const) {
         return ir_node_attr(n, IR_ATTR_data)->data->splat;
     }
-    bool moves = n->op == IR_OP_reshape || n->op == IR_OP_broadcast || n->op == IR_OP_transpose || n->op == IR_OP_slice;
+    bool moves = n->op == IR_OP_reshape || n->op == IR_OP_broadcast || n->op == IR_OP_transpose ||
+                 n->op == IR_OP_slice;
     if ((!is_elementwise(n) && !moves) || depth > DEEPEST) {
         return false;
     }
@@ -49,8 +50,9 @@ static bool made_of_counters(maker *m, const ir_node *n, int depth)
 static bool is_score_sized(const maker *m, const ir_node *n)
 {
     const ir_type *t = ir_node_type(n), *s = ir_node_type(m->scores);
-    return t->rank >= 2 && t->dims[t->rank - 1] == s->dims[s->rank - 1] && t->dims[t->rank - 2] == s->dims[s->rank - 2] &&
-           !ir_dim_is_one(t->dims[t->rank - 1]) && !ir_dim_is_one(t->dims[t->rank - 2]);
+    return t->rank >= 2 && t->dims[t->rank - 1] == s->dims[s->rank - 1] &&
+           t->dims[t->rank - 2] == s->dims[s->rank - 2] && !ir_dim_is_one(t->dims[t->rank - 1]) &&
+           !ir_dim_is_one(t->dims[t->rank - 2]);
 }
 
 static const ir_node *value(maker *m, const ir_node *n);
@@ -78,18 +80,24 @@ static const ir_node *value(maker *m, const ir_node *n)
 {
     const ir_node *known = map_get(m->made, map_key(n));
     if (!known) {
-        bool inside = made_of_counters(m, n, 0) || (is_elementwise(n) && (is_score_sized(m, n) || ir_type_same_shape(ir_node_type(n), ir_node_type(m->scores))));
+        bool inside =
+            made_of_counters(m, n, 0) ||
+            (is_elementwise(n) && (is_score_sized(m, n) ||
+                                   ir_type_same_shape(ir_node_type(n), ir_node_type(m->scores))));
         known = inside ? copied(m, n) : extra(m, n);
         map_set(m->made, map_key(n), as_value(known));
     }
     return known;
 }
 
-bool score_body_create(ir_ctx *c, const ir_node *scores, const ir_node *top, arena *scratch, score_body *out)
+bool score_body_create(ir_ctx *c, const ir_node *scores, const ir_node *top, arena *scratch,
+                       score_body *out)
 {
     *out = (score_body){.graph = ir_graph_create(c, "score")};
-    maker m = {.out = out, .scores = scores, .made = map_create(scratch), .counters = map_create(scratch)};
-    map_set(m.made, map_key(scores), as_value(ir_graph_add_input(out->graph, "score", ir_node_type(scores), scores->loc)));
+    maker m = {
+        .out = out, .scores = scores, .made = map_create(scratch), .counters = map_create(scratch)};
+    map_set(m.made, map_key(scores),
+            as_value(ir_graph_add_input(out->graph, "score", ir_node_type(scores), scores->loc)));
     const ir_node *r = value(&m, top);
     if (m.failed) {
         ir_graph_destroy(out->graph);

@@ -12,9 +12,10 @@ typedef struct score_body {
     const ir_node *extras[SCORE_MOST_EXTRAS]; /* nodes of the graph around it */
 } score_body;
 
-/* scores: the product of queries and keys; top: what softmax takes, made of it. What is as large as the scores and can be made
- * element by element goes into the body, as do counters and constants (masks, distances); other values become extras. False
- * when there would be too many. */
-bool score_body_create(ir_ctx *c, const ir_node *scores, const ir_node *top, arena *scratch, score_body *out);
+/* scores: the product of queries and keys; top: what softmax takes, made of it. What is as large as
+ * the scores and can be made element by element goes into the body, as do counters and constants
+ * (masks, distances); other values become extras. False when there would be too many. */
+bool score_body_create(ir_ctx *c, const ir_node *scores, const ir_node *top, arena *scratch,
+                       score_body *out);
 
 #endif

@@ -40,7 +40,8 @@ static bool linear_of(ir_ctx *c, const ir_node *n, int depth, linear *out)
     const ir_attr *data;
     switch (depth > DEEPEST ? IR_OP_input : n->op) {
     case IR_OP_iota:
-        return along((int)(ir_node_type(n)->rank - 1 - (uint32_t)ir_node_int(n, IR_ATTR_axis, 0)), out);
+        return along((int)(ir_node_type(n)->rank - 1 - (uint32_t)ir_node_int(n, IR_ATTR_axis, 0)),
+                     out);
     case IR_OP_dim:
         out->rest = ir_node_attr(n, IR_ATTR_dim)->dim;
         return true;
@@ -52,12 +53,14 @@ static bool linear_of(ir_ctx *c, const ir_node *n, int depth, linear *out)
         out->rest = ir_dim_const(c, ir_dtype_load_i64(data->data->dtype, data->data->bytes, 0));
         return true;
     case IR_OP_cast:
-        return ir_dtype_kind(ir_node_type(n)->dtype) == IR_KIND_INT && linear_of(c, n->in[0], depth + 1, out);
+        return ir_dtype_kind(ir_node_type(n)->dtype) == IR_KIND_INT &&
+               linear_of(c, n->in[0], depth + 1, out);
     case IR_OP_broadcast:
         return linear_of(c, n->in[0], depth + 1, out);
     case IR_OP_reshape: /* a counter of one axis put along another */
         return varying_axis(ir_node_type(n->in[0])) == 0 && ir_node_type(n->in[0])->rank == 1 &&
-               linear_of(c, n->in[0], depth + 1, &x) && x.i == 0 && (out->rest = x.rest, along(varying_axis(ir_node_type(n)), out));
+               linear_of(c, n->in[0], depth + 1, &x) && x.i == 0 &&
+               (out->rest = x.rest, along(varying_axis(ir_node_type(n)), out));
     case IR_OP_add:
     case IR_OP_sub:
         if (!linear_of(c, n->in[0], depth + 1, &x) || !linear_of(c, n->in[1], depth + 1, &y)) {
@@ -74,16 +77,19 @@ static bool linear_of(ir_ctx *c, const ir_node *n, int depth, linear *out)
 }
 
 /* cond holds only where j <= i + most, or only where j > i + least: whichever it says. */
-static void bounds_of(ir_ctx *c, const ir_node *cond, const ir_dim **most, const ir_dim **least, int depth)
+static void bounds_of(ir_ctx *c, const ir_node *cond, const ir_dim **most, const ir_dim **least,
+                      int depth)
 {
     if (cond->op == IR_OP_and && depth < DEEPEST) {
         bounds_of(c, cond->in[0], most, least, depth + 1);
         bounds_of(c, cond->in[1], most, least, depth + 1);
         return;
     }
-    bool less = cond->op == IR_OP_le || cond->op == IR_OP_lt, strict = cond->op == IR_OP_lt || cond->op == IR_OP_gt;
+    bool less = cond->op == IR_OP_le || cond->op == IR_OP_lt,
+         strict = cond->op == IR_OP_lt || cond->op == IR_OP_gt;
     linear x, y;
-    if ((!less && cond->op != IR_OP_ge && cond->op != IR_OP_gt) || !linear_of(c, cond->in[0], 0, &x) || !linear_of(c, cond->in[1], 0, &y)) {
+    if ((!less && cond->op != IR_OP_ge && cond->op != IR_OP_gt) ||
+        !linear_of(c, cond->in[0], 0, &x) || !linear_of(c, cond->in[1], 0, &y)) {
         return;
     }
     int64_t i = x.i - y.i, j = x.j - y.j;
@@ -112,7 +118,8 @@ static bool is_never(const ir_node *n)
 score_mask score_mask_of(ir_ctx *c, const ir_node *top)
 {
     const ir_dim *most = NULL, *least = NULL;
-    for (int depth = 0; top->op == IR_OP_where && is_never(top->in[2]) && depth < DEEPEST; depth++) {
+    for (int depth = 0; top->op == IR_OP_where && is_never(top->in[2]) && depth < DEEPEST;
+         depth++) {
         bounds_of(c, top->in[0], &most, &least, 0);
         top = top->in[1];
     }

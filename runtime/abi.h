@@ -20,7 +20,7 @@
 #include <stdint.h>
 
 #define AIGC_ABI_VERSION 1u
-#define AIGC_MAX_RANK 8
+#define AIGC_MAX_RANK    8
 
 /* Element types of tensors and storages of parameters. Values are part of the ABI. */
 typedef enum aigc_dtype {
@@ -60,11 +60,11 @@ typedef struct aigc_abi_tensor {
     const char *type; /* as a user reads it: "f32[T, 512]" */
     uint8_t dtype;    /* aigc_dtype */
     uint8_t rank;
-    uint8_t meaning;             /* aigc_meaning */
+    uint8_t meaning; /* aigc_meaning */
     uint8_t reserved;
-    uint32_t sample_rate;        /* of audio, in Hz, else 0 */
-    const char *const *classes;  /* NULL-terminated names of a class, else NULL */
-    const int64_t *fixed_dims;   /* [rank]; -1 where the size is known at run time only */
+    uint32_t sample_rate;       /* of audio, in Hz, else 0 */
+    const char *const *classes; /* NULL-terminated names of a class, else NULL */
+    const int64_t *fixed_dims;  /* [rank]; -1 where the size is known at run time only */
 } aigc_abi_tensor;
 
 typedef struct aigc_abi_param {
@@ -72,7 +72,8 @@ typedef struct aigc_abi_param {
      * of values of each, outermost first; n_indices of them, 0 for a plain parameter. The parameter
      * takes `slots` = product(counts) consecutive places of the parameter table. */
     const char *name;
-    const char *const *aliases; /* NULL-terminated patterns of the same form, in order of preference */
+    const char *const
+        *aliases; /* NULL-terminated patterns of the same form, in order of preference */
     uint32_t n_indices;
     const int64_t *counts;
     uint32_t first_slot;
@@ -80,8 +81,8 @@ typedef struct aigc_abi_param {
     uint8_t storage; /* aigc_dtype, block storages included */
     uint8_t layout;  /* aigc_layout */
     uint8_t rank;
-    uint8_t panel;       /* width of a panel, for AIGC_LAYOUT_PANELS */
-    const int64_t *dims; /* [rank], all known */
+    uint8_t panel;           /* width of a panel, for AIGC_LAYOUT_PANELS */
+    const int64_t *dims;     /* [rank], all known */
     uint8_t pack_transposed; /* AIGC_LAYOUT_PANELS: 1 when dims are [K, N], 0 when [N, K] */
     uint8_t reserved[7];
 } aigc_abi_param;
@@ -96,13 +97,14 @@ typedef struct aigc_abi_state {
 
 /* One call in flight, shared by all threads that run it. */
 typedef struct aigc_abi_call {
-    const int64_t *dims;         /* the entry's dims, bound */
-    const void *const *args;     /* one a tensor argument; row-major, dense, 64-byte alignment not needed */
-    void *const *results;        /* one a result; row-major, dense */
-    const void *const *params;   /* by slot */
-    void *const *states;         /* by state, 64-byte aligned */
-    void *arena;                 /* arena_bytes of it, 64-byte aligned, contents unspecified */
-    void *const *externs;        /* addresses of extern functions, by number */
+    const int64_t *dims; /* the entry's dims, bound */
+    const void *const
+        *args; /* one a tensor argument; row-major, dense, 64-byte alignment not needed */
+    void *const *results;      /* one a result; row-major, dense */
+    const void *const *params; /* by slot */
+    void *const *states;       /* by state, 64-byte aligned */
+    void *arena;               /* arena_bytes of it, 64-byte aligned, contents unspecified */
+    void *const *externs;      /* addresses of extern functions, by number */
     uint64_t seed;
     uint32_t n_threads;
     uint32_t reserved;
@@ -116,8 +118,8 @@ typedef struct aigc_abi_call {
 } aigc_abi_call;
 
 typedef struct aigc_abi_kernel {
-    const char *name;     /* "contract_3" */
-    const char *where;    /* source line and module path, "llama.aigc:31 model.layers.{}.mlp" */
+    const char *name;  /* "contract_3" */
+    const char *where; /* source line and module path, "llama.aigc:31 model.layers.{}.mlp" */
 } aigc_abi_kernel;
 
 typedef struct aigc_abi_entry {
@@ -149,7 +151,7 @@ typedef struct aigc_abi_entry {
 } aigc_abi_entry;
 
 typedef enum aigc_generate_kind {
-    AIGC_GENERATE_AUTOREGRESSIVE = 0,   /* tokens in, logits out, one token a turn */
+    AIGC_GENERATE_AUTOREGRESSIVE = 0, /* tokens in, logits out, one token a turn */
     AIGC_GENERATE_ENCODER_DECODER = 1
 } aigc_generate_kind;
 
@@ -157,14 +159,14 @@ typedef enum aigc_generate_kind {
 typedef struct aigc_abi_generate {
     const char *name;
     uint32_t kind;
-    int32_t entry;        /* autoregressive: the step; encoder_decoder: the decoder */
-    int32_t encode;       /* encoder_decoder: the encoder's entry */
-    int32_t tokens_arg;   /* of `entry`: i32[T] */
-    int32_t memory_arg;   /* of `entry`: the encoder's result, for encoder_decoder */
-    int32_t pos_dim;      /* of `entry`: the number of tokens already in the cache; -1: no cache, the
-                           * whole text is passed at every turn (its last `context` tokens) */
-    int32_t bos, eos;     /* overrides of the tokenizer's, or -1 */
-    int64_t context;      /* most tokens a call may see */
+    int32_t entry;      /* autoregressive: the step; encoder_decoder: the decoder */
+    int32_t encode;     /* encoder_decoder: the encoder's entry */
+    int32_t tokens_arg; /* of `entry`: i32[T] */
+    int32_t memory_arg; /* of `entry`: the encoder's result, for encoder_decoder */
+    int32_t pos_dim;    /* of `entry`: the number of tokens already in the cache; -1: no cache, the
+                         * whole text is passed at every turn (its last `context` tokens) */
+    int32_t bos, eos;   /* overrides of the tokenizer's, or -1 */
+    int64_t context;    /* most tokens a call may see */
     const char *tokenizer; /* file name beside the weights, or NULL */
 } aigc_abi_generate;
 
@@ -175,7 +177,7 @@ typedef struct aigc_abi_model {
     const char *doc;
     const aigc_abi_entry *entries;
     const aigc_abi_param *params;
-    uint32_t n_slots; /* places in the parameter table */
+    uint32_t n_slots;      /* places in the parameter table */
     uint32_t cpu_features; /* an AIGC_CPU_ mask the code needs; the runtime checks it */
     const aigc_abi_state *states;
     const char *const *extern_names; /* "libblur.so:blur" */
@@ -186,10 +188,10 @@ typedef struct aigc_abi_model {
 /* CPU features a model may need (aigc_abi_model.cpu_features). */
 enum {
     AIGC_CPU_AVX2_FMA = 1u << 0,
-    AIGC_CPU_AVX512 = 1u << 1,      /* F, BW, DQ, VL */
+    AIGC_CPU_AVX512 = 1u << 1, /* F, BW, DQ, VL */
     AIGC_CPU_AVX512_VNNI = 1u << 2,
     AIGC_CPU_AVX512_BF16 = 1u << 3,
-    AIGC_CPU_AMX = 1u << 4,         /* tile, bf16, int8, and the kernel's permission */
+    AIGC_CPU_AMX = 1u << 4, /* tile, bf16, int8, and the kernel's permission */
     AIGC_CPU_F16C = 1u << 5,
     AIGC_CPU_AVX_VNNI = 1u << 6,
     AIGC_CPU_NEON_DOTPROD = 1u << 16

@@ -29,25 +29,35 @@ static void *aligned(int64_t bytes)
     return aligned_alloc(ALIGN, size ? size : ALIGN);
 }
 
-/* Creation ----------------------------------------------------------------------------------------- */
+/* Creation
+ * ----------------------------------------------------------------------------------------- */
 
 static const struct {
     uint32_t bit;
     const char *name;
 } features[] = {
-    {AIGC_CPU_AVX2_FMA, "AVX2 and FMA"}, {AIGC_CPU_AVX512, "AVX-512"}, {AIGC_CPU_AVX512_VNNI, "AVX512-VNNI"},
-    {AIGC_CPU_AVX512_BF16, "AVX512-BF16"}, {AIGC_CPU_AMX, "AMX"},      {AIGC_CPU_F16C, "F16C"},
+    {AIGC_CPU_AVX2_FMA,    "AVX2 and FMA"},
+    {AIGC_CPU_AVX512,      "AVX-512"     },
+    {AIGC_CPU_AVX512_VNNI, "AVX512-VNNI" },
+    {AIGC_CPU_AVX512_BF16, "AVX512-BF16" },
+    {AIGC_CPU_AMX,         "AMX"         },
+    {AIGC_CPU_F16C,        "F16C"        },
 };
 
 static aigc_status check_model(const aigc_abi_model *m, aigc_error *err)
 {
     if (m->abi_version != AIGC_ABI_VERSION) {
-        return aigc_fail(err, AIGC_ERR_UNSUPPORTED, "the model was compiled for version %u of the runtime, this is version %u", m->abi_version, AIGC_ABI_VERSION);
+        return aigc_fail(err, AIGC_ERR_UNSUPPORTED,
+                         "the model was compiled for version %u of the runtime, this is version %u",
+                         m->abi_version, AIGC_ABI_VERSION);
     }
     uint32_t missing = m->cpu_features & ~aigc_cpu_features();
     for (size_t i = 0; i < sizeof features / sizeof *features; i++) {
         if (missing & features[i].bit) {
-            return aigc_fail(err, AIGC_ERR_CPU, "the model was compiled for %s, and this machine has no %s; build it with --cpu for less", m->target, features[i].name);
+            return aigc_fail(err, AIGC_ERR_CPU,
+                             "the model was compiled for %s, and this machine has no %s; build it "
+                             "with --cpu for less",
+                             m->target, features[i].name);
         }
     }
     return AIGC_OK;
@@ -62,14 +72,16 @@ static aigc_status make_states(aigc_context *c, aigc_error *err)
     for (uint32_t i = 0; i < c->m->n_states; i++) {
         c->states[i] = aligned((int64_t)c->m->states[i].size_bytes);
         if (!c->states[i]) {
-            return aigc_fail(err, AIGC_ERR_MEMORY, "no memory for state %s (%llu bytes)", c->m->states[i].name, (unsigned long long)c->m->states[i].size_bytes);
+            return aigc_fail(err, AIGC_ERR_MEMORY, "no memory for state %s (%llu bytes)",
+                             c->m->states[i].name, (unsigned long long)c->m->states[i].size_bytes);
         }
     }
     aigc_context_reset(c);
     return AIGC_OK;
 }
 
-aigc_status aigc_context_create(const aigc_abi_model *m, const aigc_weights *w, const aigc_context_options *o, aigc_context **out, aigc_error *err)
+aigc_status aigc_context_create(const aigc_abi_model *m, const aigc_weights *w,
+                                const aigc_context_options *o, aigc_context **out, aigc_error *err)
 {
     aigc_context_options none = {0};
     o = o ? o : &none;
@@ -82,7 +94,8 @@ aigc_status aigc_context_create(const aigc_abi_model *m, const aigc_weights *w, 
         return aigc_fail(err, AIGC_ERR_ARGUMENT, "model %s needs weights", m->name);
     }
     if (m->n_externs && !o->externs) {
-        return aigc_fail(err, AIGC_ERR_ARGUMENT, "model %s needs the addresses of its extern functions", m->name);
+        return aigc_fail(err, AIGC_ERR_ARGUMENT,
+                         "model %s needs the addresses of its extern functions", m->name);
     }
     aigc_context *c = calloc(1, sizeof *c);
     if (!c) {
@@ -179,7 +192,8 @@ aigc_status aigc_reserve(aigc_context *c, int64_t bytes)
     }
     void *bigger = bytes < (int64_t)1 << 46 ? aligned(bytes) : NULL;
     if (!bigger) {
-        return aigc_fail(&c->error, AIGC_ERR_MEMORY, "no memory for an arena of %lld bytes", (long long)bytes);
+        return aigc_fail(&c->error, AIGC_ERR_MEMORY, "no memory for an arena of %lld bytes",
+                         (long long)bytes);
     }
     free(c->arena);
     c->arena = bigger;
@@ -187,18 +201,23 @@ aigc_status aigc_reserve(aigc_context *c, int64_t bytes)
     return AIGC_OK;
 }
 
-/* Calls -------------------------------------------------------------------------------------------- */
+/* Calls
+ * -------------------------------------------------------------------------------------------- */
 
-static aigc_status check_args(aigc_context *c, const aigc_abi_entry *e, const aigc_tensor *args, uint32_t n_args, int64_t *sizes)
+static aigc_status check_args(aigc_context *c, const aigc_abi_entry *e, const aigc_tensor *args,
+                              uint32_t n_args, int64_t *sizes)
 {
     if (n_args != e->n_args || n_args > MOST_TENSORS) {
-        return aigc_fail(&c->error, AIGC_ERR_ARGUMENT, "%s takes %u tensors, %u are given", e->name, e->n_args, n_args);
+        return aigc_fail(&c->error, AIGC_ERR_ARGUMENT, "%s takes %u tensors, %u are given", e->name,
+                         e->n_args, n_args);
     }
     uint32_t n = 0;
     for (uint32_t i = 0; i < n_args; i++) {
         const aigc_abi_tensor *t = &e->args[i];
         if (args[i].dtype != t->dtype || args[i].rank != t->rank) {
-            return aigc_fail(&c->error, AIGC_ERR_SHAPE, "argument %s of %s is %s, found %s with %u axes", t->name, e->name, t->type, aigc_dtype_name(args[i].dtype), args[i].rank);
+            return aigc_fail(&c->error, AIGC_ERR_SHAPE,
+                             "argument %s of %s is %s, found %s with %u axes", t->name, e->name,
+                             t->type, aigc_dtype_name(args[i].dtype), args[i].rank);
         }
         for (uint32_t k = 0; k < t->rank; k++) {
             if (n == MOST_DIMS) {
@@ -211,12 +230,14 @@ static aigc_status check_args(aigc_context *c, const aigc_abi_entry *e, const ai
 }
 
 /* "pos + T <= 512 (llama.aigc:14): pos = 510, T = 8" */
-static aigc_status failed_check(aigc_context *c, const aigc_abi_entry *e, uint32_t number, const int64_t *dims)
+static aigc_status failed_check(aigc_context *c, const aigc_abi_entry *e, uint32_t number,
+                                const int64_t *dims)
 {
     char values[256] = "";
     size_t used = 0;
     for (uint32_t i = 0; i < e->n_dims && used < sizeof values - 1; i++) {
-        int n = snprintf(values + used, sizeof values - used, "%s%s = %lld", i ? ", " : ": ", e->dim_names[i], (long long)dims[i]);
+        int n = snprintf(values + used, sizeof values - used, "%s%s = %lld", i ? ", " : ": ",
+                         e->dim_names[i], (long long)dims[i]);
         used += n > 0 ? (size_t)n : 0;
     }
     const char *what = number >= 1 && number <= e->n_checks ? e->checks[number - 1] : "a size";
@@ -228,14 +249,18 @@ typedef struct bound_call {
     int64_t sizes[MOST_DIMS];
 } bound_call;
 
-static aigc_status bind(aigc_context *c, uint32_t entry, const int64_t *dims, const aigc_tensor *args, uint32_t n_args, aigc_tensor *results, uint32_t n_results, bound_call *b)
+static aigc_status bind(aigc_context *c, uint32_t entry, const int64_t *dims,
+                        const aigc_tensor *args, uint32_t n_args, aigc_tensor *results,
+                        uint32_t n_results, bound_call *b)
 {
     if (entry >= c->m->n_entries) {
-        return aigc_fail(&c->error, AIGC_ERR_ARGUMENT, "model %s has no entry %u", c->m->name, entry);
+        return aigc_fail(&c->error, AIGC_ERR_ARGUMENT, "model %s has no entry %u", c->m->name,
+                         entry);
     }
     const aigc_abi_entry *e = &c->m->entries[entry];
     if (n_results != e->n_results || n_results > MOST_TENSORS || e->n_dims > MOST_DIMS) {
-        return aigc_fail(&c->error, AIGC_ERR_ARGUMENT, "%s has %u results, room for %u is given", e->name, e->n_results, n_results);
+        return aigc_fail(&c->error, AIGC_ERR_ARGUMENT, "%s has %u results, room for %u is given",
+                         e->name, e->n_results, n_results);
     }
     aigc_status s = check_args(c, e, args, n_args, b->sizes);
     if (s != AIGC_OK) {
@@ -260,7 +285,9 @@ static aigc_status bind(aigc_context *c, uint32_t entry, const int64_t *dims, co
     return AIGC_OK;
 }
 
-aigc_status aigc_call_sizes(aigc_context *c, uint32_t entry, const int64_t *dims, const aigc_tensor *args, uint32_t n_args, aigc_tensor *results, uint32_t n_results, int64_t *arena_bytes)
+aigc_status aigc_call_sizes(aigc_context *c, uint32_t entry, const int64_t *dims,
+                            const aigc_tensor *args, uint32_t n_args, aigc_tensor *results,
+                            uint32_t n_results, int64_t *arena_bytes)
 {
     bound_call b;
     aigc_status s = bind(c, entry, dims, args, n_args, results, n_results, &b);
@@ -282,7 +309,8 @@ static void run_thread(void *data, uint32_t thread)
 }
 
 /* Runs an entry whose dims are checked. */
-static aigc_status run_entry(aigc_context *c, const aigc_abi_entry *e, const int64_t *dims, const void *const *args, void *const *results)
+static aigc_status run_entry(aigc_context *c, const aigc_abi_entry *e, const int64_t *dims,
+                             const void *const *args, void *const *results)
 {
     aigc_abi_call call = {.dims = dims,
                           .args = args,
@@ -306,7 +334,8 @@ static aigc_status run_entry(aigc_context *c, const aigc_abi_entry *e, const int
     return AIGC_OK;
 }
 
-aigc_status aigc_call(aigc_context *c, uint32_t entry, const int64_t *dims, const aigc_tensor *args, uint32_t n_args, aigc_tensor *results, uint32_t n_results)
+aigc_status aigc_call(aigc_context *c, uint32_t entry, const int64_t *dims, const aigc_tensor *args,
+                      uint32_t n_args, aigc_tensor *results, uint32_t n_results)
 {
     bound_call b;
     aigc_status s = bind(c, entry, dims, args, n_args, results, n_results, &b);
@@ -315,7 +344,9 @@ aigc_status aigc_call(aigc_context *c, uint32_t entry, const int64_t *dims, cons
     }
     const aigc_abi_entry *e = &c->m->entries[entry];
     if (b.sizes[0] > c->arena_bytes) {
-        return aigc_fail(&c->error, AIGC_ERR_MEMORY, "%s needs an arena of %lld bytes, there are %lld: call aigc_reserve", e->name, (long long)b.sizes[0], (long long)c->arena_bytes);
+        return aigc_fail(&c->error, AIGC_ERR_MEMORY,
+                         "%s needs an arena of %lld bytes, there are %lld: call aigc_reserve",
+                         e->name, (long long)b.sizes[0], (long long)c->arena_bytes);
     }
     const void *in[MOST_TENSORS];
     void *out[MOST_TENSORS];
@@ -328,10 +359,12 @@ aigc_status aigc_call(aigc_context *c, uint32_t entry, const int64_t *dims, cons
     return run_entry(c, e, b.dims, in, out);
 }
 
-aigc_status aigc_call_bound(aigc_context *c, uint32_t entry, const int64_t *dims, const void *const *args, void *const *results)
+aigc_status aigc_call_bound(aigc_context *c, uint32_t entry, const int64_t *dims,
+                            const void *const *args, void *const *results)
 {
     if (entry >= c->m->n_entries) {
-        return aigc_fail(&c->error, AIGC_ERR_ARGUMENT, "model %s has no entry %u", c->m->name, entry);
+        return aigc_fail(&c->error, AIGC_ERR_ARGUMENT, "model %s has no entry %u", c->m->name,
+                         entry);
     }
     const aigc_abi_entry *e = &c->m->entries[entry];
     bound_call b;

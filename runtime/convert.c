@@ -74,7 +74,11 @@ typedef struct number { /* of a whole type, or not */
 
 static int64_t whole_of(number v)
 {
-    return v.whole ? v.i : v.f >= 9.2e18 ? INT64_MAX : v.f > -9.2e18 ? (int64_t)v.f : v.f != v.f ? 0 : INT64_MIN;
+    return v.whole         ? v.i
+           : v.f >= 9.2e18 ? INT64_MAX
+           : v.f > -9.2e18 ? (int64_t)v.f
+           : v.f != v.f    ? 0
+                           : INT64_MIN;
 }
 
 void aigc_convert_from_float(uint8_t storage, void *data, int64_t first, int64_t n, const float *in)
@@ -84,28 +88,42 @@ void aigc_convert_from_float(uint8_t storage, void *data, int64_t first, int64_t
         double d = (double)in[i];
         bool is_float = storage <= AIGC_BF16;
         uint16_t h = storage == AIGC_F16 ? aigc_float_to_f16(in[i]) : aigc_float_to_bf16(in[i]);
-        int64_t v = is_float ? 0 : whole_of((number){.f = d}); /* nan and what is too large: no undefined conversion */
-        const void *from = storage == AIGC_F64 ? (const void *)&d : storage == AIGC_F32 ? (const void *)&in[i]
-                           : storage == AIGC_F16 || storage == AIGC_BF16                ? (const void *)&h
-                                                                                        : (const void *)&v;
+        int64_t v = is_float
+                        ? 0
+                        : whole_of((number){
+                              .f = d}); /* nan and what is too large: no undefined conversion */
+        const void *from = storage == AIGC_F64                           ? (const void *)&d
+                           : storage == AIGC_F32                         ? (const void *)&in[i]
+                           : storage == AIGC_F16 || storage == AIGC_BF16 ? (const void *)&h
+                                                                         : (const void *)&v;
         memcpy(p, from, aigc_dtype_bytes(storage));
     }
 }
 
-/* Any dense type ---------------------------------------------------------------------------------- */
+/* Any dense type ----------------------------------------------------------------------------------
+ */
 
 static number number_at(const void *data, uint8_t type, int64_t k)
 {
     switch (type) {
-    case AIGC_F64: return (number){.f = ((const double *)data)[k]};
-    case AIGC_F32: return (number){.f = (double)((const float *)data)[k]};
-    case AIGC_F16: return (number){.f = (double)aigc_f16_to_float(((const uint16_t *)data)[k])};
-    case AIGC_BF16: return (number){.f = (double)aigc_bf16_to_float(((const uint16_t *)data)[k])};
-    case AIGC_I64: return (number){.whole = true, .i = ((const int64_t *)data)[k]};
-    case AIGC_I32: return (number){.whole = true, .i = ((const int32_t *)data)[k]};
-    case AIGC_I16: return (number){.whole = true, .i = ((const int16_t *)data)[k]};
-    case AIGC_I8: return (number){.whole = true, .i = ((const int8_t *)data)[k]};
-    default: return (number){.whole = true, .i = ((const uint8_t *)data)[k]};
+    case AIGC_F64:
+        return (number){.f = ((const double *)data)[k]};
+    case AIGC_F32:
+        return (number){.f = (double)((const float *)data)[k]};
+    case AIGC_F16:
+        return (number){.f = (double)aigc_f16_to_float(((const uint16_t *)data)[k])};
+    case AIGC_BF16:
+        return (number){.f = (double)aigc_bf16_to_float(((const uint16_t *)data)[k])};
+    case AIGC_I64:
+        return (number){.whole = true, .i = ((const int64_t *)data)[k]};
+    case AIGC_I32:
+        return (number){.whole = true, .i = ((const int32_t *)data)[k]};
+    case AIGC_I16:
+        return (number){.whole = true, .i = ((const int16_t *)data)[k]};
+    case AIGC_I8:
+        return (number){.whole = true, .i = ((const int8_t *)data)[k]};
+    default:
+        return (number){.whole = true, .i = ((const uint8_t *)data)[k]};
     }
 }
 
@@ -113,16 +131,36 @@ static void number_store(void *data, uint8_t type, int64_t k, number v)
 {
     double f = v.whole ? (double)v.i : v.f;
     switch (type) {
-    case AIGC_F64: ((double *)data)[k] = f; break;
-    case AIGC_F32: ((float *)data)[k] = (float)f; break;
-    case AIGC_F16: ((uint16_t *)data)[k] = aigc_float_to_f16((float)f); break;
-    case AIGC_BF16: ((uint16_t *)data)[k] = aigc_float_to_bf16((float)f); break;
-    case AIGC_I64: ((int64_t *)data)[k] = whole_of(v); break;
-    case AIGC_I32: ((int32_t *)data)[k] = (int32_t)whole_of(v); break;
-    case AIGC_I16: ((int16_t *)data)[k] = (int16_t)whole_of(v); break;
-    case AIGC_I8: ((int8_t *)data)[k] = (int8_t)whole_of(v); break;
-    case AIGC_BOOL: ((uint8_t *)data)[k] = v.whole ? v.i != 0 : v.f != 0; break;
-    default: ((uint8_t *)data)[k] = (uint8_t)whole_of(v); break;
+    case AIGC_F64:
+        ((double *)data)[k] = f;
+        break;
+    case AIGC_F32:
+        ((float *)data)[k] = (float)f;
+        break;
+    case AIGC_F16:
+        ((uint16_t *)data)[k] = aigc_float_to_f16((float)f);
+        break;
+    case AIGC_BF16:
+        ((uint16_t *)data)[k] = aigc_float_to_bf16((float)f);
+        break;
+    case AIGC_I64:
+        ((int64_t *)data)[k] = whole_of(v);
+        break;
+    case AIGC_I32:
+        ((int32_t *)data)[k] = (int32_t)whole_of(v);
+        break;
+    case AIGC_I16:
+        ((int16_t *)data)[k] = (int16_t)whole_of(v);
+        break;
+    case AIGC_I8:
+        ((int8_t *)data)[k] = (int8_t)whole_of(v);
+        break;
+    case AIGC_BOOL:
+        ((uint8_t *)data)[k] = v.whole ? v.i != 0 : v.f != 0;
+        break;
+    default:
+        ((uint8_t *)data)[k] = (uint8_t)whole_of(v);
+        break;
     }
 }
 

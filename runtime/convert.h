@@ -39,9 +39,10 @@ static inline uint16_t aigc_float_to_f16(float f)
 /* n elements beginning at element `first`, as floats. */
 void aigc_convert_to_float(uint8_t storage, const void *data, int64_t first, int64_t n, float *out);
 /* n floats into a dense storage at element `first`. */
-void aigc_convert_from_float(uint8_t storage, void *data, int64_t first, int64_t n, const float *in);
-/* n elements of one dense type to another, in order: whole numbers exactly where they fit, others rounded to nearest, floats
- * to whole numbers towards zero. False for block storages. */
+void aigc_convert_from_float(uint8_t storage, void *data, int64_t first, int64_t n,
+                             const float *in);
+/* n elements of one dense type to another, in order: whole numbers exactly where they fit, others
+ * rounded to nearest, floats to whole numbers towards zero. False for block storages. */
 bool aigc_convert(const void *from, uint8_t from_type, void *to, uint8_t to_type, int64_t n);
 
 #endif

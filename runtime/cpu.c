@@ -13,7 +13,8 @@ uint32_t aigc_cpu_features(void)
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
         mask |= AIGC_CPU_AVX2_FMA | AIGC_CPU_F16C; /* every processor with AVX2 converts f16 */
     }
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")) {
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")) {
         mask |= AIGC_CPU_AVX512;
     }
     if (__builtin_cpu_supports("avx512vnni")) {

@@ -68,7 +68,8 @@ static int64_t filter(const aigc_sampling *s, aigc_candidate *c, int64_t n)
     return kept;
 }
 
-int32_t aigc_sample(const aigc_sampling *s, float *logits, int64_t n, const int32_t *seen, int64_t n_seen, aigc_candidate *work, uint64_t *state)
+int32_t aigc_sample(const aigc_sampling *s, float *logits, int64_t n, const int32_t *seen,
+                    int64_t n_seen, aigc_candidate *work, uint64_t *state)
 {
     if (n_seen > 0 && s->repetition_penalty != 1 && s->repetition_penalty > 0) {
         int64_t last = n_seen < 256 ? n_seen : 256; /* of the last 256 tokens */

@@ -17,10 +17,11 @@ typedef struct aigc_candidate {
     int32_t id;
 } aigc_candidate;
 
-/* logits: [n], changed by the repetition penalty. seen: ids of the text so far, for the penalty. work: [n]. state: the random numbers',
- * any seed to begin with. Filters apply in the order top-k, top-p, min-p, on probabilities at temperature 1 as llama.cpp does; then
- * temperature. nan counts as the least likely; the first
- * of +inf is taken. */
-int32_t aigc_sample(const aigc_sampling *s, float *logits, int64_t n, const int32_t *seen, int64_t n_seen, aigc_candidate *work, uint64_t *state);
+/* logits: [n], changed by the repetition penalty. seen: ids of the text so far, for the penalty.
+ * work: [n]. state: the random numbers', any seed to begin with. Filters apply in the order top-k,
+ * top-p, min-p, on probabilities at temperature 1 as llama.cpp does; then temperature. nan counts
+ * as the least likely; the first of +inf is taken. */
+int32_t aigc_sample(const aigc_sampling *s, float *logits, int64_t n, const int32_t *seen,
+                    int64_t n_seen, aigc_candidate *work, uint64_t *state);
 
 #endif

@@ -23,6 +23,7 @@ typedef struct aigc_error {
 #define AIGC_MUST_CHECK __attribute__((warn_unused_result))
 
 /* Sets the words (err may be NULL) and returns the status. */
-aigc_status aigc_fail(aigc_error *err, aigc_status status, const char *format, ...) __attribute__((format(printf, 3, 4)));
+aigc_status aigc_fail(aigc_error *err, aigc_status status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 #endif

@@ -4,9 +4,18 @@ static const struct {
     const char *name;
     uint8_t bytes, block;
 } dtypes[] = {
-    [AIGC_F64] = {"f64", 8, 1}, [AIGC_F32] = {"f32", 4, 1},   [AIGC_F16] = {"f16", 2, 1}, [AIGC_BF16] = {"bf16", 2, 1},
-    [AIGC_I64] = {"i64", 8, 1}, [AIGC_I32] = {"i32", 4, 1},   [AIGC_I16] = {"i16", 2, 1}, [AIGC_I8] = {"i8", 1, 1},
-    [AIGC_U8] = {"u8", 1, 1},   [AIGC_BOOL] = {"bool", 1, 1}, [AIGC_Q8_0] = {"q8_0", 34, 32}, [AIGC_Q4_0] = {"q4_0", 18, 32},
+    [AIGC_F64] = {"f64",  8,  1 },
+      [AIGC_F32] = {"f32",  4,  1 },
+      [AIGC_F16] = {"f16",  2,  1 },
+    [AIGC_BF16] = {"bf16", 2,  1 },
+      [AIGC_I64] = {"i64",  8,  1 },
+      [AIGC_I32] = {"i32",  4,  1 },
+    [AIGC_I16] = {"i16",  2,  1 },
+      [AIGC_I8] = {"i8",   1,  1 },
+      [AIGC_U8] = {"u8",   1,  1 },
+    [AIGC_BOOL] = {"bool", 1,  1 },
+      [AIGC_Q8_0] = {"q8_0", 34, 32},
+      [AIGC_Q4_0] = {"q4_0", 18, 32},
 };
 
 enum { N_DTYPES = sizeof dtypes / sizeof *dtypes };
@@ -41,7 +50,8 @@ int64_t aigc_tensor_bytes(uint8_t dtype, uint32_t rank, const int64_t *dims)
         return -1;
     }
     int64_t bytes;
-    if (__builtin_mul_overflow(n / block, (int64_t)aigc_dtype_bytes(dtype), &bytes) || bytes > (int64_t)1 << 62) {
+    if (__builtin_mul_overflow(n / block, (int64_t)aigc_dtype_bytes(dtype), &bytes) ||
+        bytes > (int64_t)1 << 62) {
         return -1;
     }
     return bytes;
@@ -52,7 +62,8 @@ int64_t aigc_param_bytes(const aigc_abi_param *p)
     if (p->layout != AIGC_LAYOUT_PANELS || p->rank != 2 || p->panel == 0) {
         return aigc_tensor_bytes(p->storage, p->rank, p->dims);
     }
-    int64_t n = p->dims[p->pack_transposed ? 1 : 0], k = p->dims[p->pack_transposed ? 0 : 1], filled;
+    int64_t n = p->dims[p->pack_transposed ? 1 : 0], k = p->dims[p->pack_transposed ? 0 : 1],
+            filled;
     if (n < 0 || __builtin_add_overflow(n, p->panel - 1, &filled)) {
         return -1;
     }

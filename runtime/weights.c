@@ -3,7 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-aigc_status aigc_weights_from_slots(const aigc_abi_model *m, const void *const *slots, aigc_weights **out)
+aigc_status aigc_weights_from_slots(const aigc_abi_model *m, const void *const *slots,
+                                    aigc_weights **out)
 {
     aigc_weights *w = calloc(1, sizeof *w);
     *out = NULL;
@@ -77,7 +78,9 @@ aigc_status aigc_weights_random(const aigc_abi_model *m, uint64_t seed, aigc_wei
     *out = NULL;
     for (uint32_t i = 0; i < m->n_params; i++) {
         int64_t bytes = aigc_param_bytes(&m->params[i]), all;
-        if (bytes < 0 || __builtin_mul_overflow((bytes + 63) / 64 * 64, (int64_t)m->params[i].slots, &all) || __builtin_add_overflow(total, all, &total)) {
+        if (bytes < 0 ||
+            __builtin_mul_overflow((bytes + 63) / 64 * 64, (int64_t)m->params[i].slots, &all) ||
+            __builtin_add_overflow(total, all, &total)) {
             return AIGC_ERR_ARGUMENT;
         }
     }

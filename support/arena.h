@@ -14,8 +14,8 @@ typedef struct arena arena;
 
 arena *arena_create(void);
 void arena_destroy(arena *a); /* NULL is allowed */
-/* Calls free_it(data) when the arena is destroyed, before its memory goes; the last asked for comes first. Not
- * undone by arena_release. */
+/* Calls free_it(data) when the arena is destroyed, before its memory goes; the last asked for comes
+ * first. Not undone by arena_release. */
 void arena_on_destroy(arena *a, void (*free_it)(void *data), void *data);
 
 /* Zeroed memory, aligned for any type. size may be 0: a unique pointer comes back. */

@@ -109,7 +109,8 @@ bool diag_has_error_in(const diag *d, span where)
 {
     for (uint32_t i = 0; i < d->messages.len; i++) {
         const message *m = d->messages.at[i];
-        if (m->kind == ERROR && m->where.file == where.file && m->where.begin >= where.begin && m->where.begin <= where.end) {
+        if (m->kind == ERROR && m->where.file == where.file && m->where.begin >= where.begin &&
+            m->where.begin <= where.end) {
             return true;
         }
     }

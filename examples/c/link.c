@@ -1,7 +1,8 @@
-/* Links an object made by `aigc build examples/llama/llama.aigc --weights W -o llama.o`; prints greedy token ids.
+/* Links an object made by `aigc build examples/llama/llama.aigc --weights W -o llama.o`; prints
+ * greedy token ids.
  *
- *     cc -I. examples/c/link.c llama.o -Lbuild -laigc_io -laigc_runtime -ljansson -lm -lpthread -o link
- *     link WEIGHTS N ID...       N tokens after these */
+ *     cc -I. examples/c/link.c llama.o -Lbuild -laigc_io -laigc_runtime -ljansson -lm -lpthread -o
+ * link link WEIGHTS N ID...       N tokens after these */
 #include "llama.h"
 #include "runtime/io/weights_load.h"
 
@@ -23,7 +24,8 @@ int main(int argc, char **argv)
     if (argc < 4) {
         return fail("usage: link WEIGHTS N ID...");
     }
-    if (weights_file_open(argv[1], &file, &err) != AIGC_OK || weights_load(&llama_model, file, NULL, &weights, &err) != AIGC_OK ||
+    if (weights_file_open(argv[1], &file, &err) != AIGC_OK ||
+        weights_load(&llama_model, file, NULL, &weights, &err) != AIGC_OK ||
         aigc_context_create(&llama_model, weights, NULL, &c, &err) != AIGC_OK) {
         return fail(err.text);
     }

@@ -10,13 +10,37 @@ static const struct {
     const char *name;
     uint8_t dtype;
 } ggml_types[] = {
-    {"f32", AIGC_F32},          {"f16", AIGC_F16},          {"q4_0", AIGC_Q4_0},        {"q4_1", AIGC_DTYPE_NONE},    {"q4_2", AIGC_DTYPE_NONE},
-    {"q4_3", AIGC_DTYPE_NONE},  {"q5_0", AIGC_DTYPE_NONE},  {"q5_1", AIGC_DTYPE_NONE},  {"q8_0", AIGC_Q8_0},          {"q8_1", AIGC_DTYPE_NONE},
-    {"q2_K", AIGC_DTYPE_NONE},  {"q3_K", AIGC_DTYPE_NONE},  {"q4_K", AIGC_DTYPE_NONE},  {"q5_K", AIGC_DTYPE_NONE},    {"q6_K", AIGC_DTYPE_NONE},
-    {"q8_K", AIGC_DTYPE_NONE},  {"iq2_xxs", AIGC_DTYPE_NONE}, {"iq2_xs", AIGC_DTYPE_NONE}, {"iq3_xxs", AIGC_DTYPE_NONE}, {"iq1_s", AIGC_DTYPE_NONE},
-    {"iq4_nl", AIGC_DTYPE_NONE}, {"iq3_s", AIGC_DTYPE_NONE}, {"iq2_s", AIGC_DTYPE_NONE}, {"iq4_xs", AIGC_DTYPE_NONE}, {"i8", AIGC_I8},
-    {"i16", AIGC_I16},          {"i32", AIGC_I32},          {"i64", AIGC_I64},          {"f64", AIGC_F64},            {"iq1_m", AIGC_DTYPE_NONE},
-    {"bf16", AIGC_BF16},
+    {"f32",     AIGC_F32       },
+    {"f16",     AIGC_F16       },
+    {"q4_0",    AIGC_Q4_0      },
+    {"q4_1",    AIGC_DTYPE_NONE},
+    {"q4_2",    AIGC_DTYPE_NONE},
+    {"q4_3",    AIGC_DTYPE_NONE},
+    {"q5_0",    AIGC_DTYPE_NONE},
+    {"q5_1",    AIGC_DTYPE_NONE},
+    {"q8_0",    AIGC_Q8_0      },
+    {"q8_1",    AIGC_DTYPE_NONE},
+    {"q2_K",    AIGC_DTYPE_NONE},
+    {"q3_K",    AIGC_DTYPE_NONE},
+    {"q4_K",    AIGC_DTYPE_NONE},
+    {"q5_K",    AIGC_DTYPE_NONE},
+    {"q6_K",    AIGC_DTYPE_NONE},
+    {"q8_K",    AIGC_DTYPE_NONE},
+    {"iq2_xxs", AIGC_DTYPE_NONE},
+    {"iq2_xs",  AIGC_DTYPE_NONE},
+    {"iq3_xxs", AIGC_DTYPE_NONE},
+    {"iq1_s",   AIGC_DTYPE_NONE},
+    {"iq4_nl",  AIGC_DTYPE_NONE},
+    {"iq3_s",   AIGC_DTYPE_NONE},
+    {"iq2_s",   AIGC_DTYPE_NONE},
+    {"iq4_xs",  AIGC_DTYPE_NONE},
+    {"i8",      AIGC_I8        },
+    {"i16",     AIGC_I16       },
+    {"i32",     AIGC_I32       },
+    {"i64",     AIGC_I64       },
+    {"f64",     AIGC_F64       },
+    {"iq1_m",   AIGC_DTYPE_NONE},
+    {"bf16",    AIGC_BF16      },
 };
 
 enum { N_GGML_TYPES = sizeof ggml_types / sizeof *ggml_types };
@@ -80,7 +104,8 @@ static aigc_status read_value(reader *r, gguf_value *v, aigc_error *err, const c
         return aigc_fail(err, AIGC_ERR_FORMAT, "%s: the file ends within its metadata", path);
     }
     if (type >= GGUF_TYPE_COUNT || type == GGUF_ARRAY) {
-        return aigc_fail(err, AIGC_ERR_FORMAT, "%s: metadata of a type that is not known (%llu)", path, (unsigned long long)type);
+        return aigc_fail(err, AIGC_ERR_FORMAT, "%s: metadata of a type that is not known (%llu)",
+                         path, (unsigned long long)type);
     }
     v->type = (gguf_type)type;
     v->data = r->p;
@@ -92,7 +117,9 @@ static aigc_status read_value(reader *r, gguf_value *v, aigc_error *err, const c
         return AIGC_OK;
     }
     if (v->count > MOST_STRINGS || v->count > (uint64_t)(r->end - r->p) / 8) {
-        return aigc_fail(err, AIGC_ERR_FORMAT, "%s: an array of %llu strings does not fit into the file", path, (unsigned long long)v->count);
+        return aigc_fail(err, AIGC_ERR_FORMAT,
+                         "%s: an array of %llu strings does not fit into the file", path,
+                         (unsigned long long)v->count);
     }
     v->strings = calloc(v->count + 1, sizeof *v->strings);
     if (!v->strings) {
@@ -105,7 +132,9 @@ static aigc_status read_value(reader *r, gguf_value *v, aigc_error *err, const c
             return aigc_fail(err, AIGC_ERR_FORMAT, "%s: the file ends within its metadata", path);
         }
     }
-    return r->short_ ? aigc_fail(err, AIGC_ERR_FORMAT, "%s: the file ends within its metadata", path) : AIGC_OK;
+    return r->short_
+               ? aigc_fail(err, AIGC_ERR_FORMAT, "%s: the file ends within its metadata", path)
+               : AIGC_OK;
 }
 
 /* How much of a tensor's name a message has room for. */
@@ -114,33 +143,40 @@ static int name_width(const gguf_tensor *t)
     return t->name_length < 150 ? (int)t->name_length : 150;
 }
 
-static aigc_status read_tensor(reader *r, gguf_tensor *t, uint64_t *offset, aigc_error *err, const char *path)
+static aigc_status read_tensor(reader *r, gguf_tensor *t, uint64_t *offset, aigc_error *err,
+                               const char *path)
 {
     t->name = take_string(r, &t->name_length);
     uint64_t rank = take_int(r, 4);
     if (r->short_) {
-        return aigc_fail(err, AIGC_ERR_FORMAT, "%s: the file ends within its list of tensors", path);
+        return aigc_fail(err, AIGC_ERR_FORMAT, "%s: the file ends within its list of tensors",
+                         path);
     }
     if (rank > AIGC_MAX_RANK || t->name_length > 4096) {
-        return aigc_fail(err, AIGC_ERR_FORMAT, "%s: a tensor's description is not well formed", path);
+        return aigc_fail(err, AIGC_ERR_FORMAT, "%s: a tensor's description is not well formed",
+                         path);
     }
     t->rank = (uint8_t)rank;
     for (uint64_t i = 0; i < rank; i++) {
         uint64_t d = take_int(r, 8);
         if (d > (uint64_t)1 << 40) {
-            return aigc_fail(err, AIGC_ERR_FORMAT, "%s: tensor %.*s has an axis of size %llu", path, name_width(t), t->name, (unsigned long long)d);
+            return aigc_fail(err, AIGC_ERR_FORMAT, "%s: tensor %.*s has an axis of size %llu", path,
+                             name_width(t), t->name, (unsigned long long)d);
         }
         t->dims[rank - 1 - i] = (int64_t)d;
     }
     t->ggml_type = (uint32_t)take_int(r, 4);
     *offset = take_int(r, 8);
     if (r->short_) {
-        return aigc_fail(err, AIGC_ERR_FORMAT, "%s: the file ends within its list of tensors", path);
+        return aigc_fail(err, AIGC_ERR_FORMAT, "%s: the file ends within its list of tensors",
+                         path);
     }
     uint8_t dtype = gguf_dtype(t->ggml_type);
     t->size_bytes = dtype == AIGC_DTYPE_NONE ? -1 : aigc_tensor_bytes(dtype, t->rank, t->dims);
     if (dtype != AIGC_DTYPE_NONE && t->size_bytes < 0) {
-        return aigc_fail(err, AIGC_ERR_FORMAT, "%s: the sizes of tensor %.*s do not fit its storage %s", path, name_width(t), t->name, gguf_type_name(t->ggml_type));
+        return aigc_fail(err, AIGC_ERR_FORMAT,
+                         "%s: the sizes of tensor %.*s do not fit its storage %s", path,
+                         name_width(t), t->name, gguf_type_name(t->ggml_type));
     }
     return AIGC_OK;
 }
@@ -167,7 +203,8 @@ static aigc_status check_keys(const gguf_file *f, aigc_error *err, const char *p
     for (uint64_t i = 1; i < f->n_values && s == AIGC_OK; i++) {
         if (by_key(&sorted[i - 1], &sorted[i]) == 0) {
             int n = sorted[i]->key_length < 200 ? (int)sorted[i]->key_length : 200;
-            s = aigc_fail(err, AIGC_ERR_FORMAT, "%s: key %.*s is there twice", path, n, sorted[i]->key);
+            s = aigc_fail(err, AIGC_ERR_FORMAT, "%s: key %.*s is there twice", path, n,
+                          sorted[i]->key);
         }
     }
     free(sorted);
@@ -197,7 +234,8 @@ static aigc_status check_overlap(const gguf_file *f, aigc_error *err, const char
     for (uint64_t i = 1; i < n && s == AIGC_OK; i++) {
         const gguf_tensor *a = sorted[i - 1], *b = sorted[i];
         if ((uintptr_t)b->data - (uintptr_t)a->data < (uint64_t)a->size_bytes) {
-            s = aigc_fail(err, AIGC_ERR_FORMAT, "%s: tensors %.*s and %.*s overlap", path, name_width(a), a->name, name_width(b), b->name);
+            s = aigc_fail(err, AIGC_ERR_FORMAT, "%s: tensors %.*s and %.*s overlap", path,
+                          name_width(a), a->name, name_width(b), b->name);
         }
     }
     free(sorted);
@@ -205,23 +243,28 @@ static aigc_status check_overlap(const gguf_file *f, aigc_error *err, const char
 }
 
 /* Where each tensor lies, after the list of them has ended at `end`. */
-static aigc_status place_tensors(gguf_file *f, uint64_t end, const uint64_t *offsets, aigc_error *err, const char *path)
+static aigc_status place_tensors(gguf_file *f, uint64_t end, const uint64_t *offsets,
+                                 aigc_error *err, const char *path)
 {
     const gguf_value *align = gguf_find(f, "general.alignment");
     uint64_t alignment = align ? (uint64_t)gguf_int(align, 0) : 32;
     if (alignment == 0 || alignment > 65536 || (alignment & (alignment - 1))) {
-        return aigc_fail(err, AIGC_ERR_FORMAT, "%s: an alignment of %llu is not possible", path, (unsigned long long)alignment);
+        return aigc_fail(err, AIGC_ERR_FORMAT, "%s: an alignment of %llu is not possible", path,
+                         (unsigned long long)alignment);
     }
     uint64_t base = (end + alignment - 1) / alignment * alignment;
     for (uint64_t i = 0; i < f->n_tensors; i++) {
         gguf_tensor *t = &f->tensors[i];
         uint64_t at, behind, size = t->size_bytes < 0 ? 0 : (uint64_t)t->size_bytes;
         if (offsets[i] % alignment) {
-            return aigc_fail(err, AIGC_ERR_FORMAT, "%s: tensor %.*s does not begin at a multiple of %llu bytes", path, name_width(t), t->name,
-                             (unsigned long long)alignment);
+            return aigc_fail(err, AIGC_ERR_FORMAT,
+                             "%s: tensor %.*s does not begin at a multiple of %llu bytes", path,
+                             name_width(t), t->name, (unsigned long long)alignment);
         }
-        if (__builtin_add_overflow(base, offsets[i], &at) || __builtin_add_overflow(at, size, &behind) || behind > f->map.size) {
-            return aigc_fail(err, AIGC_ERR_FORMAT, "%s: tensor %.*s lies outside the file", path, name_width(t), t->name);
+        if (__builtin_add_overflow(base, offsets[i], &at) ||
+            __builtin_add_overflow(at, size, &behind) || behind > f->map.size) {
+            return aigc_fail(err, AIGC_ERR_FORMAT, "%s: tensor %.*s lies outside the file", path,
+                             name_width(t), t->name);
         }
         t->data = f->map.data + at;
     }
@@ -237,16 +280,22 @@ static aigc_status read_all(gguf_file *f, aigc_error *err, const char *path)
         return aigc_fail(err, AIGC_ERR_FORMAT, "%s: not a GGUF file", path);
     }
     if (version != 2 && version != 3) {
-        return aigc_fail(err, AIGC_ERR_UNSUPPORTED, "%s: GGUF version %llu is not supported (2 and 3 are)", path, (unsigned long long)version);
+        return aigc_fail(err, AIGC_ERR_UNSUPPORTED,
+                         "%s: GGUF version %llu is not supported (2 and 3 are)", path,
+                         (unsigned long long)version);
     }
     uint64_t n_tensors = take_int(&r, 8), n_values = take_int(&r, 8);
     if (r.short_ || n_tensors > f->map.size / 24 || n_values > f->map.size / 12) {
-        return aigc_fail(err, AIGC_ERR_FORMAT, "%s: %llu tensors and %llu values do not fit into the file", path, (unsigned long long)n_tensors, (unsigned long long)n_values);
+        return aigc_fail(err, AIGC_ERR_FORMAT,
+                         "%s: %llu tensors and %llu values do not fit into the file", path,
+                         (unsigned long long)n_tensors, (unsigned long long)n_values);
     }
     f->values = calloc(n_values + 1, sizeof *f->values);
     f->tensors = calloc(n_tensors + 1, sizeof *f->tensors);
     uint64_t *offsets = calloc(n_tensors + 1, sizeof *offsets);
-    aigc_status s = f->values && f->tensors && offsets ? AIGC_OK : aigc_fail(err, AIGC_ERR_MEMORY, "out of memory");
+    aigc_status s = f->values && f->tensors && offsets
+                        ? AIGC_OK
+                        : aigc_fail(err, AIGC_ERR_MEMORY, "out of memory");
     for (uint64_t i = 0; i < n_values && s == AIGC_OK; i++) {
         s = read_value(&r, &f->values[i], err, path);
         f->n_values = i + 1;
@@ -270,7 +319,8 @@ aigc_status gguf_open(const char *path, gguf_file **out, aigc_error *err)
     }
     aigc_status s = mapped_file_open(path, &f->map, err);
     if (s == AIGC_OK) {
-        s = f->map.size < 24 ? aigc_fail(err, AIGC_ERR_FORMAT, "%s: not a GGUF file", path) : read_all(f, err, path);
+        s = f->map.size < 24 ? aigc_fail(err, AIGC_ERR_FORMAT, "%s: not a GGUF file", path)
+                             : read_all(f, err, path);
     }
     if (s != AIGC_OK) {
         gguf_close(f);

@@ -8,18 +8,31 @@
 #include <stdbool.h>
 
 typedef enum gguf_type {
-    GGUF_U8 = 0, GGUF_I8, GGUF_U16, GGUF_I16, GGUF_U32, GGUF_I32, GGUF_F32, GGUF_BOOL, GGUF_STRING, GGUF_ARRAY, GGUF_U64, GGUF_I64, GGUF_F64,
+    GGUF_U8 = 0,
+    GGUF_I8,
+    GGUF_U16,
+    GGUF_I16,
+    GGUF_U32,
+    GGUF_I32,
+    GGUF_F32,
+    GGUF_BOOL,
+    GGUF_STRING,
+    GGUF_ARRAY,
+    GGUF_U64,
+    GGUF_I64,
+    GGUF_F64,
     GGUF_TYPE_COUNT
 } gguf_type;
 
 typedef struct gguf_value {
     const char *key; /* not zero-terminated */
     uint64_t key_length;
-    gguf_type type;         /* of the value; of the elements when it is an array */
+    gguf_type type; /* of the value; of the elements when it is an array */
     bool array;
-    uint64_t count;         /* of elements; 1 for a scalar */
+    uint64_t count;            /* of elements; 1 for a scalar */
     const unsigned char *data; /* the first element, as in the file */
-    const unsigned char **strings; /* where each string of a string array begins (its length first) */
+    const unsigned char *
+        *strings; /* where each string of a string array begins (its length first) */
 } gguf_value;
 
 typedef struct gguf_tensor {
@@ -29,7 +42,7 @@ typedef struct gguf_tensor {
     uint8_t rank;
     int64_t dims[AIGC_MAX_RANK]; /* row-major: ggml's, reversed */
     const void *data;
-    int64_t size_bytes;     /* -1 for a type not known here */
+    int64_t size_bytes; /* -1 for a type not known here */
 } gguf_tensor;
 
 typedef struct gguf_file {
@@ -46,7 +59,8 @@ const gguf_value *gguf_find(const gguf_file *f, const char *key); /* NULL */
 /* Element i of a value, converted; 0 or NULL when it is of another kind or i is out of range. */
 int64_t gguf_int(const gguf_value *v, uint64_t i);
 double gguf_float(const gguf_value *v, uint64_t i);
-const char *gguf_string(const gguf_value *v, uint64_t i, uint64_t *length); /* not zero-terminated */
+const char *gguf_string(const gguf_value *v, uint64_t i,
+                        uint64_t *length); /* not zero-terminated */
 bool gguf_is_int(const gguf_value *v);
 /* Our dtype of a ggml type, or AIGC_DTYPE_NONE; its name ("q6_K"). */
 uint8_t gguf_dtype(uint32_t ggml_type);

@@ -11,8 +11,16 @@ static const struct {
     const char *descr;
     uint8_t dtype;
 } types[] = {
-    {"<f8", AIGC_F64}, {"<f4", AIGC_F32}, {"<f2", AIGC_F16}, {"<i8", AIGC_I64}, {"<i4", AIGC_I32},
-    {"<i2", AIGC_I16}, {"|i1", AIGC_I8},  {"|u1", AIGC_U8},  {"|b1", AIGC_BOOL}, {"<i1", AIGC_I8},
+    {"<f8", AIGC_F64 },
+    {"<f4", AIGC_F32 },
+    {"<f2", AIGC_F16 },
+    {"<i8", AIGC_I64 },
+    {"<i4", AIGC_I32 },
+    {"<i2", AIGC_I16 },
+    {"|i1", AIGC_I8  },
+    {"|u1", AIGC_U8  },
+    {"|b1", AIGC_BOOL},
+    {"<i1", AIGC_I8  },
 };
 
 /* The text after 'key': in the header, a Python dictionary. */
@@ -24,9 +32,11 @@ static const char *find_key(const char *header, const char *key)
     return p ? p + strlen(quoted) + strspn(p + strlen(quoted), " ") : NULL;
 }
 
-static aigc_status parse_header(const char *path, const char *header, aigc_tensor *t, aigc_error *err)
+static aigc_status parse_header(const char *path, const char *header, aigc_tensor *t,
+                                aigc_error *err)
 {
-    const char *descr = find_key(header, "descr"), *order = find_key(header, "fortran_order"), *shape = find_key(header, "shape");
+    const char *descr = find_key(header, "descr"), *order = find_key(header, "fortran_order"),
+               *shape = find_key(header, "shape");
     t->dtype = AIGC_DTYPE_NONE;
     for (size_t i = 0; descr && i < sizeof types / sizeof *types; i++) {
         if ((*descr == '\'' || *descr == '"') && strncmp(descr + 1, types[i].descr, 3) == 0) {
@@ -37,7 +47,8 @@ static aigc_status parse_header(const char *path, const char *header, aigc_tenso
         return aigc_fail(err, AIGC_ERR_UNSUPPORTED, "%s: its element type is not supported", path);
     }
     if (!order || strncmp(order, "False", 5) != 0) {
-        return aigc_fail(err, AIGC_ERR_UNSUPPORTED, "%s: only C order is supported: save np.ascontiguousarray(x)", path);
+        return aigc_fail(err, AIGC_ERR_UNSUPPORTED,
+                         "%s: only C order is supported: save np.ascontiguousarray(x)", path);
     }
     if (!shape || *shape != '(') {
         return aigc_fail(err, AIGC_ERR_FORMAT, "%s: it has no shape", path);
@@ -53,7 +64,8 @@ static aigc_status parse_header(const char *path, const char *header, aigc_tenso
         t->dims[t->rank++] = d;
         shape = end + strspn(end, ", ");
     }
-    return *shape == ')' ? AIGC_OK : aigc_fail(err, AIGC_ERR_FORMAT, "%s: its shape does not end", path);
+    return *shape == ')' ? AIGC_OK
+                         : aigc_fail(err, AIGC_ERR_FORMAT, "%s: its shape does not end", path);
 }
 
 aigc_status npy_read(const char *path, aigc_tensor *out, aigc_error *err)
@@ -68,7 +80,8 @@ aigc_status npy_read(const char *path, aigc_tensor *out, aigc_error *err)
     if (f.size >= 12 && memcmp(f.data, "\x93NUMPY", 6) == 0 && (f.data[6] == 1 || f.data[6] == 2)) {
         at = f.data[6] == 1 ? 10 : 12;
         length = f.data[6] == 1 ? (size_t)f.data[8] | (size_t)f.data[9] << 8
-                                : (size_t)f.data[8] | (size_t)f.data[9] << 8 | (size_t)f.data[10] << 16 | (size_t)f.data[11] << 24;
+                                : (size_t)f.data[8] | (size_t)f.data[9] << 8 |
+                                      (size_t)f.data[10] << 16 | (size_t)f.data[11] << 24;
     }
     if (at == 0 || length > f.size - at) {
         mapped_file_close(&f);
@@ -89,7 +102,9 @@ aigc_status npy_read(const char *path, aigc_tensor *out, aigc_error *err)
     }
     if (s == AIGC_OK) {
         out->data = malloc((size_t)bytes + 1);
-        s = out->data ? AIGC_OK : aigc_fail(err, AIGC_ERR_MEMORY, "no memory for %lld bytes", (long long)bytes);
+        s = out->data
+                ? AIGC_OK
+                : aigc_fail(err, AIGC_ERR_MEMORY, "no memory for %lld bytes", (long long)bytes);
     }
     if (s == AIGC_OK) {
         memcpy(out->data, f.data + at + length, (size_t)bytes);
@@ -111,14 +126,25 @@ aigc_status npy_write(const char *path, const aigc_tensor *t, aigc_error *err)
         return aigc_fail(err, AIGC_ERR_ARGUMENT, "%s: this tensor's sizes are not possible", path);
     }
     for (uint32_t i = 0; i < t->rank; i++) {
-        used += (size_t)snprintf(shape + used, sizeof shape - used, "%lld,%s", (long long)t->dims[i], i + 1 < t->rank ? " " : "");
+        used += (size_t)snprintf(shape + used, sizeof shape - used, "%lld,%s",
+                                 (long long)t->dims[i], i + 1 < t->rank ? " " : "");
         n *= t->dims[i];
     }
-    int length = snprintf(header, sizeof header, "{'descr': '%s', 'fortran_order': False, 'shape': (%s), }", descr, shape);
+    int length = snprintf(header, sizeof header,
+                          "{'descr': '%s', 'fortran_order': False, 'shape': (%s), }", descr, shape);
     int padded = (length + 1 + 10 + 63) / 64 * 64 - 10;
     memset(header + length, ' ', (size_t)(padded - length));
     header[padded - 1] = '\n';
-    unsigned char start[10] = {0x93, 'N', 'U', 'M', 'P', 'Y', 1, 0, (unsigned char)(padded & 255), (unsigned char)(padded >> 8)};
+    unsigned char start[10] = {0x93,
+                               'N',
+                               'U',
+                               'M',
+                               'P',
+                               'Y',
+                               1,
+                               0,
+                               (unsigned char)(padded & 255),
+                               (unsigned char)(padded >> 8)};
     FILE *out = fopen(path, "wb");
     if (!out) {
         return aigc_fail(err, AIGC_ERR_IO, "%s: %s", path, strerror(errno));

@@ -1,4 +1,5 @@
-/* .npy files, versions 1 and 2, C order. https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html */
+/* .npy files, versions 1 and 2, C order.
+ * https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html */
 #ifndef AIGC_RUNTIME_IO_NPY_H
 #define AIGC_RUNTIME_IO_NPY_H
 

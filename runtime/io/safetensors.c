@@ -1,4 +1,5 @@
-/* safetensors: 8 bytes of length, a JSON object, the tensors. https://github.com/huggingface/safetensors */
+/* safetensors: 8 bytes of length, a JSON object, the tensors.
+ * https://github.com/huggingface/safetensors */
 #include "runtime/io/weights_file.h"
 
 #include <errno.h>
@@ -10,8 +11,16 @@ static const struct {
     const char *name;
     uint8_t dtype;
 } types[] = {
-    {"F64", AIGC_F64}, {"F32", AIGC_F32}, {"F16", AIGC_F16}, {"BF16", AIGC_BF16}, {"I64", AIGC_I64},
-    {"I32", AIGC_I32}, {"I16", AIGC_I16}, {"I8", AIGC_I8},   {"U8", AIGC_U8},     {"BOOL", AIGC_BOOL},
+    {"F64",  AIGC_F64 },
+    {"F32",  AIGC_F32 },
+    {"F16",  AIGC_F16 },
+    {"BF16", AIGC_BF16},
+    {"I64",  AIGC_I64 },
+    {"I32",  AIGC_I32 },
+    {"I16",  AIGC_I16 },
+    {"I8",   AIGC_I8  },
+    {"U8",   AIGC_U8  },
+    {"BOOL", AIGC_BOOL},
 };
 
 typedef struct extent {
@@ -21,14 +30,20 @@ typedef struct extent {
 static int by_begin(const void *x, const void *y)
 {
     const extent *a = x, *b = y;
-    return a->begin < b->begin ? -1 : a->begin > b->begin ? 1 : a->end < b->end ? -1 : a->end > b->end;
+    return a->begin < b->begin   ? -1
+           : a->begin > b->begin ? 1
+           : a->end < b->end     ? -1
+                                 : a->end > b->end;
 }
 
-static aigc_status read_entry(const char *path, const char *name, json_t *v, weights_tensor *t, extent *at, uint64_t room, aigc_error *err)
+static aigc_status read_entry(const char *path, const char *name, json_t *v, weights_tensor *t,
+                              extent *at, uint64_t room, aigc_error *err)
 {
-    json_t *dtype = json_object_get(v, "dtype"), *shape = json_object_get(v, "shape"), *offsets = json_object_get(v, "data_offsets");
+    json_t *dtype = json_object_get(v, "dtype"), *shape = json_object_get(v, "shape"),
+           *offsets = json_object_get(v, "data_offsets");
     if (!json_is_string(dtype) || !json_is_array(shape) || json_array_size(offsets) != 2) {
-        return aigc_fail(err, AIGC_ERR_FORMAT, "%s: tensor %s: dtype, shape and data_offsets are needed", path, name);
+        return aigc_fail(err, AIGC_ERR_FORMAT,
+                         "%s: tensor %s: dtype, shape and data_offsets are needed", path, name);
     }
     t->dtype = AIGC_DTYPE_NONE;
     t->storage = "unknown";
@@ -39,26 +54,31 @@ static aigc_status read_entry(const char *path, const char *name, json_t *v, wei
         }
     }
     if (json_array_size(shape) > AIGC_MAX_RANK) {
-        return aigc_fail(err, AIGC_ERR_UNSUPPORTED, "%s: tensor %s has %zu axes; at most %d are supported", path, name, json_array_size(shape), AIGC_MAX_RANK);
+        return aigc_fail(err, AIGC_ERR_UNSUPPORTED,
+                         "%s: tensor %s has %zu axes; at most %d are supported", path, name,
+                         json_array_size(shape), AIGC_MAX_RANK);
     }
     t->rank = (uint8_t)json_array_size(shape);
     for (uint8_t i = 0; i < t->rank; i++) {
         json_t *d = json_array_get(shape, i);
         if (!json_is_integer(d) || json_integer_value(d) < 0) {
-            return aigc_fail(err, AIGC_ERR_FORMAT, "%s: tensor %s: a size is not a number of at least 0", path, name);
+            return aigc_fail(err, AIGC_ERR_FORMAT,
+                             "%s: tensor %s: a size is not a number of at least 0", path, name);
         }
         t->dims[i] = json_integer_value(d);
     }
     json_t *b = json_array_get(offsets, 0), *e = json_array_get(offsets, 1);
-    if (!json_is_integer(b) || !json_is_integer(e) || json_integer_value(b) < 0 || json_integer_value(e) < json_integer_value(b) ||
-        (uint64_t)json_integer_value(e) > room) {
+    if (!json_is_integer(b) || !json_is_integer(e) || json_integer_value(b) < 0 ||
+        json_integer_value(e) < json_integer_value(b) || (uint64_t)json_integer_value(e) > room) {
         return aigc_fail(err, AIGC_ERR_FORMAT, "%s: tensor %s lies outside the file", path, name);
     }
     *at = (extent){(uint64_t)json_integer_value(b), (uint64_t)json_integer_value(e)};
     int64_t bytes = (int64_t)(at->end - at->begin);
     t->size_bytes = bytes;
     if (t->dtype != AIGC_DTYPE_NONE && aigc_tensor_bytes(t->dtype, t->rank, t->dims) != bytes) {
-        return aigc_fail(err, AIGC_ERR_FORMAT, "%s: tensor %s: its shape does not fit its %lld bytes", path, name, (long long)bytes);
+        return aigc_fail(err, AIGC_ERR_FORMAT,
+                         "%s: tensor %s: its shape does not fit its %lld bytes", path, name,
+                         (long long)bytes);
     }
     return AIGC_OK;
 }
@@ -82,13 +102,15 @@ aigc_status safetensors_read(weights_file *f, const char *path, aigc_error *err)
         memcpy(&length, map.data, 8);
     }
     if (map.size < 8 || length < 2 || length > map.size - 8 || length > (uint64_t)1 << 30) {
-        return aigc_fail(err, AIGC_ERR_FORMAT, "%s: not a safetensors file (its header does not fit)", path);
+        return aigc_fail(err, AIGC_ERR_FORMAT,
+                         "%s: not a safetensors file (its header does not fit)", path);
     }
     json_error_t why;
     json_t *header = json_loadb((const char *)map.data + 8, length, JSON_REJECT_DUPLICATES, &why);
     if (!json_is_object(header)) {
         json_decref(header);
-        return aigc_fail(err, AIGC_ERR_FORMAT, "%s: its header is not well formed: %s", path, *why.text ? why.text : "an object is needed");
+        return aigc_fail(err, AIGC_ERR_FORMAT, "%s: its header is not well formed: %s", path,
+                         *why.text ? why.text : "an object is needed");
     }
     const unsigned char *data = map.data + 8 + length;
     uint64_t room = map.size - 8 - length;
@@ -97,7 +119,8 @@ aigc_status safetensors_read(weights_file *f, const char *path, aigc_error *err)
     const char *name;
     json_t *v;
     s = extents ? AIGC_OK : aigc_fail(err, AIGC_ERR_MEMORY, "out of memory");
-    json_object_foreach (header, name, v) {
+    json_object_foreach(header, name, v)
+    {
         weights_tensor t = {.name = name};
         if (s != AIGC_OK) {
             break;
@@ -143,12 +166,14 @@ static json_t *describe(const aigc_tensor *t, uint64_t begin, uint64_t end)
     return v;
 }
 
-aigc_status safetensors_write(const char *path, uint32_t n, const char *const *names, const aigc_tensor *tensors, aigc_error *err)
+aigc_status safetensors_write(const char *path, uint32_t n, const char *const *names,
+                              const aigc_tensor *tensors, aigc_error *err)
 {
     json_t *header = json_object();
     uint64_t at = 0;
     for (uint32_t i = 0; i < n; i++) {
-        uint64_t bytes = (uint64_t)aigc_tensor_bytes(tensors[i].dtype, tensors[i].rank, tensors[i].dims);
+        uint64_t bytes =
+            (uint64_t)aigc_tensor_bytes(tensors[i].dtype, tensors[i].rank, tensors[i].dims);
         json_object_set_new(header, names[i], describe(&tensors[i], at, at + bytes));
         at += bytes;
     }
@@ -160,9 +185,12 @@ aigc_status safetensors_write(const char *path, uint32_t n, const char *const *n
         return aigc_fail(err, AIGC_ERR_IO, "%s: %s", path, strerror(errno));
     }
     uint64_t length = (strlen(text) + 7) / 8 * 8, pad = length - strlen(text);
-    bool ok = fwrite(&length, 8, 1, out) == 1 && fwrite(text, 1, strlen(text), out) == strlen(text) && fwrite("       ", 1, pad, out) == pad;
+    bool ok = fwrite(&length, 8, 1, out) == 1 &&
+              fwrite(text, 1, strlen(text), out) == strlen(text) &&
+              fwrite("       ", 1, pad, out) == pad;
     for (uint32_t i = 0; i < n && ok; i++) {
-        size_t bytes = (size_t)aigc_tensor_bytes(tensors[i].dtype, tensors[i].rank, tensors[i].dims);
+        size_t bytes =
+            (size_t)aigc_tensor_bytes(tensors[i].dtype, tensors[i].rank, tensors[i].dims);
         ok = fwrite(tensors[i].data, 1, bytes, out) == bytes;
     }
     free(text);

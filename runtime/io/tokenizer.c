@@ -5,7 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The table --------------------------------------------------------------------------------------- */
+/* The table ---------------------------------------------------------------------------------------
+ */
 
 static uint64_t hash_text(uint64_t h, const char *s, size_t n)
 {
@@ -24,7 +25,11 @@ static uint32_t spread(uint64_t h)
 size_t utf8_length(const char *s, size_t n)
 {
     unsigned char c = (unsigned char)s[0];
-    size_t want = c < 0x80 ? 1 : c >= 0xc2 && c < 0xe0 ? 2 : c >= 0xe0 && c < 0xf0 ? 3 : c >= 0xf0 && c < 0xf5 ? 4 : 1;
+    size_t want = c < 0x80                ? 1
+                  : c >= 0xc2 && c < 0xe0 ? 2
+                  : c >= 0xe0 && c < 0xf0 ? 3
+                  : c >= 0xf0 && c < 0xf5 ? 4
+                                          : 1;
     if (want > n) {
         return 1;
     }
@@ -39,17 +44,21 @@ size_t utf8_length(const char *s, size_t n)
 aigc_status tokenizer_reserve(tokenizer *t, uint32_t n, aigc_error *err)
 {
     if (n == 0 || n > TOKENIZER_MOST_TOKENS) {
-        return aigc_fail(err, AIGC_ERR_FORMAT, "a vocabulary of %u tokens: between 1 and %d are possible", n, TOKENIZER_MOST_TOKENS);
+        return aigc_fail(err, AIGC_ERR_FORMAT,
+                         "a vocabulary of %u tokens: between 1 and %d are possible", n,
+                         TOKENIZER_MOST_TOKENS);
     }
     t->entries = calloc(n, sizeof *t->entries);
     t->n = t->entries ? n : 0;
     return t->entries ? AIGC_OK : aigc_fail(err, AIGC_ERR_MEMORY, "out of memory");
 }
 
-aigc_status tokenizer_set(tokenizer *t, uint32_t id, const char *text, size_t size, float score, uint8_t type, aigc_error *err)
+aigc_status tokenizer_set(tokenizer *t, uint32_t id, const char *text, size_t size, float score,
+                          uint8_t type, aigc_error *err)
 {
     if (id >= t->n || size > 1 << 16) {
-        return aigc_fail(err, AIGC_ERR_FORMAT, "token %u: %s", id, id >= t->n ? "there are fewer tokens" : "its text is too long");
+        return aigc_fail(err, AIGC_ERR_FORMAT, "token %u: %s", id,
+                         id >= t->n ? "there are fewer tokens" : "its text is too long");
     }
     if (score != score) { /* merges are ordered by it */
         return aigc_fail(err, AIGC_ERR_FORMAT, "token %u: its score is not a number", id);
@@ -71,7 +80,8 @@ aigc_status tokenizer_set(tokenizer *t, uint32_t id, const char *text, size_t si
 int32_t tokenizer_find(const tokenizer *t, const char *text, size_t size)
 {
     uint32_t mask = t->table_size - 1;
-    for (uint32_t i = spread(hash_text(fnv_begin, text, size)) & mask; t->table[i]; i = (i + 1) & mask) {
+    for (uint32_t i = spread(hash_text(fnv_begin, text, size)) & mask; t->table[i];
+         i = (i + 1) & mask) {
         const token_entry *e = &t->entries[t->table[i] - 1];
         if (e->size == size && memcmp(e->text, text, size) == 0) {
             return (int32_t)t->table[i] - 1;
@@ -99,7 +109,8 @@ aigc_status tokenizer_reserve_merges(tokenizer *t, uint64_t n, aigc_error *err)
     return t->merges ? AIGC_OK : aigc_fail(err, AIGC_ERR_MEMORY, "out of memory");
 }
 
-void tokenizer_add_merge(tokenizer *t, const char *left, size_t left_size, const char *right, size_t right_size, uint32_t rank)
+void tokenizer_add_merge(tokenizer *t, const char *left, size_t left_size, const char *right,
+                         size_t right_size, uint32_t rank)
 {
     uint64_t h = merge_hash(left, left_size, right, right_size);
     uint32_t mask = t->merges_size - 1, i = spread(h) & mask;
@@ -113,7 +124,8 @@ void tokenizer_add_merge(tokenizer *t, const char *left, size_t left_size, const
     }
 }
 
-uint32_t tokenizer_rank(const tokenizer *t, const char *left, size_t left_size, const char *right, size_t right_size)
+uint32_t tokenizer_rank(const tokenizer *t, const char *left, size_t left_size, const char *right,
+                        size_t right_size)
 {
     uint64_t h = merge_hash(left, left_size, right, right_size);
     uint32_t mask = t->merges_size - 1;
@@ -143,7 +155,8 @@ int tokenizer_byte(const char *text, size_t size)
     return byte;
 }
 
-/* Bytes as letters (GPT-2's bytes_to_unicode): printable ones stand for themselves, the others for U+0100 and on. */
+/* Bytes as letters (GPT-2's bytes_to_unicode): printable ones stand for themselves, the others for
+ * U+0100 and on. */
 static bool stands_for_itself(unsigned b)
 {
     return (b >= '!' && b <= '~') || (b >= 0xa1 && b <= 0xac) || b >= 0xae;
@@ -163,7 +176,8 @@ static uint16_t letter_of(unsigned byte)
 
 static int longer_first(const void *a, const void *b, void *t)
 {
-    uint32_t x = ((const tokenizer *)t)->entries[*(const int32_t *)a].size, y = ((const tokenizer *)t)->entries[*(const int32_t *)b].size;
+    uint32_t x = ((const tokenizer *)t)->entries[*(const int32_t *)a].size,
+             y = ((const tokenizer *)t)->entries[*(const int32_t *)b].size;
     return x < y ? 1 : x > y ? -1 : *(const int32_t *)a - *(const int32_t *)b;
 }
 
@@ -186,9 +200,12 @@ aigc_status tokenizer_finish(tokenizer *t, aigc_error *err)
         if (!e->text) {
             continue;
         }
-        uint32_t mask = t->table_size - 1, i = spread(hash_text(fnv_begin, e->text, e->size)) & mask;
-        /* The first of equals. Text never becomes a control token, nor "<0x41>" the byte it names. */
-        if (e->type != TOKEN_CONTROL && e->type != TOKEN_UNKNOWN && e->type != TOKEN_BYTE && tokenizer_find(t, e->text, e->size) < 0) {
+        uint32_t mask = t->table_size - 1,
+                 i = spread(hash_text(fnv_begin, e->text, e->size)) & mask;
+        /* The first of equals. Text never becomes a control token, nor "<0x41>" the byte it names.
+         */
+        if (e->type != TOKEN_CONTROL && e->type != TOKEN_UNKNOWN && e->type != TOKEN_BYTE &&
+            tokenizer_find(t, e->text, e->size) < 0) {
             while (t->table[i]) {
                 i = (i + 1) & mask;
             }
@@ -209,7 +226,8 @@ aigc_status tokenizer_finish(tokenizer *t, aigc_error *err)
         t->is_letter[t->letters[b]] = true;
     }
     bool bad = t->bos >= (int32_t)t->n || t->eos >= (int32_t)t->n || t->unknown >= (int32_t)t->n;
-    return bad ? aigc_fail(err, AIGC_ERR_FORMAT, "a special token is none of the %u tokens", t->n) : AIGC_OK;
+    return bad ? aigc_fail(err, AIGC_ERR_FORMAT, "a special token is none of the %u tokens", t->n)
+               : AIGC_OK;
 }
 
 aigc_status tokenizer_add_pattern(tokenizer *t, const char *pattern, aigc_error *err)
@@ -217,9 +235,13 @@ aigc_status tokenizer_add_pattern(tokenizer *t, const char *pattern, aigc_error 
     int code;
     PCRE2_SIZE at;
     if (t->n_patterns == TOKENIZER_MOST_PATTERNS) {
-        return aigc_fail(err, AIGC_ERR_UNSUPPORTED, "more than %d patterns", TOKENIZER_MOST_PATTERNS);
+        return aigc_fail(err, AIGC_ERR_UNSUPPORTED, "more than %d patterns",
+                         TOKENIZER_MOST_PATTERNS);
     }
-    pcre2_code *p = pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED, PCRE2_UTF | PCRE2_UCP | PCRE2_MATCH_INVALID_UTF | PCRE2_NEVER_BACKSLASH_C, &code, &at, NULL);
+    pcre2_code *p =
+        pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED,
+                      PCRE2_UTF | PCRE2_UCP | PCRE2_MATCH_INVALID_UTF | PCRE2_NEVER_BACKSLASH_C,
+                      &code, &at, NULL);
     if (!p) {
         char text[128];
         pcre2_get_error_message(code, (PCRE2_UCHAR *)text, sizeof text);
@@ -235,9 +257,9 @@ static const struct {
     const char *name, *pattern;
 } known[] = {
     {"gpt-2",     CONTRACTIONS "| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"},
-    {"llama-bpe", "(?i:" CONTRACTIONS ")|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}" REST   },
-    {"llama3",    "(?i:" CONTRACTIONS ")|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}" REST   },
-    {"qwen2",     "(?i:" CONTRACTIONS ")|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}" REST        },
+    {"llama-bpe", "(?i:" CONTRACTIONS ")|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}" REST    },
+    {"llama3",    "(?i:" CONTRACTIONS ")|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}" REST    },
+    {"qwen2",     "(?i:" CONTRACTIONS ")|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}" REST         },
 };
 
 aigc_status tokenizer_add_known_pattern(tokenizer *t, const char *name, aigc_error *err)
@@ -247,7 +269,9 @@ aigc_status tokenizer_add_known_pattern(tokenizer *t, const char *name, aigc_err
             return tokenizer_add_pattern(t, known[i].pattern, err);
         }
     }
-    return aigc_fail(err, AIGC_ERR_UNSUPPORTED, "the pre-tokenizer %s is not known here; known are gpt-2, llama-bpe and qwen2", name);
+    return aigc_fail(err, AIGC_ERR_UNSUPPORTED,
+                     "the pre-tokenizer %s is not known here; known are gpt-2, llama-bpe and qwen2",
+                     name);
 }
 
 static size_t put_letter(uint32_t c, char *out)
@@ -261,7 +285,8 @@ static size_t put_letter(uint32_t c, char *out)
     return 2;
 }
 
-/* Encoding ---------------------------------------------------------------------------------------- */
+/* Encoding ----------------------------------------------------------------------------------------
+ */
 
 typedef struct encoding {
     const tokenizer *t;
@@ -287,8 +312,10 @@ static aigc_status emit_id(encoding *c, int32_t id)
 
 static aigc_status emit_unknown(encoding *c, const char *s, size_t n)
 {
-    return c->t->unknown >= 0 ? emit_id(c, c->t->unknown)
-                              : aigc_fail(c->err, AIGC_ERR_FORMAT, "the vocabulary has no token for '%.*s'", n < 100 ? (int)n : 100, s);
+    return c->t->unknown >= 0
+               ? emit_id(c, c->t->unknown)
+               : aigc_fail(c->err, AIGC_ERR_FORMAT, "the vocabulary has no token for '%.*s'",
+                           n < 100 ? (int)n : 100, s);
 }
 
 /* A symbol that no merge touches any more: its token, or its bytes', or the unknown token. */
@@ -333,7 +360,8 @@ static aigc_status encode_word(encoding *c, const char *word, size_t n)
         size += put_letter(c->t->letters[(unsigned char)word[i]], letters + size);
     }
     int32_t whole = c->t->ignore_merges ? tokenizer_find(c->t, letters, size) : -1;
-    aigc_status s = whole >= 0 ? emit_id(c, whole) : tokenizer_merge(c->t, letters, size, emit_symbol, c);
+    aigc_status s =
+        whole >= 0 ? emit_id(c, whole) : tokenizer_merge(c->t, letters, size, emit_symbol, c);
     free(letters);
     return s;
 }
@@ -353,14 +381,16 @@ static aigc_status encode_words(encoding *c, uint32_t at, const char *text, size
     while (s == AIGC_OK && from < size) {
         int found = pcre2_match(c->t->patterns[at], (PCRE2_SPTR)text, size, from, 0, m, NULL);
         if (found < 0 && found != PCRE2_ERROR_NOMATCH) {
-            s = aigc_fail(c->err, AIGC_ERR_FORMAT, "the pre-tokenizer's pattern fails on this text (%d)", found);
+            s = aigc_fail(c->err, AIGC_ERR_FORMAT,
+                          "the pre-tokenizer's pattern fails on this text (%d)", found);
             break;
         }
         const PCRE2_SIZE *range = pcre2_get_ovector_pointer(m);
         if (found < 0) {
             break;
         }
-        if (range[1] <= range[0] || range[0] < from) { /* an empty match, or one that \K has moved */
+        if (range[1] <= range[0] ||
+            range[0] < from) { /* an empty match, or one that \K has moved */
             from = (range[1] > from ? range[1] : from) + 1;
             continue;
         }
@@ -427,14 +457,16 @@ static int32_t special_at(const tokenizer *t, const char *text, size_t size, boo
 {
     for (uint32_t i = 0; i < t->n_specials; i++) {
         const token_entry *e = &t->entries[t->specials[i]];
-        if ((control || e->type == TOKEN_USER) && e->size <= size && memcmp(e->text, text, e->size) == 0) {
+        if ((control || e->type == TOKEN_USER) && e->size <= size &&
+            memcmp(e->text, text, e->size) == 0) {
             return t->specials[i];
         }
     }
     return -1;
 }
 
-aigc_status tokenizer_encode(const tokenizer *t, const char *text, size_t size, bool special, int32_t **ids, size_t *n, aigc_error *err)
+aigc_status tokenizer_encode(const tokenizer *t, const char *text, size_t size, bool special,
+                             int32_t **ids, size_t *n, aigc_error *err)
 {
     encoding c = {.t = t, .ids = *ids, .n = *n, .room = *n, .err = err};
     bool first_bytes[256] = {0}, begins = true;
@@ -444,7 +476,9 @@ aigc_status tokenizer_encode(const tokenizer *t, const char *text, size_t size, 
     size_t done = 0;
     aigc_status s = AIGC_OK;
     for (size_t at = 0; at < size && s == AIGC_OK;) {
-        int32_t id = first_bytes[(unsigned char)text[at]] ? special_at(t, text + at, size - at, special) : -1;
+        int32_t id = first_bytes[(unsigned char)text[at]]
+                         ? special_at(t, text + at, size - at, special)
+                         : -1;
         if (id < 0) {
             at++;
             continue;
@@ -461,7 +495,8 @@ aigc_status tokenizer_encode(const tokenizer *t, const char *text, size_t size, 
     return s == AIGC_ERR_MEMORY ? aigc_fail(err, s, "out of memory") : s;
 }
 
-/* Decoding ---------------------------------------------------------------------------------------- */
+/* Decoding ----------------------------------------------------------------------------------------
+ */
 
 static void put(char *out, size_t size, size_t *n, char c)
 {
@@ -490,7 +525,9 @@ size_t tokenizer_decode(const tokenizer *t, int32_t id, bool first, char *out, s
         size_t length = utf8_length(e->text + at, e->size - at);
         const char *s = e->text + at;
         if (t->kind == TOKENIZER_BYTES && e->type != TOKEN_USER && length <= 2) {
-            uint32_t letter = length == 1 ? (unsigned char)s[0] : ((uint32_t)(s[0] & 0x1f) << 6) | (uint32_t)(s[1] & 0x3f);
+            uint32_t letter = length == 1
+                                  ? (unsigned char)s[0]
+                                  : ((uint32_t)(s[0] & 0x1f) << 6) | (uint32_t)(s[1] & 0x3f);
             if (letter < TOKENIZER_LETTERS && t->is_letter[letter]) {
                 put(out, size, &n, (char)t->bytes[letter]);
                 at += length;
@@ -518,7 +555,10 @@ size_t utf8_stream_push(utf8_stream *s, const char *bytes, size_t size, char *ou
     for (size_t i = 0; i < size; i++) {
         s->held[s->n++] = bytes[i];
         unsigned char c = (unsigned char)s->held[0];
-        size_t want = c >= 0xf0 && c < 0xf5 ? 4 : c >= 0xe0 ? (c < 0xf0 ? 3 : 1) : c >= 0xc2 ? 2 : 1;
+        size_t want = c >= 0xf0 && c < 0xf5 ? 4
+                      : c >= 0xe0           ? (c < 0xf0 ? 3 : 1)
+                      : c >= 0xc2           ? 2
+                                            : 1;
         bool broken = s->n > 1 && ((unsigned char)bytes[i] & 0xc0) != 0x80;
         if (broken) { /* what was held is no character: let it go, begin anew */
             memcpy(out + n, s->held, s->n - 1);
@@ -537,7 +577,8 @@ size_t utf8_stream_push(utf8_stream *s, const char *bytes, size_t size, char *ou
     return n;
 }
 
-/* Opening ----------------------------------------------------------------------------------------- */
+/* Opening -----------------------------------------------------------------------------------------
+ */
 
 void tokenizer_close(tokenizer *t)
 {
@@ -585,7 +626,8 @@ aigc_status tokenizer_open(const char *path, tokenizer **out, aigc_error *err)
         mapped_file m;
         s = mapped_file_open(path, &m, err);
         if (s == AIGC_OK) {
-            s = m.size ? tokenizer_read_model(t, m.data, m.size, err) : aigc_fail(err, AIGC_ERR_FORMAT, "%s: the file is empty", path);
+            s = m.size ? tokenizer_read_model(t, m.data, m.size, err)
+                       : aigc_fail(err, AIGC_ERR_FORMAT, "%s: the file is empty", path);
             mapped_file_close(&m);
         }
     }
@@ -620,13 +662,15 @@ bool tokenizer_adds_bos(const tokenizer *t)
 
 bool tokenizer_ends(const tokenizer *t, int32_t id)
 {
-    static const char *const ends[] = {"<|eot_id|>", "<|im_end|>", "<|end|>", "<|endoftext|>", "<end_of_turn>"};
+    static const char *const ends[] = {"<|eot_id|>", "<|im_end|>", "<|end|>", "<|endoftext|>",
+                                       "<end_of_turn>"};
     if (id >= 0 && id == t->eos) {
         return true;
     }
     for (size_t i = 0; id >= 0 && id < (int32_t)t->n && i < sizeof ends / sizeof *ends; i++) {
         const token_entry *e = &t->entries[id];
-        if (e->type == TOKEN_CONTROL && e->size == strlen(ends[i]) && memcmp(e->text, ends[i], e->size) == 0) {
+        if (e->type == TOKEN_CONTROL && e->size == strlen(ends[i]) &&
+            memcmp(e->text, ends[i], e->size) == 0) {
             return true;
         }
     }

@@ -78,12 +78,15 @@ static void consider(merging *m, int32_t left, int32_t right)
     push(m, (pair){order, (uint32_t)left, (uint32_t)right, a->size + b->size});
 }
 
-aigc_status tokenizer_merge(const tokenizer *t, const char *text, size_t size, aigc_status (*each)(void *data, const char *s, size_t n), void *data)
+aigc_status tokenizer_merge(const tokenizer *t, const char *text, size_t size,
+                            aigc_status (*each)(void *data, const char *s, size_t n), void *data)
 {
     if (size > UINT32_MAX / 4) {
         return AIGC_ERR_MEMORY;
     }
-    merging m = {.t = t, .symbols = malloc((size + 1) * sizeof(symbol)), .heap = malloc((3 * size + 3) * sizeof(pair))};
+    merging m = {.t = t,
+                 .symbols = malloc((size + 1) * sizeof(symbol)),
+                 .heap = malloc((3 * size + 3) * sizeof(pair))};
     if (!m.symbols || !m.heap) {
         free(m.symbols);
         free(m.heap);
@@ -104,7 +107,8 @@ aigc_status tokenizer_merge(const tokenizer *t, const char *text, size_t size, a
     while (m.n_heap) {
         pair p = pop(&m);
         symbol *a = &m.symbols[p.left], *b = &m.symbols[p.right];
-        if (a->size == 0 || b->size == 0 || a->size + b->size != p.size || a->after != (int32_t)p.right) {
+        if (a->size == 0 || b->size == 0 || a->size + b->size != p.size ||
+            a->after != (int32_t)p.right) {
             continue; /* one of them has grown meanwhile */
         }
         a->size = p.size;

@@ -1,6 +1,6 @@
-/* SentencePiece's tokenizer.model: a protobuf ModelProto (sentencepiece_model.proto), of which three fields count:
- *   1 pieces { 1 text, 2 score (float), 3 type }    2 trainer_spec { 3 model_type, 40..42 unk, bos, eos }
- *   3 normalizer_spec { 3 add_dummy_prefix } */
+/* SentencePiece's tokenizer.model: a protobuf ModelProto (sentencepiece_model.proto), of which
+ * three fields count: 1 pieces { 1 text, 2 score (float), 3 type }    2 trainer_spec { 3
+ * model_type, 40..42 unk, bos, eos } 3 normalizer_spec { 3 add_dummy_prefix } */
 #include "runtime/io/tokenizer_impl.h"
 
 #include <string.h>
@@ -70,15 +70,18 @@ static aigc_status read_piece(tokenizer *t, uint32_t id, wire w, aigc_error *err
         }
     }
     if (w.bad || !text.at) {
-        return aigc_fail(err, AIGC_ERR_FORMAT, "piece %u of the SentencePiece model is damaged", id);
+        return aigc_fail(err, AIGC_ERR_FORMAT, "piece %u of the SentencePiece model is damaged",
+                         id);
     }
     if (type == TOKEN_UNKNOWN && t->unknown < 0) {
         t->unknown = (int32_t)id;
     }
-    return tokenizer_set(t, id, (const char *)text.at, (size_t)(text.end - text.at), score, type >= 1 && type <= 6 ? (uint8_t)type : TOKEN_NORMAL, err);
+    return tokenizer_set(t, id, (const char *)text.at, (size_t)(text.end - text.at), score,
+                         type >= 1 && type <= 6 ? (uint8_t)type : TOKEN_NORMAL, err);
 }
 
-aigc_status tokenizer_read_model(tokenizer *t, const unsigned char *bytes, size_t size, aigc_error *err)
+aigc_status tokenizer_read_model(tokenizer *t, const unsigned char *bytes, size_t size,
+                                 aigc_error *err)
 {
     wire w = {bytes, bytes + size, false};
     field f, g;
@@ -91,7 +94,8 @@ aigc_status tokenizer_read_model(tokenizer *t, const unsigned char *bytes, size_
     if (w.bad || n == 0) {
         return aigc_fail(err, AIGC_ERR_FORMAT, "this is not a SentencePiece model");
     }
-    aigc_status s = n <= TOKENIZER_MOST_TOKENS ? tokenizer_reserve(t, (uint32_t)n, err) : aigc_fail(err, AIGC_ERR_FORMAT, "too many pieces");
+    aigc_status s = n <= TOKENIZER_MOST_TOKENS ? tokenizer_reserve(t, (uint32_t)n, err)
+                                               : aigc_fail(err, AIGC_ERR_FORMAT, "too many pieces");
     w = (wire){bytes, bytes + size, false};
     t->bos = 1;
     t->eos = 2;
@@ -110,7 +114,10 @@ aigc_status tokenizer_read_model(tokenizer *t, const unsigned char *bytes, size_
         }
     }
     if (s == AIGC_OK && type != 2) {
-        return aigc_fail(err, AIGC_ERR_UNSUPPORTED, "this SentencePiece model is no BPE model (type %llu); only BPE is known here", (unsigned long long)type);
+        return aigc_fail(
+            err, AIGC_ERR_UNSUPPORTED,
+            "this SentencePiece model is no BPE model (type %llu); only BPE is known here",
+            (unsigned long long)type);
     }
     return s;
 }

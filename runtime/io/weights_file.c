@@ -10,7 +10,8 @@ static int by_name(const void *x, const void *y)
     return strcmp(((const weights_tensor *)x)->name, ((const weights_tensor *)y)->name);
 }
 
-aigc_status weights_file_add(weights_file *f, const weights_tensor *t, size_t name_length, aigc_error *err)
+aigc_status weights_file_add(weights_file *f, const weights_tensor *t, size_t name_length,
+                             aigc_error *err)
 {
     weights_tensor *tensors = f->tensors;
     char **names = f->names;
@@ -45,7 +46,12 @@ static aigc_status read_gguf(weights_file *f, const char *path, aigc_error *err)
     aigc_status s = gguf_open(path, &f->gguf, err);
     for (uint64_t i = 0; s == AIGC_OK && i < f->gguf->n_tensors; i++) {
         const gguf_tensor *g = &f->gguf->tensors[i];
-        weights_tensor t = {.name = g->name, .dtype = gguf_dtype(g->ggml_type), .rank = g->rank, .data = g->data, .size_bytes = g->size_bytes, .storage = gguf_type_name(g->ggml_type)};
+        weights_tensor t = {.name = g->name,
+                            .dtype = gguf_dtype(g->ggml_type),
+                            .rank = g->rank,
+                            .data = g->data,
+                            .size_bytes = g->size_bytes,
+                            .storage = gguf_type_name(g->ggml_type)};
         memcpy(t.dims, g->dims, sizeof t.dims);
         s = weights_file_add(f, &t, g->name_length, err);
     }
@@ -53,18 +59,23 @@ static aigc_status read_gguf(weights_file *f, const char *path, aigc_error *err)
 }
 
 /* Every tensor that the index names is in one of the files. */
-static aigc_status check_index(const weights_file *f, const char *path, json_t *map, aigc_error *err)
+static aigc_status check_index(const weights_file *f, const char *path, json_t *map,
+                               aigc_error *err)
 {
     json_t *there = json_object();
     aigc_status s = there ? AIGC_OK : aigc_fail(err, AIGC_ERR_MEMORY, "out of memory");
     for (uint32_t i = 0; i < f->n_tensors && s == AIGC_OK; i++) {
-        s = json_object_set_new(there, f->tensors[i].name, json_true()) == 0 ? s : aigc_fail(err, AIGC_ERR_MEMORY, "out of memory");
+        s = json_object_set_new(there, f->tensors[i].name, json_true()) == 0
+                ? s
+                : aigc_fail(err, AIGC_ERR_MEMORY, "out of memory");
     }
     const char *name;
     json_t *file;
-    json_object_foreach (map, name, file) {
+    json_object_foreach(map, name, file)
+    {
         if (s == AIGC_OK && !json_object_get(there, name)) {
-            s = aigc_fail(err, AIGC_ERR_MISSING, "%s: tensor %.150s is not in %.150s", path, name, json_string_value(file));
+            s = aigc_fail(err, AIGC_ERR_MISSING, "%s: tensor %.150s is not in %.150s", path, name,
+                          json_string_value(file));
         }
     }
     json_decref(there);
@@ -75,23 +86,27 @@ static aigc_status check_index(const weights_file *f, const char *path, json_t *
 static aigc_status read_index(weights_file *f, const char *path, aigc_error *err)
 {
     json_error_t why;
-    json_t *index = json_load_file(path, JSON_REJECT_DUPLICATES, &why), *map = json_object_get(index, "weight_map");
+    json_t *index = json_load_file(path, JSON_REJECT_DUPLICATES, &why),
+           *map = json_object_get(index, "weight_map");
     if (!json_is_object(map)) {
         bool well_formed = index != NULL;
         json_decref(index);
-        return aigc_fail(err, AIGC_ERR_FORMAT, "%s: not an index of safetensors files: %s", path, well_formed ? "it has no weight_map" : why.text);
+        return aigc_fail(err, AIGC_ERR_FORMAT, "%s: not an index of safetensors files: %s", path,
+                         well_formed ? "it has no weight_map" : why.text);
     }
     json_t *done = json_object();
     const char *key;
     json_t *v;
     aigc_status s = AIGC_OK;
-    json_object_foreach (map, key, v) {
+    json_object_foreach(map, key, v)
+    {
         const char *file = json_string_value(v);
         char full[2048];
         if (s != AIGC_OK) {
             break;
         }
-        if (!file || strchr(file, '/') || snprintf(full, sizeof full, "%s%s", f->folder, file) >= (int)sizeof full) {
+        if (!file || strchr(file, '/') ||
+            snprintf(full, sizeof full, "%s%s", f->folder, file) >= (int)sizeof full) {
             s = aigc_fail(err, AIGC_ERR_FORMAT, "%s: a file's name is not possible", path);
         } else if (!json_object_get(done, file)) {
             json_object_set_new(done, file, json_true());
@@ -115,7 +130,8 @@ static aigc_status read_file(weights_file *f, const char *path, aigc_error *err)
     char config[1200];
     snprintf(config, sizeof config, "%sconfig.json", f->folder);
     f->config = json_load_file(config, 0, NULL);
-    return ends_with(path, ".index.json") ? read_index(f, path, err) : safetensors_read(f, path, err);
+    return ends_with(path, ".index.json") ? read_index(f, path, err)
+                                          : safetensors_read(f, path, err);
 }
 
 aigc_status weights_file_open(const char *path, weights_file **out, aigc_error *err)
@@ -133,7 +149,8 @@ aigc_status weights_file_open(const char *path, weights_file **out, aigc_error *
         return aigc_fail(err, AIGC_ERR_ARGUMENT, "the path is too long");
     }
     if (stat(path, &st) == 0 && S_ISDIR(st.st_mode)) {
-        static const char *const names[] = {"model.safetensors", "model.safetensors.index.json", "model.gguf"};
+        static const char *const names[] = {"model.safetensors", "model.safetensors.index.json",
+                                            "model.gguf"};
         for (int i = 0; i < 3; i++) {
             snprintf(found, sizeof found, "%s/%s", path, names[i]);
             if (stat(found, &st) == 0) {
@@ -148,7 +165,8 @@ aigc_status weights_file_open(const char *path, weights_file **out, aigc_error *
         qsort(f->tensors, f->n_tensors, sizeof *f->tensors, by_name);
         for (uint32_t i = 1; i < f->n_tensors && s == AIGC_OK; i++) {
             if (strcmp(f->tensors[i].name, f->tensors[i - 1].name) == 0) {
-                s = aigc_fail(err, AIGC_ERR_FORMAT, "%s: tensor %s is there twice", found, f->tensors[i].name);
+                s = aigc_fail(err, AIGC_ERR_FORMAT, "%s: tensor %s is there twice", found,
+                              f->tensors[i].name);
             }
         }
     }

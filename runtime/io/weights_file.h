@@ -1,5 +1,5 @@
-/* A file of named tensors: safetensors (one file, or a folder or index of several) or GGUF. Everything is
- * checked when it is opened: what is listed lies within the file. */
+/* A file of named tensors: safetensors (one file, or a folder or index of several) or GGUF.
+ * Everything is checked when it is opened: what is listed lies within the file. */
 #ifndef AIGC_RUNTIME_IO_WEIGHTS_FILE_H
 #define AIGC_RUNTIME_IO_WEIGHTS_FILE_H
 
@@ -26,19 +26,21 @@ typedef struct weights_file {
     const char *format;      /* "safetensors" or "gguf" */
     uint32_t n_maps;
     mapped_file *maps;
-    gguf_file *gguf;         /* or NULL */
-    json_t *metadata;        /* __metadata__ of safetensors, or NULL */
-    json_t *config;          /* config.json beside safetensors, or NULL */
-    char **names;            /* owned strings */
+    gguf_file *gguf;  /* or NULL */
+    json_t *metadata; /* __metadata__ of safetensors, or NULL */
+    json_t *config;   /* config.json beside safetensors, or NULL */
+    char **names;     /* owned strings */
     uint32_t n_names;
-    char folder[1024];       /* where the file is, for what lies beside it */
+    char folder[1024]; /* where the file is, for what lies beside it */
 } weights_file;
 
-AIGC_MUST_CHECK aigc_status weights_file_open(const char *path, weights_file **out, aigc_error *err);
+AIGC_MUST_CHECK aigc_status weights_file_open(const char *path, weights_file **out,
+                                              aigc_error *err);
 void weights_file_close(weights_file *f);
 const weights_tensor *weights_file_find(const weights_file *f, const char *name); /* NULL */
 
-/* A value that comes with the weights: GGUF metadata, or a key of config.json (dots go into objects). */
+/* A value that comes with the weights: GGUF metadata, or a key of config.json (dots go into
+ * objects). */
 typedef struct weights_meta {
     enum { WEIGHTS_META_INT, WEIGHTS_META_FLOAT, WEIGHTS_META_BOOL, WEIGHTS_META_STR } kind;
     int64_t i; /* INT, BOOL */
@@ -49,8 +51,11 @@ bool weights_file_meta(const weights_file *f, const char *key, weights_meta *out
 
 /* safetensors.c */
 AIGC_MUST_CHECK aigc_status safetensors_read(weights_file *f, const char *path, aigc_error *err);
-AIGC_MUST_CHECK aigc_status safetensors_write(const char *path, uint32_t n, const char *const *names, const aigc_tensor *tensors, aigc_error *err);
+AIGC_MUST_CHECK aigc_status safetensors_write(const char *path, uint32_t n,
+                                              const char *const *names, const aigc_tensor *tensors,
+                                              aigc_error *err);
 /* Adds a tensor to the list; the name is copied. */
-AIGC_MUST_CHECK aigc_status weights_file_add(weights_file *f, const weights_tensor *t, size_t name_length, aigc_error *err);
+AIGC_MUST_CHECK aigc_status weights_file_add(weights_file *f, const weights_tensor *t,
+                                             size_t name_length, aigc_error *err);
 
 #endif

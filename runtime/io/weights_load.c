@@ -58,7 +58,8 @@ static void expand(const aigc_abi_param *p, const char *pattern, uint32_t slot, 
     out[used] = 0;
 }
 
-const weights_tensor *weights_match(const weights_file *f, const aigc_abi_param *p, uint32_t slot, char name[512])
+const weights_tensor *weights_match(const weights_file *f, const aigc_abi_param *p, uint32_t slot,
+                                    char name[512])
 {
     char other[600];
     expand(p, p->name, slot, name);
@@ -84,13 +85,15 @@ static void shape_text(char out[128], uint32_t rank, const int64_t *dims)
 {
     size_t used = (size_t)snprintf(out, 128, "[");
     for (uint32_t i = 0; i < rank && used < 100; i++) {
-        used += (size_t)snprintf(out + used, 128 - used, "%s%lld", i ? ", " : "", (long long)dims[i]);
+        used +=
+            (size_t)snprintf(out + used, 128 - used, "%s%lld", i ? ", " : "", (long long)dims[i]);
     }
     snprintf(out + used, 128 - used, "]");
 }
 
 /* Can the tensor become the parameter? The same sizes, and a storage known here. */
-static bool fits(const aigc_abi_param *p, const weights_tensor *t, const char *name, weights_report *r)
+static bool fits(const aigc_abi_param *p, const weights_tensor *t, const char *name,
+                 weights_report *r)
 {
     char wanted[128], found[128];
     if (t->dtype == AIGC_DTYPE_NONE) {
@@ -100,23 +103,30 @@ static bool fits(const aigc_abi_param *p, const weights_tensor *t, const char *n
     if (t->rank != p->rank || memcmp(t->dims, p->dims, p->rank * sizeof *p->dims) != 0) {
         shape_text(wanted, p->rank, p->dims);
         shape_text(found, t->rank, t->dims);
-        bool turned = t->rank == 2 && p->rank == 2 && t->dims[0] == p->dims[1] && t->dims[1] == p->dims[0];
-        report(r, "%s: the model wants %s, the file has %s%s", name, wanted, found, turned ? " (the transpose)" : "");
+        bool turned =
+            t->rank == 2 && p->rank == 2 && t->dims[0] == p->dims[1] && t->dims[1] == p->dims[0];
+        report(r, "%s: the model wants %s, the file has %s%s", name, wanted, found,
+               turned ? " (the transpose)" : "");
         return false;
     }
-    bool number = t->dtype <= AIGC_BF16 || aigc_dtype_block(t->dtype) > 1, float_param = p->storage <= AIGC_BF16 || aigc_dtype_block(p->storage) > 1;
+    bool number = t->dtype <= AIGC_BF16 || aigc_dtype_block(t->dtype) > 1,
+         float_param = p->storage <= AIGC_BF16 || aigc_dtype_block(p->storage) > 1;
     if (number != float_param) {
-        report(r, "%s: the model wants %s, the file has %s", name, aigc_dtype_name(p->storage), t->storage);
+        report(r, "%s: the model wants %s, the file has %s", name, aigc_dtype_name(p->storage),
+               t->storage);
         return false;
     }
     if (aigc_dtype_block(p->storage) > 1 && t->dtype != p->storage) {
-        report(r, "%s: the model was compiled for %s, the file has %s: compile it with these weights", name, aigc_dtype_name(p->storage), t->storage);
+        report(r,
+               "%s: the model was compiled for %s, the file has %s: compile it with these weights",
+               name, aigc_dtype_name(p->storage), t->storage);
         return false;
     }
     return true;
 }
 
-aigc_status weights_check(const aigc_abi_model *m, const weights_file *f, weights_report *r, aigc_error *err)
+aigc_status weights_check(const aigc_abi_model *m, const weights_file *f, weights_report *r,
+                          aigc_error *err)
 {
     char name[512], first[1024] = "";
     uint32_t missing = 0, mismatched = 0;
@@ -161,17 +171,20 @@ aigc_status weights_check(const aigc_abi_model *m, const weights_file *f, weight
         r->n_extra = extra;
     }
     if (missing + mismatched) {
-        return aigc_fail(err, missing ? AIGC_ERR_MISSING : AIGC_ERR_SHAPE, "%s%s", first, missing + mismatched > 1 ? " (and more: see 'aigc check')" : "");
+        return aigc_fail(err, missing ? AIGC_ERR_MISSING : AIGC_ERR_SHAPE, "%s%s", first,
+                         missing + mismatched > 1 ? " (and more: see 'aigc check')" : "");
     }
     return AIGC_OK;
 }
 
-/* Loading ------------------------------------------------------------------------------------------ */
+/* Loading
+ * ------------------------------------------------------------------------------------------ */
 
 static bool stays(const aigc_abi_param *p, const weights_tensor *t)
 {
     size_t align = aigc_dtype_block(p->storage) > 1 ? 2 : aigc_dtype_bytes(p->storage);
-    return p->layout == AIGC_LAYOUT_ROWS && p->storage == t->dtype && (uintptr_t)t->data % align == 0;
+    return p->layout == AIGC_LAYOUT_ROWS && p->storage == t->dtype &&
+           (uintptr_t)t->data % align == 0;
 }
 
 static int64_t room_for(const aigc_abi_param *p)
@@ -201,7 +214,8 @@ static void convert_rows(const aigc_abi_param *p, const weights_tensor *t, void 
 enum { PANEL_MOST = 256, DEPTH = 64 };
 
 /* n elements of the tensor from `at` on, in the parameter's storage; n is at most PANEL_MOST. */
-static void fetch(const aigc_abi_param *p, const weights_tensor *t, int64_t at, int64_t n, void *out)
+static void fetch(const aigc_abi_param *p, const weights_tensor *t, int64_t at, int64_t n,
+                  void *out)
 {
     float part[PANEL_MOST];
     size_t bytes = aigc_dtype_bytes(p->storage);
@@ -214,7 +228,8 @@ static void fetch(const aigc_abi_param *p, const weights_tensor *t, int64_t at, 
 }
 
 /* out[k][r] = block[r][k] for rows of DEPTH elements, `panel` columns apart. */
-static void transpose_block(const void *block, int64_t rows, int64_t depth, int64_t panel, size_t bytes, void *out)
+static void transpose_block(const void *block, int64_t rows, int64_t depth, int64_t panel,
+                            size_t bytes, void *out)
 {
     for (int64_t k = 0; k < depth; k++) {
         for (int64_t r = 0; r < rows; r++) {
@@ -227,11 +242,13 @@ static void transpose_block(const void *block, int64_t rows, int64_t depth, int6
     }
 }
 
-/* out[(n / panel) * K * panel + k * panel + n % panel]; zero where there is no n. Elements are of 2 or 4 bytes. */
+/* out[(n / panel) * K * panel + k * panel + n % panel]; zero where there is no n. Elements are of 2
+ * or 4 bytes. */
 static void pack_panels(const aigc_abi_param *p, const weights_tensor *t, void *out)
 {
     uint32_t block[PANEL_MOST * DEPTH];
-    int64_t n = p->dims[p->pack_transposed ? 1 : 0], k = p->dims[p->pack_transposed ? 0 : 1], panel = p->panel;
+    int64_t n = p->dims[p->pack_transposed ? 1 : 0], k = p->dims[p->pack_transposed ? 0 : 1],
+            panel = p->panel;
     size_t bytes = aigc_dtype_bytes(p->storage);
     for (int64_t first = 0; first < n; first += panel) {
         int64_t width = n - first < panel ? n - first : panel;
@@ -245,7 +262,8 @@ static void pack_panels(const aigc_abi_param *p, const weights_tensor *t, void *
                 fetch(p, t, (at + i) * n + first, width, to + (size_t)(i * panel) * bytes);
             }
             for (int64_t r = 0; r < width && !p->pack_transposed; r++) {
-                fetch(p, t, (first + r) * k + at, depth, (char *)block + (size_t)(r * DEPTH) * bytes);
+                fetch(p, t, (first + r) * k + at, depth,
+                      (char *)block + (size_t)(r * DEPTH) * bytes);
             }
             if (!p->pack_transposed) {
                 transpose_block(block, width, depth, panel, bytes, to);
@@ -259,7 +277,8 @@ static void release_file(void *data)
     weights_file_close(data);
 }
 
-aigc_status weights_load(const aigc_abi_model *m, weights_file *f, weights_report *r, aigc_weights **out, aigc_error *err)
+aigc_status weights_load(const aigc_abi_model *m, weights_file *f, weights_report *r,
+                         aigc_weights **out, aigc_error *err)
 {
     char name[512];
     *out = NULL;
@@ -270,7 +289,9 @@ aigc_status weights_load(const aigc_abi_model *m, weights_file *f, weights_repor
     int64_t total = 0;
     for (uint32_t i = 0; i < m->n_params; i++) {
         for (uint32_t k = 0; k < m->params[i].slots; k++) {
-            total += stays(&m->params[i], weights_match(f, &m->params[i], k, name)) ? 0 : room_for(&m->params[i]);
+            total += stays(&m->params[i], weights_match(f, &m->params[i], k, name))
+                         ? 0
+                         : room_for(&m->params[i]);
         }
     }
     char *memory = total ? aligned_alloc(64, (size_t)total) : NULL, *at = memory;
@@ -278,7 +299,8 @@ aigc_status weights_load(const aigc_abi_model *m, weights_file *f, weights_repor
     if ((total && !memory) || !slots) {
         free(memory);
         free(slots);
-        return aigc_fail(err, AIGC_ERR_MEMORY, "no memory for the weights (%lld bytes)", (long long)total);
+        return aigc_fail(err, AIGC_ERR_MEMORY, "no memory for the weights (%lld bytes)",
+                         (long long)total);
     }
     for (uint32_t i = 0; i < m->n_params; i++) {
         const aigc_abi_param *p = &m->params[i];

@@ -1,5 +1,5 @@
-/* What the tests of the interpreter against compiled code share: modules of many small entries, built
- * by hand, compiled, called, and evaluated. */
+/* What the tests of the interpreter against compiled code share: modules of many small entries,
+ * built by hand, compiled, called, and evaluated. */
 #ifndef AIGC_TESTS_DIFF_H
 #define AIGC_TESTS_DIFF_H
 
@@ -126,7 +126,9 @@ static inline void diff_add_entry(diff_module *d, const diff_entry *e, ir_graph 
 }
 
 /* after: called after each pass for every entry; or NULL. */
-static inline void diff_compile(diff_module *d, int level, void (*after)(void *data, pass_id id, const ir_entry *e), void *data)
+static inline void diff_compile(diff_module *d, int level,
+                                void (*after)(void *data, pass_id id, const ir_entry *e),
+                                void *data)
 {
     pass_options po = {.level = level, .verify = true, .after = after, .data = data};
     d->target = target_create(NULL, NULL, level, d->a, d->d);
@@ -190,9 +192,10 @@ static inline double diff_unit(uint64_t bits)
 static inline double diff_real(diff_fill fill, ir_dtype t, uint64_t bits)
 {
     static const double specials[] = {
-        0,       -0.0,     1,         -1,       0.5,   -0.5,  1.5,  2.5,   -2.5,    INFINITY, -INFINITY, NAN,
-        1e-40,   -1e-40,   3e-39,     1e-300,   1e-30, -1e-30, 3.5,  88.5,  -88.5,   -103.9,   1e-8,      -1e-8,
-        2.00001, 0.999999, -0.999999, 16777217, 1e-4,  60000, 30.5, -30.5, 0x1p-24, 5.877e-39, 710,       -745};
+        0,        -0.0,      1,     -1,     0.5,    -0.5,    1.5,       2.5,      -2.5,
+        INFINITY, -INFINITY, NAN,   1e-40,  -1e-40, 3e-39,   1e-300,    1e-30,    -1e-30,
+        3.5,      88.5,      -88.5, -103.9, 1e-8,   -1e-8,   2.00001,   0.999999, -0.999999,
+        16777217, 1e-4,      60000, 30.5,   -30.5,  0x1p-24, 5.877e-39, 710,      -745};
     static const double huge[] = {1e30, -1e30, 3e38, -1e300, 65519, 1e19, -1e19};
     double r = diff_unit(bits), small = 4 * r - 2;
     uint64_t which = hash_mix(bits + 77);
@@ -217,12 +220,14 @@ static inline double diff_real(diff_fill fill, ir_dtype t, uint64_t bits)
 
 static inline int64_t diff_integer(diff_fill fill, uint64_t bits)
 {
-    static const int64_t specials[] = {0, 1, -1, INT64_MIN, INT64_MAX, INT32_MIN, INT32_MAX, INT16_MIN, INT8_MIN, 127, 128, 255, 2};
+    static const int64_t specials[] = {0,         1,         -1,        INT64_MIN, INT64_MAX,
+                                       INT32_MIN, INT32_MAX, INT16_MIN, INT8_MIN,  127,
+                                       128,       255,       2};
     uint64_t which = hash_mix(bits + 99);
     switch (fill) {
     case FILL_ANY:
     case FILL_MODERATE:
-        return which % 3 == 0 ? specials[(which >> 8) % (sizeof specials / sizeof *specials)]
+        return which % 3 == 0   ? specials[(which >> 8) % (sizeof specials / sizeof *specials)]
                : which % 3 == 1 ? (int64_t)bits
                                 : (int64_t)(bits % 21) - 10;
     case FILL_IDS:
@@ -258,7 +263,8 @@ static inline ir_tensor diff_input(arena *a, const ir_tensor *shape, diff_fill f
 static inline double diff_ulp(ir_dtype t, double x)
 {
     static const int digits[] = {[IR_f64] = 53, [IR_f32] = 24, [IR_f16] = 11, [IR_bf16] = 8};
-    static const int least[] = {[IR_f64] = -1074, [IR_f32] = -149, [IR_f16] = -24, [IR_bf16] = -133};
+    static const int least[] = {
+        [IR_f64] = -1074, [IR_f32] = -149, [IR_f16] = -24, [IR_bf16] = -133};
     int e;
     if (x == 0 || !isfinite(x)) {
         return ldexp(1, least[t]);
@@ -277,13 +283,15 @@ static inline const char *diff_where(const ir_tensor *t, int64_t i, char text[64
     }
     text[0] = 0;
     for (uint32_t k = 0; k < t->rank; k++) {
-        used += (size_t)snprintf(text + used, 64 - used, "%s%lld", k ? ", " : "", (long long)index[k]);
+        used +=
+            (size_t)snprintf(text + used, 64 - used, "%s%lld", k ? ", " : "", (long long)index[k]);
     }
     return text;
 }
 
 /* How many elements of `got` are out of bounds; the first is told. */
-static inline int64_t diff_compare(const char *what, const ir_tensor *want, const ir_tensor *got, diff_bound bound)
+static inline int64_t diff_compare(const char *what, const ir_tensor *want, const ir_tensor *got,
+                                   diff_bound bound)
 {
     int64_t n = ir_tensor_elems(want), wrong = 0;
     double largest = 0;
@@ -298,17 +306,21 @@ static inline int64_t diff_compare(const char *what, const ir_tensor *want, cons
             int64_t w = ir_dtype_load_i64(want->dtype, want->data, (size_t)i);
             int64_t g = ir_dtype_load_i64(got->dtype, got->data, (size_t)i);
             if (w != g && wrong++ == 0) {
-                printf("%s at [%s]: expected %lld, found %lld\n", what, diff_where(want, i, where), (long long)w, (long long)g);
+                printf("%s at [%s]: expected %lld, found %lld\n", what, diff_where(want, i, where),
+                       (long long)w, (long long)g);
             }
             continue;
         }
-        double w = ir_dtype_load(want->dtype, want->data, (size_t)i), g = ir_dtype_load(got->dtype, got->data, (size_t)i);
+        double w = ir_dtype_load(want->dtype, want->data, (size_t)i),
+               g = ir_dtype_load(got->dtype, got->data, (size_t)i);
         double d = fabs(w - g);
         bool same = w == g || (w != w && g != g) || d <= bound.ulps * diff_ulp(want->dtype, w) ||
-                    d <= bound.scale * diff_ulp(want->dtype, largest) || d <= bound.ones * diff_ulp(want->dtype, 1) || d <= bound.least;
+                    d <= bound.scale * diff_ulp(want->dtype, largest) ||
+                    d <= bound.ones * diff_ulp(want->dtype, 1) || d <= bound.least;
         if (!same && wrong++ == 0) {
-            printf("%s at [%s]: expected %.9g, found %.9g (%.3g ulp, %.3g of the largest's)\n", what, diff_where(want, i, where), w, g,
-                   d / diff_ulp(want->dtype, w), d / diff_ulp(want->dtype, largest));
+            printf("%s at [%s]: expected %.9g, found %.9g (%.3g ulp, %.3g of the largest's)\n",
+                   what, diff_where(want, i, where), w, g, d / diff_ulp(want->dtype, w),
+                   d / diff_ulp(want->dtype, largest));
         }
     }
     return wrong;
@@ -321,7 +333,8 @@ typedef struct diff_outside { /* what the interpreter asks for */
     ir_tensor state;
 } diff_outside;
 
-static inline bool diff_param(void *data, const char *name, uint32_t n, const int64_t *indices, const ir_type *type, ir_tensor *out)
+static inline bool diff_param(void *data, const char *name, uint32_t n, const int64_t *indices,
+                              const ir_type *type, ir_tensor *out)
 {
     diff_outside *o = data;
     out->data = o->d->weights;
@@ -334,7 +347,8 @@ static inline bool diff_state(void *data, const char *name, const ir_type *type,
     return true;
 }
 
-static inline bool diff_call(void *data, const char *name, uint32_t n_args, const ir_tensor *args, uint32_t n_results, ir_tensor *results)
+static inline bool diff_call(void *data, const char *name, uint32_t n_args, const ir_tensor *args,
+                             uint32_t n_results, ir_tensor *results)
 {
     diff_double_it(args[0].data, results[0].data, args[0].dims[0], results[0].dims[0]);
     return true;
@@ -359,7 +373,8 @@ static inline bool diff_lookup(void *data, const ir_sym *s, int64_t *value)
     return s == z->d->t_sym || s == z->d->u_sym;
 }
 
-static inline void diff_inputs(diff_module *d, const diff_entry *e, arena *a, int64_t t, int64_t u, diff_run *r)
+static inline void diff_inputs(diff_module *d, const diff_entry *e, arena *a, int64_t t, int64_t u,
+                               diff_run *r)
 {
     diff_sizes z = {d, t, u};
     for (uint32_t i = 0; i < ir_graph_n_inputs(e->graph); i++) {
@@ -376,10 +391,18 @@ static inline void diff_inputs(diff_module *d, const diff_entry *e, arena *a, in
 }
 
 /* Evaluates a graph (that of the entry at any stage) into r. False: env->error is told. */
-static inline bool diff_eval(diff_module *d, const ir_graph *g, arena *a, diff_run *r, char error[256])
+static inline bool diff_eval(diff_module *d, const ir_graph *g, arena *a, diff_run *r,
+                             char error[256])
 {
-    diff_outside o = {.d = d, .state = {.dtype = IR_f32, .rank = 2, .dims = {64, 7}, .data = r->state}};
-    ir_eval_env env = {.a = a, .param = diff_param, .state = diff_state, .call = diff_call, .data = &o, .seed = 1234567};
+    diff_outside o = {
+        .d = d, .state = {.dtype = IR_f32, .rank = 2, .dims = {64, 7}, .data = r->state}
+    };
+    ir_eval_env env = {.a = a,
+                       .param = diff_param,
+                       .state = diff_state,
+                       .call = diff_call,
+                       .data = &o,
+                       .seed = 1234567};
     r->n_out = 0;
     for (uint32_t i = 0; i < ir_graph_n_outputs(g); i++) {
         r->n_out += ir_graph_output(g, i)->kind == IR_OUTPUT_RESULT;
@@ -390,18 +413,22 @@ static inline bool diff_eval(diff_module *d, const ir_graph *g, arena *a, diff_r
 }
 
 /* Calls compiled code into `got`, whose inputs are set. */
-static inline bool diff_call_entry(diff_module *d, uint32_t entry, uint32_t threads, arena *a, diff_run *got)
+static inline bool diff_call_entry(diff_module *d, uint32_t entry, uint32_t threads, arena *a,
+                                   diff_run *got)
 {
     const aigc_abi_entry *e = &jit_model(d->j)->entries[entry];
     aigc_context *c = d->contexts[threads - 1];
     aigc_tensor args[DIFF_MOST_INPUTS], results[DIFF_MOST_RESULTS] = {{0}};
     int64_t arena_bytes;
     for (uint32_t i = 0; i < e->n_args; i++) {
-        args[i] = (aigc_tensor){.data = got->in[i].data, .dtype = (uint8_t)got->in[i].dtype, .rank = (uint8_t)got->in[i].rank};
+        args[i] = (aigc_tensor){.data = got->in[i].data,
+                                .dtype = (uint8_t)got->in[i].dtype,
+                                .rank = (uint8_t)got->in[i].rank};
         memcpy(args[i].dims, got->in[i].dims, sizeof args[i].dims);
     }
     memcpy(aigc_context_state(c, 0), got->state, sizeof got->state);
-    bool ok = aigc_call_sizes(c, entry, NULL, args, e->n_args, results, e->n_results, &arena_bytes) == AIGC_OK &&
+    bool ok = aigc_call_sizes(c, entry, NULL, args, e->n_args, results, e->n_results,
+                              &arena_bytes) == AIGC_OK &&
               aigc_reserve(c, arena_bytes) == AIGC_OK;
     got->n_out = e->n_results;
     for (uint32_t i = 0; i < e->n_results && ok; i++) {
@@ -409,7 +436,8 @@ static inline bool diff_call_entry(diff_module *d, uint32_t entry, uint32_t thre
         memcpy(got->out[i].dims, results[i].dims, sizeof results[i].dims);
         size_t bytes = (size_t)ir_tensor_elems(&got->out[i]) * ir_dtype_bytes(got->out[i].dtype);
         results[i].data = got->out[i].data = arena_alloc(a, bytes + 64);
-        memset(got->out[i].data, 0xa5, bytes + 64); /* what is not written is seen; what is beyond, too */
+        memset(got->out[i].data, 0xa5,
+               bytes + 64); /* what is not written is seen; what is beyond, too */
     }
     ok = ok && aigc_call(c, entry, NULL, args, e->n_args, results, e->n_results) == AIGC_OK;
     if (!ok) {
@@ -430,7 +458,8 @@ static inline bool diff_call_entry(diff_module *d, uint32_t entry, uint32_t thre
 }
 
 /* 1 when they differ. */
-static inline int64_t diff_runs(const char *name, const char *how, const diff_run *want, const diff_run *got, int64_t t, int64_t u, diff_bound bound)
+static inline int64_t diff_runs(const char *name, const char *how, const diff_run *want,
+                                const diff_run *got, int64_t t, int64_t u, diff_bound bound)
 {
     char what[256];
     int64_t wrong = 0;
@@ -439,18 +468,28 @@ static inline int64_t diff_runs(const char *name, const char *how, const diff_ru
         return 1;
     }
     for (uint32_t i = 0; i < want->n_out; i++) {
-        snprintf(what, sizeof what, "%s (%s, T = %lld, U = %lld), result %u", name, how, (long long)t, (long long)u, i);
-        bool fits = want->out[i].rank == got->out[i].rank && want->out[i].dtype == got->out[i].dtype &&
-                    memcmp(want->out[i].dims, got->out[i].dims, want->out[i].rank * sizeof(int64_t)) == 0;
+        snprintf(what, sizeof what, "%s (%s, T = %lld, U = %lld), result %u", name, how,
+                 (long long)t, (long long)u, i);
+        bool fits =
+            want->out[i].rank == got->out[i].rank && want->out[i].dtype == got->out[i].dtype &&
+            memcmp(want->out[i].dims, got->out[i].dims, want->out[i].rank * sizeof(int64_t)) == 0;
         if (!fits) {
             printf("%s: types differ\n", what);
             return 1;
         }
         wrong += diff_compare(what, &want->out[i], &got->out[i], bound);
     }
-    ir_tensor a = {.dtype = IR_f32, .rank = 2, .dims = {64, 7}, .data = (void *)(uintptr_t)want->state}, b = a;
+    ir_tensor a =
+                  {
+                      .dtype = IR_f32,
+                      .rank = 2,
+                      .dims = {64, 7},
+                      .data = (void *)(uintptr_t)want->state
+    },
+              b = a;
     b.data = (void *)(uintptr_t)got->state;
-    snprintf(what, sizeof what, "%s (%s, T = %lld, U = %lld), state", name, how, (long long)t, (long long)u);
+    snprintf(what, sizeof what, "%s (%s, T = %lld, U = %lld), state", name, how, (long long)t,
+             (long long)u);
     wrong += diff_compare(what, &a, &b, bound);
     return wrong != 0;
 }

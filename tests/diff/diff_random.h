@@ -1,5 +1,5 @@
-/* Random programs over [T, U]-like values: most ops of the table, loops, a state, a parameter. Values stay
- * tame (within a few units), so that bounds can be tight. */
+/* Random programs over [T, U]-like values: most ops of the table, loops, a state, a parameter.
+ * Values stay tame (within a few units), so that bounds can be tight. */
 #ifndef AIGC_TESTS_DIFF_RANDOM_H
 #define AIGC_TESTS_DIFF_RANDOM_H
 
@@ -65,7 +65,9 @@ static inline const ir_node *tame(program *p, const ir_node *x)
 
 static inline void grow_elementwise(program *p)
 {
-    static const ir_op unaries[] = {IR_OP_neg, IR_OP_tanh, IR_OP_relu, IR_OP_sigmoid, IR_OP_gelu_tanh, IR_OP_sin, IR_OP_abs, IR_OP_silu, IR_OP_softplus};
+    static const ir_op unaries[] = {IR_OP_neg,     IR_OP_tanh,      IR_OP_relu,
+                                    IR_OP_sigmoid, IR_OP_gelu_tanh, IR_OP_sin,
+                                    IR_OP_abs,     IR_OP_silu,      IR_OP_softplus};
     static const ir_op binaries[] = {IR_OP_add, IR_OP_sub, IR_OP_max, IR_OP_min};
     ir_builder *b = &p->k.b;
     const ir_node *x = any(p);
@@ -84,7 +86,8 @@ static inline void grow_elementwise(program *p)
         if (rank) {
             const ir_node *i = ir_iota(b, IR_i64, rank, ir_node_type(x)->dims, pick(p, rank));
             const ir_node *odd = ir_binary(b, IR_OP_mod, i, ir_const_i(b, IR_i64, 3));
-            keep(p, ir_where(b, ir_binary(b, IR_OP_gt, odd, ir_const_i(b, IR_i64, 0)), x, shaped(p, ir_node_type(x))));
+            keep(p, ir_where(b, ir_binary(b, IR_OP_gt, odd, ir_const_i(b, IR_i64, 0)), x,
+                             shaped(p, ir_node_type(x))));
         }
         return;
     }
@@ -108,12 +111,14 @@ static inline void grow_move(program *p)
         keep(p, ir_transpose(b, x, (int64_t[]){1, 0}));
         return;
     case 1: {
-        const ir_dim *lo[2] = {pick(p, 2) ? zero : two, zero}, *hi[2] = {zero, pick(p, 2) ? two : p->k.U};
+        const ir_dim *lo[2] = {pick(p, 2) ? zero : two, zero},
+                     *hi[2] = {zero, pick(p, 2) ? two : p->k.U};
         keep(p, ir_pad(b, x, lo, hi, 0.5));
         return;
     }
     case 2: { /* what was padded, or a first row */
-        const ir_dim *at[2] = {zero, K(&p->k, pick(p, 2))}, *size[2] = {t->dims[0], ir_dim_offset(c, t->dims[1], -2)};
+        const ir_dim *at[2] = {zero, K(&p->k, pick(p, 2))},
+                     *size[2] = {t->dims[0], ir_dim_offset(c, t->dims[1], -2)};
         if (ir_dim_le(c, two, t->dims[1]) == IR_ALWAYS) {
             keep(p, ir_slice(b, x, at, size, NULL));
         }
@@ -131,7 +136,8 @@ static inline void grow_move(program *p)
         keep(p, ir_reshape(b, x, DIMS(ir_dim_mul(c, t->dims[0], t->dims[1]))));
         return;
     case 6: {
-        const ir_dim *big[2] = {ir_dim_offset(c, t->dims[0], 3), t->dims[1]}, *at[2] = {K(&p->k, pick(p, 4)), zero};
+        const ir_dim *big[2] = {ir_dim_offset(c, t->dims[0], 3), t->dims[1]},
+                     *at[2] = {K(&p->k, pick(p, 4)), zero};
         keep(p, ir_update(b, shaped(p, ir_type_get(c, p->k.t, 2, big)), x, at));
         return;
     }
@@ -157,20 +163,25 @@ static inline void grow_along(program *p)
         return;
     }
     int64_t axis = pick(p, t->rank);
-    ir_attr a[3] = {ir_attr_i(IR_ATTR_axis, axis), ir_attr_i(IR_ATTR_reverse, pick(p, 2)), ir_attr_i(IR_ATTR_exclusive, pick(p, 2))};
+    ir_attr a[3] = {ir_attr_i(IR_ATTR_axis, axis), ir_attr_i(IR_ATTR_reverse, pick(p, 2)),
+                    ir_attr_i(IR_ATTR_exclusive, pick(p, 2))};
     ir_attr n[2] = {ir_attr_is(IR_ATTR_axes, 1, &axis), ir_attr_f(IR_ATTR_eps, 0.5)};
     switch (pick(p, 8)) {
     case 0:
         keep(p, tame(p, ir_reduce(b, IR_OP_reduce_sum, x, 1, &axis, pick(p, 2))));
         return;
     case 1:
-        keep(p, ir_unary(b, IR_OP_tanh, ir_reduce(b, pick(p, 2) ? IR_OP_reduce_max : IR_OP_reduce_min, x, 1, &axis, pick(p, 2))));
+        keep(p, ir_unary(b, IR_OP_tanh,
+                         ir_reduce(b, pick(p, 2) ? IR_OP_reduce_max : IR_OP_reduce_min, x, 1, &axis,
+                                   pick(p, 2))));
         return;
     case 2:
         keep(p, ir_build(b, IR_OP_softmax, 1, &x, 1, a, 0, NULL));
         return;
     case 3: { /* softmax, written out */
-        const ir_node *e = ir_unary(b, IR_OP_exp, ir_binary(b, IR_OP_sub, x, ir_reduce(b, IR_OP_reduce_max, x, 1, &axis, true)));
+        const ir_node *e =
+            ir_unary(b, IR_OP_exp,
+                     ir_binary(b, IR_OP_sub, x, ir_reduce(b, IR_OP_reduce_max, x, 1, &axis, true)));
         keep(p, ir_binary(b, IR_OP_div, e, ir_reduce(b, IR_OP_reduce_sum, e, 1, &axis, true)));
         return;
     }
@@ -184,8 +195,11 @@ static inline void grow_along(program *p)
         keep(p, ir_build(b, pick(p, 2) ? IR_OP_layer_norm : IR_OP_rms_norm, 1, &x, 2, n, 0, NULL));
         return;
     default: { /* rms norm, written out */
-        const ir_node *ss = ir_reduce(b, IR_OP_reduce_mean, ir_binary(b, IR_OP_mul, x, x), 1, &axis, true);
-        keep(p, ir_binary(b, IR_OP_mul, x, ir_unary(b, IR_OP_rsqrt, ir_binary(b, IR_OP_add, ss, ir_const_f(b, p->k.t, 0.5)))));
+        const ir_node *ss =
+            ir_reduce(b, IR_OP_reduce_mean, ir_binary(b, IR_OP_mul, x, x), 1, &axis, true);
+        keep(p, ir_binary(b, IR_OP_mul, x,
+                          ir_unary(b, IR_OP_rsqrt,
+                                   ir_binary(b, IR_OP_add, ss, ir_const_f(b, p->k.t, 0.5)))));
     }
     }
 }
@@ -253,7 +267,8 @@ static inline void grow(program *p)
     }
 }
 
-/* One or two carries, perhaps a collected value, captures, an end that depends on the values' number. */
+/* One or two carries, perhaps a collected value, captures, an end that depends on the values'
+ * number. */
 static inline void grow_loop(program *p)
 {
     maker *k = &p->k;
@@ -261,7 +276,8 @@ static inline void grow_loop(program *p)
     uint32_t n_carries = 1 + pick(p, 2), n_captures = 1 + pick(p, 2), n_collects = pick(p, 2);
     const ir_node *in[4];
     const ir_dim *lo = K(k, pick(p, 2)), *hi = pick(p, 2) ? K(k, 3) : k->T;
-    program body = {.k = *k, .seed = hash_mix(p->seed ^ 77), .depth = p->depth + 1, .attends = p->attends};
+    program body = {
+        .k = *k, .seed = hash_mix(p->seed ^ 77), .depth = p->depth + 1, .attends = p->attends};
     char name[32];
     snprintf(name, sizeof name, "i%llu", (unsigned long long)(p->seed % 1000000007));
     const ir_sym *s = ir_sym_loop(k->d->c, word(k, name), lo, hi, 1);
@@ -269,7 +285,8 @@ static inline void grow_loop(program *p)
     for (uint32_t i = 0; i < n_carries + n_captures; i++) {
         in[i] = any(p);
         snprintf(name, sizeof name, "v%u", i);
-        keep(&body, ir_graph_add_input(body.k.b.graph, word(k, name), ir_node_type(in[i]), k->b.loc));
+        keep(&body,
+             ir_graph_add_input(body.k.b.graph, word(k, name), ir_node_type(in[i]), k->b.loc));
     }
     const ir_node *turn = ir_cast(&body.k.b, ir_dim_node(&body.k.b, ir_dim_sym(k->d->c, s)), k->t);
     keep(&body, tame(&body, turn));
@@ -279,7 +296,8 @@ static inline void grow_loop(program *p)
     }
     for (uint32_t i = 0; i < n_carries; i++) {
         snprintf(name, sizeof name, "v%u", i);
-        ir_graph_add_output(body.k.b.graph, IR_OUTPUT_RESULT, word(k, name), shaped(&body, ir_node_type(in[i])));
+        ir_graph_add_output(body.k.b.graph, IR_OUTPUT_RESULT, word(k, name),
+                            shaped(&body, ir_node_type(in[i])));
     }
     for (uint32_t i = 0; i < n_collects; i++) {
         ir_graph_add_output(body.k.b.graph, IR_OUTPUT_RESULT, word(k, "row"), any(&body));
@@ -287,10 +305,12 @@ static inline void grow_loop(program *p)
     bool cond = pick(p, 4) == 0;
     if (cond) {
         const ir_node *i = ir_dim_node(&body.k.b, ir_dim_sym(k->d->c, s));
-        ir_graph_add_output(body.k.b.graph, IR_OUTPUT_RESULT, word(k, "go"), ir_binary(&body.k.b, IR_OP_lt, i, ir_const_i(&body.k.b, IR_i64, 1)));
+        ir_graph_add_output(body.k.b.graph, IR_OUTPUT_RESULT, word(k, "go"),
+                            ir_binary(&body.k.b, IR_OP_lt, i, ir_const_i(&body.k.b, IR_i64, 1)));
     }
     k->b = outer;
-    const ir_node *loop = ir_loop(&k->b, n_carries + n_captures, in, n_carries, n_collects, cond, s, lo, hi, 1, body.k.b.graph);
+    const ir_node *loop = ir_loop(&k->b, n_carries + n_captures, in, n_carries, n_collects, cond, s,
+                                  lo, hi, 1, body.k.b.graph);
     for (uint32_t i = 0; loop && i < n_carries + n_collects; i++) {
         const ir_node *y = ir_get(&k->b, loop, i);
         keep(p, ir_node_type(y)->rank <= 3 ? y : NULL);
@@ -300,11 +320,14 @@ static inline void grow_loop(program *p)
 
 static inline void add_program(diff_module *d, uint64_t seed, ir_dtype t)
 {
-    diff_entry e = {.fills = {FILL_SMALL, FILL_SMALL, FILL_SMALL, FILL_SMALL}};
+    diff_entry e = {
+        .fills = {FILL_SMALL, FILL_SMALL, FILL_SMALL, FILL_SMALL}
+    };
     program p = {.seed = hash_mix(seed + 1), .attends = t == IR_f32};
     maker *k = &p.k;
     snprintf(e.name, sizeof e.name, "seed_%llu_%s", (unsigned long long)seed, ir_dtype_name(t));
-    *k = (maker){.d = d, .e = &e, .t = t, .T = ir_dim_sym(d->c, d->t_sym), .U = ir_dim_sym(d->c, d->u_sym)};
+    *k = (maker){
+        .d = d, .e = &e, .t = t, .T = ir_dim_sym(d->c, d->t_sym), .U = ir_dim_sym(d->c, d->u_sym)};
     k->b = (ir_builder){.ctx = d->c, .graph = ir_graph_create(d->c, word(k, e.name))};
     k->b.conditions = NULL; /* only what always fits */
     ir_graph_add_sym(k->b.graph, d->t_sym, false);
@@ -320,7 +343,8 @@ static inline void add_program(diff_module *d, uint64_t seed, ir_dtype t)
     for (uint32_t i = 0; i < steps; i++) {
         grow(&p);
     }
-    const ir_node *next = ir_cast(&k->b, shaped(&p, ir_type_with_dtype(d->c, ir_node_type(state), t)), IR_f32);
+    const ir_node *next =
+        ir_cast(&k->b, shaped(&p, ir_type_with_dtype(d->c, ir_node_type(state), t)), IR_f32);
     const ir_dim *rows[2] = {K(k, 3), K(k, 7)}, *at[2] = {K(k, 5), K(k, 0)};
     const ir_node *part = ir_cast(&k->b, shaped(&p, ir_type_get(d->c, t, 2, rows)), IR_f32);
     switch (pick(&p, 3)) {
@@ -337,7 +361,8 @@ static inline void add_program(diff_module *d, uint64_t seed, ir_dtype t)
         out(k, any(&p));
     }
     /* Additions come in another order; what follows a program's many steps is larger by then. */
-    e.bound = t == IR_f64 ? (diff_bound){.scale = 1e4, .least = 1e-11} : (diff_bound){.scale = 512, .least = 2e-5};
+    e.bound = t == IR_f64 ? (diff_bound){.scale = 1e4, .least = 1e-11}
+                          : (diff_bound){.scale = 512, .least = 2e-5};
     diff_add_entry(d, &e, k->b.graph);
 }
 

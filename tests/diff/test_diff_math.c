@@ -1,5 +1,6 @@
-/* The maths functions of compiled code against the C library in f64, over dense samples: the largest errors are those that
- * backend/emit_math.c states. Unit: the last place of the f32 result, not smaller than that of the smallest normal number. */
+/* The maths functions of compiled code against the C library in f64, over dense samples: the
+ * largest errors are those that backend/emit_math.c states. Unit: the last place of the f32 result,
+ * not smaller than that of the smallest normal number. */
 #include "cli/libaigc.h"
 
 #include <math.h>
@@ -36,29 +37,29 @@ static const struct {
     const char *name;
     double (*one)(double x);
     double (*two)(double x, double y);
-    double lo, hi;     /* of x; the logarithm's: from 2^lo to 2^hi */
+    double lo, hi; /* of x; the logarithm's: from 2^lo to 2^hi */
     bool logarithmic;
-    double y_lo, y_hi; /* of the second operand */
+    double y_lo, y_hi;     /* of the second operand */
     double ulps, absolute; /* one of the bounds suffices */
 } functions[] = {
-    {"exp", exp, NULL, -100, 88.7, false, 0, 0, 2, 0},
-    {"exp2", exp2, NULL, -145, 127.9, false, 0, 0, 2, 0},
-    {"expm1", expm1, NULL, -20, 88.7, false, 0, 0, 2, 0},
-    {"log", log, NULL, -140, 127, true, 0, 0, 3, 0},
-    {"log2", log2, NULL, -140, 127, true, 0, 0, 3, 0},
-    {"log1p", log1p, NULL, -0.99, 1e6, false, 0, 0, 3, 0},
-    {"sin", sin, NULL, -1000, 1000, false, 0, 0, 2, 1e-12},
-    {"cos", cos, NULL, -1000, 1000, false, 0, 0, 2, 1e-12},
-    {"tan", tan, NULL, -1.5, 1.5, false, 0, 0, 5, 0},
-    {"tanh", tanh, NULL, -12, 12, false, 0, 0, 4, 0},
-    {"atan", atan, NULL, -50, 50, false, 0, 0, 3, 0},
-    {"erf", erf, NULL, -5, 5, false, 0, 0, 6, 0},
-    {"sigmoid", sigmoid, NULL, -80, 80, false, 0, 0, 8, 0},
-    {"silu", silu, NULL, -80, 80, false, 0, 0, 8, 0},
-    {"softplus", softplus, NULL, -80, 80, false, 0, 0, 8, 0},
-    {"gelu", gelu, NULL, -8, 8, false, 0, 0, 8, 1e-6},
-    {"pow", NULL, pow, -20, 20, true, -6, 6, 1, 0},
-    {"atan2", NULL, atan2, -30, 30, false, -30, 30, 4, 0},
+    {"exp",      exp,      NULL,  -100,  88.7,  false, 0,   0,  2, 0    },
+    {"exp2",     exp2,     NULL,  -145,  127.9, false, 0,   0,  2, 0    },
+    {"expm1",    expm1,    NULL,  -20,   88.7,  false, 0,   0,  2, 0    },
+    {"log",      log,      NULL,  -140,  127,   true,  0,   0,  3, 0    },
+    {"log2",     log2,     NULL,  -140,  127,   true,  0,   0,  3, 0    },
+    {"log1p",    log1p,    NULL,  -0.99, 1e6,   false, 0,   0,  3, 0    },
+    {"sin",      sin,      NULL,  -1000, 1000,  false, 0,   0,  2, 1e-12},
+    {"cos",      cos,      NULL,  -1000, 1000,  false, 0,   0,  2, 1e-12},
+    {"tan",      tan,      NULL,  -1.5,  1.5,   false, 0,   0,  5, 0    },
+    {"tanh",     tanh,     NULL,  -12,   12,    false, 0,   0,  4, 0    },
+    {"atan",     atan,     NULL,  -50,   50,    false, 0,   0,  3, 0    },
+    {"erf",      erf,      NULL,  -5,    5,     false, 0,   0,  6, 0    },
+    {"sigmoid",  sigmoid,  NULL,  -80,   80,    false, 0,   0,  8, 0    },
+    {"silu",     silu,     NULL,  -80,   80,    false, 0,   0,  8, 0    },
+    {"softplus", softplus, NULL,  -80,   80,    false, 0,   0,  8, 0    },
+    {"gelu",     gelu,     NULL,  -8,    8,     false, 0,   0,  8, 1e-6 },
+    {"pow",      NULL,     pow,   -20,   20,    true,  -6,  6,  1, 0    },
+    {"atan2",    NULL,     atan2, -30,   30,    false, -30, 30, 4, 0    },
 };
 
 static uint64_t state = 1;
@@ -84,7 +85,8 @@ static void write_model(char path[64])
         } else if (call) {
             fprintf(f, "  entry f%zu(x: f32[N], y: f32[N]) -> f32[N] = %s\n", i, call);
         } else {
-            fprintf(f, "  entry f%zu(x: f32[N], y: f32[N]) -> f32[N] = %s(x, y)\n", i, functions[i].name);
+            fprintf(f, "  entry f%zu(x: f32[N], y: f32[N]) -> f32[N] = %s(x, y)\n", i,
+                    functions[i].name);
         }
     }
     fprintf(f, "}\n");
@@ -99,12 +101,15 @@ static double last_place(double v)
     return ldexp(1, exponent - 24);
 }
 
-static void call(aigc_program *p, aigc_context *c, size_t i, const float *x, const float *y, int64_t n, float *out)
+static void call(aigc_program *p, aigc_context *c, size_t i, const float *x, const float *y,
+                 int64_t n, float *out)
 {
     char name[16];
     snprintf(name, sizeof name, "f%zu", i);
-    aigc_tensor args[2] = {{.dtype = AIGC_F32, .rank = 1, .dims = {n}, .data = (void *)(uintptr_t)x},
-                           {.dtype = AIGC_F32, .rank = 1, .dims = {n}, .data = (void *)(uintptr_t)y}};
+    aigc_tensor args[2] = {
+        {.dtype = AIGC_F32, .rank = 1, .dims = {n}, .data = (void *)(uintptr_t)x},
+        {.dtype = AIGC_F32, .rank = 1, .dims = {n}, .data = (void *)(uintptr_t)y}
+    };
     aigc_tensor result = {.dtype = AIGC_F32, .rank = 1, .dims = {n}, .data = out};
     aigc_error err;
     if (aigc_program_call(p, c, name, NULL, args, y ? 2 : 1, &result, 1, &err) != AIGC_OK) {
@@ -112,7 +117,8 @@ static void call(aigc_program *p, aigc_context *c, size_t i, const float *x, con
     }
 }
 
-static void check_function(aigc_program *p, aigc_context *c, size_t i, float *x, float *y, float *out)
+static void check_function(aigc_program *p, aigc_context *c, size_t i, float *x, float *y,
+                           float *out)
 {
     for (int k = 0; k < SAMPLES; k++) {
         double v = uniform(functions[i].lo, functions[i].hi);
@@ -123,7 +129,8 @@ static void check_function(aigc_program *p, aigc_context *c, size_t i, float *x,
     double worst = 0, worst_x = 0, worst_y = 0;
     for (int k = 0; k < SAMPLES; k++) {
         double want = functions[i].one ? functions[i].one(x[k]) : functions[i].two(x[k], y[k]);
-        double error = fabs(want - out[k]), ulps = (float)want == out[k] ? 0 : error / last_place(want);
+        double error = fabs(want - out[k]),
+               ulps = (float)want == out[k] ? 0 : error / last_place(want);
         if (isinf((float)want) || error <= functions[i].absolute) {
             continue;
         }
@@ -133,7 +140,8 @@ static void check_function(aigc_program *p, aigc_context *c, size_t i, float *x,
     }
     print_message("%-9s %.2f ulp\n", functions[i].name, worst);
     if (!(worst <= functions[i].ulps)) {
-        fail_msg("%s(%.9g, %.9g) is off by %g ulp, %g are stated", functions[i].name, worst_x, worst_y, worst, functions[i].ulps);
+        fail_msg("%s(%.9g, %.9g) is off by %g ulp, %g are stated", functions[i].name, worst_x,
+                 worst_y, worst, functions[i].ulps);
     }
 }
 
@@ -151,7 +159,8 @@ static void test_functions(void **state_)
     }
     aigc_context_options o = {.n_threads = 1};
     assert_int_equal(aigc_program_context(p, &o, &c, &err), AIGC_OK);
-    float *x = calloc(SAMPLES, sizeof *x), *y = calloc(SAMPLES, sizeof *y), *out = calloc(SAMPLES, sizeof *out);
+    float *x = calloc(SAMPLES, sizeof *x), *y = calloc(SAMPLES, sizeof *y),
+          *out = calloc(SAMPLES, sizeof *out);
     for (size_t i = 0; i < sizeof functions / sizeof *functions; i++) {
         check_function(p, c, i, x, y, out);
     }
@@ -159,7 +168,9 @@ static void test_functions(void **state_)
     free(y);
     free(out);
     /* Special values, as C's Annex F has them. */
-    static const float special[] = {0.0f, -0.0f, 1.0f, -1.0f, 2.0f, -2.0f, 3.0f, -3.0f, 0.5f, -0.5f, INFINITY, -INFINITY, NAN, 1e-40f, -1e-40f, 3e38f, 16777217.0f};
+    static const float special[] = {0.0f, -0.0f,  1.0f,    -1.0f, 2.0f,       -2.0f,
+                                    3.0f, -3.0f,  0.5f,    -0.5f, INFINITY,   -INFINITY,
+                                    NAN,  1e-40f, -1e-40f, 3e38f, 16777217.0f};
     enum { N = sizeof special / sizeof *special };
     float a[N * N], b[N * N], r[N * N];
     for (int k = 0; k < N * N; k++) {
@@ -171,9 +182,11 @@ static void test_functions(void **state_)
             call(p, c, i, a, b, N * N, r);
             for (int k = 0; k < N * N; k++) {
                 float want = (float)functions[i].two(a[k], b[k]);
-                bool same = isnan(want) ? isnan(r[k]) : want == r[k] || fabsf(want - r[k]) <= 4e-7f * fabsf(want);
+                bool same = isnan(want) ? isnan(r[k])
+                                        : want == r[k] || fabsf(want - r[k]) <= 4e-7f * fabsf(want);
                 if (!same || (!isnan(want) && signbit(want) != signbit(r[k]))) {
-                    fail_msg("%s(%g, %g): expected %g, found %g", functions[i].name, (double)a[k], (double)b[k], (double)want, (double)r[k]);
+                    fail_msg("%s(%g, %g): expected %g, found %g", functions[i].name, (double)a[k],
+                             (double)b[k], (double)want, (double)r[k]);
                 }
             }
         }

@@ -1,5 +1,5 @@
-/* Random programs: the interpreter before the passes, after each of them, and compiled code mean the same.
- * AIGC_TEST_SEED=n runs one, AIGC_TEST_COUNT=n so many. */
+/* Random programs: the interpreter before the passes, after each of them, and compiled code mean
+ * the same. AIGC_TEST_SEED=n runs one, AIGC_TEST_COUNT=n so many. */
 #include "diff_random.h"
 
 typedef struct checking {
@@ -9,7 +9,14 @@ typedef struct checking {
     uint64_t passes; /* that ran */
 } checking;
 
-static const int64_t sizes[][2] = {{7, 5}, {1, 1}, {17, 3}, {3, 33}, {16, 16}, {5, 2}};
+static const int64_t sizes[][2] = {
+    {7,  5 },
+    {1,  1 },
+    {17, 3 },
+    {3,  33},
+    {16, 16},
+    {5,  2 }
+};
 enum { N_SIZES = sizeof sizes / sizeof *sizes };
 
 static void sizes_of(uint32_t entry, int64_t *t, int64_t *u)
@@ -18,7 +25,8 @@ static void sizes_of(uint32_t entry, int64_t *t, int64_t *u)
     *u = sizes[entry % N_SIZES][1];
 }
 
-static void evaluate(checking *c, uint32_t i, arena *a, const ir_graph *g, diff_run *r, const char *how)
+static void evaluate(checking *c, uint32_t i, arena *a, const ir_graph *g, diff_run *r,
+                     const char *how)
 {
     int64_t t, u;
     char error[256];
@@ -42,11 +50,13 @@ static void after_pass(void *data, pass_id id, const ir_entry *e)
     sizes_of(i, &t, &u);
     evaluate(c, i, a, c->d->entries[i].graph, &want, "before the passes");
     evaluate(c, i, a, e->graph, &got, how);
-    if (!c->told[i] && diff_runs(c->d->entries[i].name, how, &want, &got, t, u, c->d->entries[i].bound)) {
+    if (!c->told[i] &&
+        diff_runs(c->d->entries[i].name, how, &want, &got, t, u, c->d->entries[i].bound)) {
         c->told[i] = true;
         c->wrong++;
         if (getenv("AIGC_TEST_SEED")) {
-            printf("%s\n%s\n", ir_print_graph(c->d->entries[i].graph, a), ir_print_graph(e->graph, a));
+            printf("%s\n%s\n", ir_print_graph(c->d->entries[i].graph, a),
+                   ir_print_graph(e->graph, a));
         }
     }
     arena_destroy(a);
@@ -72,7 +82,8 @@ static int check_programs(uint64_t first, uint64_t count, int level)
         for (uint32_t threads = 1; threads <= 2 && !c.told[i]; threads++) {
             diff_inputs(c.d, &c.d->entries[i], a, t, u, &got);
             c.told[i] = !diff_call_entry(c.d, i, threads, a, &got) ||
-                        diff_runs(c.d->entries[i].name, threads == 1 ? "compiled" : "2 threads", &want, &got, t, u, c.d->entries[i].bound);
+                        diff_runs(c.d->entries[i].name, threads == 1 ? "compiled" : "2 threads",
+                                  &want, &got, t, u, c.d->entries[i].bound);
             c.wrong += c.told[i];
         }
         arena_destroy(a);

@@ -1,11 +1,12 @@
-/* Part of test_aarch64: calls the first entry of MODEL_model on made-up numbers, once with five elements along every free axis and, where
- * the entry has a `pos`, once more behind these. Prints the results; the same program runs on every target. */
+/* Part of test_aarch64: calls the first entry of MODEL_model on made-up numbers, once with five
+ * elements along every free axis and, where the entry has a `pos`, once more behind these. Prints
+ * the results; the same program runs on every target. */
 #include "runtime/aigc.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-#define JOIN(a, b)    a##b
+#define JOIN(a, b)     a##b
 #define MODEL_OF(name) JOIN(name, _model)
 extern const aigc_abi_model MODEL_OF(MODEL);
 
@@ -44,7 +45,8 @@ static float *parameter(const aigc_abi_param *p, uint32_t slot)
     must(packed != NULL, "memory");
     for (int64_t r = 0; r < outs; r++) {
         for (int64_t k = 0; k < ins; k++) {
-            packed[r / panel * ins * panel + k * panel + r % panel] = number(slot, p->pack_transposed ? k * outs + r : r * ins + k);
+            packed[r / panel * ins * panel + k * panel + r % panel] =
+                number(slot, p->pack_transposed ? k * outs + r : r * ins + k);
         }
     }
     return packed;
@@ -73,13 +75,16 @@ static void call(aigc_context *c, const aigc_abi_entry *e, int64_t pos, int64_t 
         }
     }
     int64_t arena;
-    must(aigc_call_sizes(c, 0, &pos, args, e->n_args, results, e->n_results, &arena) == AIGC_OK, aigc_error_message(c));
+    must(aigc_call_sizes(c, 0, &pos, args, e->n_args, results, e->n_results, &arena) == AIGC_OK,
+         aigc_error_message(c));
     must(aigc_reserve(c, arena) == AIGC_OK, aigc_error_message(c));
     for (uint32_t i = 0; i < e->n_results; i++) {
-        results[i].data = malloc((size_t)aigc_tensor_bytes(results[i].dtype, results[i].rank, results[i].dims) + 1);
+        results[i].data = malloc(
+            (size_t)aigc_tensor_bytes(results[i].dtype, results[i].rank, results[i].dims) + 1);
         must(results[i].data != NULL && results[i].dtype == AIGC_F32, "results are f32");
     }
-    must(aigc_call(c, 0, &pos, args, e->n_args, results, e->n_results) == AIGC_OK, aigc_error_message(c));
+    must(aigc_call(c, 0, &pos, args, e->n_args, results, e->n_results) == AIGC_OK,
+         aigc_error_message(c));
     for (uint32_t i = 0; i < e->n_results; i++) {
         int64_t n = aigc_tensor_bytes(AIGC_F32, results[i].rank, results[i].dims) / 4;
         for (int64_t k = 0; k < n; k++) {
@@ -99,14 +104,17 @@ int main(int argc, char **argv)
     must(slots != NULL, "memory");
     for (uint32_t i = 0; i < m->n_params; i++) {
         for (uint32_t s = 0; s < m->params[i].slots; s++) {
-            slots[m->params[i].first_slot + s] = parameter(&m->params[i], m->params[i].first_slot + s);
+            slots[m->params[i].first_slot + s] =
+                parameter(&m->params[i], m->params[i].first_slot + s);
         }
     }
     aigc_weights *w;
     aigc_context *c;
     aigc_error err = {{0}};
     aigc_context_options o = {.n_threads = argc > 1 ? (uint32_t)atoi(argv[1]) : 1};
-    must(aigc_weights_from_slots(m, slots, &w) == AIGC_OK && aigc_context_create(m, w, &o, &c, &err) == AIGC_OK, err.text);
+    must(aigc_weights_from_slots(m, slots, &w) == AIGC_OK &&
+             aigc_context_create(m, w, &o, &c, &err) == AIGC_OK,
+         err.text);
     call(c, m->entries, 0, 5);
     if (m->entries->n_dim_args) {
         call(c, m->entries, 5, 1);

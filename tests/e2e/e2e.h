@@ -1,5 +1,5 @@
-/* What end-to-end tests share: models of shared/models ($AIGC_MODELS; tests are skipped where they are absent), compiled by
- * libaigc. */
+/* What end-to-end tests share: models of shared/models ($AIGC_MODELS; tests are skipped where they
+ * are absent), compiled by libaigc. */
 #ifndef AIGC_TESTS_E2E_H
 #define AIGC_TESTS_E2E_H
 
@@ -55,7 +55,8 @@ static inline e2e e2e_open_with(const char *source, aigc_settings s, uint32_t th
 
 static inline e2e e2e_open(const char *source, const char *weights, int level, uint32_t threads)
 {
-    return e2e_open_with(source, (aigc_settings){.weights = weights, .opt_level = level, .no_cache = true}, threads);
+    return e2e_open_with(
+        source, (aigc_settings){.weights = weights, .opt_level = level, .no_cache = true}, threads);
 }
 
 static inline void e2e_close(e2e *r)
@@ -106,7 +107,8 @@ static inline void e2e_greedy(e2e *r, const json_t *prompt, const json_t *expect
 }
 
 /* An entry's one result against a tensor of a file; the argument is one too. */
-static inline void e2e_compare(e2e *r, const char *entry, const char *in_file, const char *arg, const char *want_file, const char *expected, double tolerance)
+static inline void e2e_compare(e2e *r, const char *entry, const char *in_file, const char *arg,
+                               const char *want_file, const char *expected, double tolerance)
 {
     weights_file *f, *g;
     aigc_error err = {{0}};
@@ -121,7 +123,8 @@ static inline void e2e_compare(e2e *r, const char *entry, const char *in_file, c
     }
     int32_t *ids = malloc((size_t)n * sizeof *ids + 1);
     for (int64_t i = 0; i < n; i++) {
-        ids[i] = in->dtype == AIGC_I64 ? (int32_t)((const int64_t *)in->data)[i] : ((const int32_t *)in->data)[i];
+        ids[i] = in->dtype == AIGC_I64 ? (int32_t)((const int64_t *)in->data)[i]
+                                       : ((const int32_t *)in->data)[i];
     }
     aigc_tensor x = {.data = ids, .dtype = AIGC_I32, .rank = in->rank}, y = {0};
     memcpy(x.dims, in->dims, sizeof x.dims);
@@ -131,7 +134,8 @@ static inline void e2e_compare(e2e *r, const char *entry, const char *in_file, c
     assert_int_equal(aigc_tensor_bytes(y.dtype, y.rank, y.dims), want->size_bytes);
     double worst = 0;
     for (int64_t i = 0; i < want->size_bytes / 4; i++) {
-        double d = fabs((double)((const float *)y.data)[i] - (double)((const float *)want->data)[i]);
+        double d =
+            fabs((double)((const float *)y.data)[i] - (double)((const float *)want->data)[i]);
         worst = d > worst || d != d ? d : worst;
     }
     if (!(worst <= tolerance)) {

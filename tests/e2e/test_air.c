@@ -1,4 +1,5 @@
-/* Every command takes a model as IR text too, at every stage; what the text says of places in memory is not believed. */
+/* Every command takes a model as IR text too, at every stage; what the text says of places in
+ * memory is not believed. */
 #include "e2e/e2e.h"
 
 #include <sys/wait.h>
@@ -34,7 +35,9 @@ static char *run(int code, const char *format, ...)
 static void test_stages(void **state)
 {
     (void)state;
-    static const char *const passes[] = {"", "--passes canonicalize", "--passes canonicalize,fuse_attention,fuse_elementwise", "-O0"};
+    static const char *const passes[] = {"", "--passes canonicalize",
+                                         "--passes canonicalize,fuse_attention,fuse_elementwise",
+                                         "-O0"};
     char *want = run(0, AIGC_COMMAND " run " LLAMA CALL);
     for (size_t i = 0; i < sizeof passes / sizeof *passes; i++) {
         free(run(0, AIGC_COMMAND " opt " LLAMA " --weights " WEIGHTS " %s > m.air", passes[i]));
@@ -58,9 +61,11 @@ static void test_stages(void **state)
 static void test_planned(void **state)
 {
     (void)state;
-    free(run(0, AIGC_COMMAND " opt " LLAMA " --weights " WEIGHTS " > m.air && " AIGC_COMMAND " opt m.air > n.air && cmp m.air n.air"));
+    free(run(0, AIGC_COMMAND " opt " LLAMA " --weights " WEIGHTS " > m.air && " AIGC_COMMAND
+                             " opt m.air > n.air && cmp m.air n.air"));
     char *want = run(0, AIGC_COMMAND " run m.air" CALL);
-    free(run(0, "sed 's/at=\\[1024[*]T/at=[99999999999*T/' m.air > far.air && ! cmp -s m.air far.air"));
+    free(run(
+        0, "sed 's/at=\\[1024[*]T/at=[99999999999*T/' m.air > far.air && ! cmp -s m.air far.air"));
     char *got = run(0, AIGC_COMMAND " run far.air" CALL);
     assert_string_equal(got, want);
     free(got);
@@ -74,16 +79,16 @@ static void test_kernels(void **state)
     static const struct {
         const char *edit, *words;
     } cases[] = {
-        {"s/family=\"map\"/family=\"attention\"/", "this kernel's family is map, not attention"},
-        {"s/family=\"contract\"/family=\"map\"/", "this kernel's family is contract, not map"},
-        {"s/family=\"reduce\"/family=\"zebra\"/", "this kernel's family is reduce, not zebra"},
-        {"s/inplace=\\[0\\]/inplace=[99]/", "is no update of the operand that inplace names"},
-        {"s/inplace=\\[0\\]/inplace=[1]/", "is no update of the operand that inplace names"},
-        {"s/inplace=\\[0\\]/inplace=[0,0]/", "is no update of the operand that inplace names"},
-        {"s/, inplace=\\[0\\]//", "memory plan"},
-        {"s/split=[0-9]/split=77/", NULL}, /* partition's, made anew */
-        {"s/grain=[0-9]*/grain=0/", NULL},
-        {"s/barrier=1/barrier=0/", NULL},
+        {"s/family=\"map\"/family=\"attention\"/", "this kernel's family is map, not attention"    },
+        {"s/family=\"contract\"/family=\"map\"/",  "this kernel's family is contract, not map"     },
+        {"s/family=\"reduce\"/family=\"zebra\"/",  "this kernel's family is reduce, not zebra"     },
+        {"s/inplace=\\[0\\]/inplace=[99]/",        "is no update of the operand that inplace names"},
+        {"s/inplace=\\[0\\]/inplace=[1]/",         "is no update of the operand that inplace names"},
+        {"s/inplace=\\[0\\]/inplace=[0,0]/",       "is no update of the operand that inplace names"},
+        {"s/, inplace=\\[0\\]//",                  "memory plan"                                   },
+        {"s/split=[0-9]/split=77/",                NULL                                            }, /* partition's, made anew */
+        {"s/grain=[0-9]*/grain=0/",                NULL                                            },
+        {"s/barrier=1/barrier=0/",                 NULL                                            },
     };
     free(run(0, AIGC_COMMAND " opt " LLAMA " --weights " WEIGHTS " > m.air"));
     char *want = run(0, AIGC_COMMAND " run m.air" CALL);
@@ -91,7 +96,8 @@ static void test_kernels(void **state)
         free(run(0, "sed '%s' m.air > bad.air && ! cmp -s m.air bad.air", cases[i].edit));
         char *got = run(cases[i].words ? 1 : 0, AIGC_COMMAND " run bad.air" CALL);
         if (cases[i].words ? !strstr(got, cases[i].words) : strcmp(got, want) != 0) {
-            fail_msg("%s: expected '%s', found %s", cases[i].edit, cases[i].words ? cases[i].words : want, got);
+            fail_msg("%s: expected '%s', found %s", cases[i].edit,
+                     cases[i].words ? cases[i].words : want, got);
         }
         free(got);
     }
@@ -105,14 +111,16 @@ static void test_mistakes(void **state)
         const char *command, *words;
         int code;
     } cases[] = {
-        {"inspect nothing.air", "No such file", 1},
-        {"check m.air -D layers=2", "they are settled", 1},
-        {"build m.air --emit exe -o m", "generate", 1},
-        {"generate m.air --weights " WEIGHTS, "generate", 3},
-        {"check wide.air", "panels are of a parameter with two axes, and 1 to 255 wide", 1},
-        {"check short.air", "short.air:19:", 1},
+        {"inspect nothing.air",               "No such file",                                               1},
+        {"check m.air -D layers=2",           "they are settled",                                           1},
+        {"build m.air --emit exe -o m",       "generate",                                                   1},
+        {"generate m.air --weights " WEIGHTS, "generate",                                                   3},
+        {"check wide.air",                    "panels are of a parameter with two axes, and 1 to 255 wide", 1},
+        {"check short.air",                   "short.air:19:",                                              1},
     };
-    free(run(0, AIGC_COMMAND " opt " LLAMA " --weights " WEIGHTS " > m.air && sed 's/panels [0-9]*/panels 300/' m.air > wide.air && head -c 2000 m.air > short.air"));
+    free(run(0, AIGC_COMMAND " opt " LLAMA " --weights " WEIGHTS
+                             " > m.air && sed 's/panels [0-9]*/panels 300/' m.air > wide.air && "
+                             "head -c 2000 m.air > short.air"));
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char *text = run(cases[i].code, AIGC_COMMAND " %s", cases[i].command);
         if (!strstr(text, cases[i].words)) {
@@ -138,6 +146,8 @@ static int end(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_stages), cmocka_unit_test(test_planned), cmocka_unit_test(test_kernels), cmocka_unit_test(test_mistakes)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_stages), cmocka_unit_test(test_planned),
+        cmocka_unit_test(test_kernels), cmocka_unit_test(test_mistakes)};
     return cmocka_run_group_tests(tests, begin, end);
 }

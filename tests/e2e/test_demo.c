@@ -1,5 +1,5 @@
-/* The weights of examples/demo: text and logits equal to PyTorch's (demo_reference.py), by JIT, linked object, program and
- * shared library; the cache of objects; the command's exit codes. */
+/* The weights of examples/demo: text and logits equal to PyTorch's (demo_reference.py), by JIT,
+ * linked object, program and shared library; the cache of objects; the command's exit codes. */
 #include "e2e/e2e.h"
 
 #include <dlfcn.h>
@@ -42,7 +42,8 @@ static void check_ids(const char *text, const json_t *want)
         char *end;
         long id = strtol(text, &end, 10);
         if (end == text || id != json_integer_value(json_array_get(want, i))) {
-            fail_msg("token %zu: expected %lld, found '%.20s'", i, (long long)json_integer_value(json_array_get(want, i)), text);
+            fail_msg("token %zu: expected %lld, found '%.20s'", i,
+                     (long long)json_integer_value(json_array_get(want, i)), text);
         }
         text = end;
     }
@@ -55,8 +56,10 @@ static void test_jit(void **state)
     const char *prompt;
     for (int level = 0; level <= 3; level++) {
         e2e r = e2e_open(LLAMA, WEIGHTS, level, level % 2 + 1);
-        json_object_foreach(all, prompt, k) {
-            e2e_greedy(&r, json_object_get(k, "prompt_ids"), json_object_get(k, "greedy_ids"), SIZE_MAX);
+        json_object_foreach(all, prompt, k)
+        {
+            e2e_greedy(&r, json_object_get(k, "prompt_ids"), json_object_get(k, "greedy_ids"),
+                       SIZE_MAX);
         }
         e2e_close(&r);
     }
@@ -69,10 +72,13 @@ static void test_command(void **state)
     json_t *all = reference(), *k;
     const char *prompt;
     int code;
-    json_object_foreach(all, prompt, k) {
+    json_object_foreach(all, prompt, k)
+    {
         for (int cached = 0; cached < 2; cached++) {
-            char *text = run(&code, "AIGC_CACHE_DIR=%s/cache %s generate %s --weights %s --prompt '%s' --temperature 0 --max-tokens 100 --ids", folder,
-                             AIGC_COMMAND, LLAMA, WEIGHTS, prompt);
+            char *text = run(&code,
+                             "AIGC_CACHE_DIR=%s/cache %s generate %s --weights %s --prompt '%s' "
+                             "--temperature 0 --max-tokens 100 --ids",
+                             folder, AIGC_COMMAND, LLAMA, WEIGHTS, prompt);
             assert_int_equal(code, 0);
             check_ids(text, json_object_get(k, "greedy_ids"));
             free(text);
@@ -86,13 +92,18 @@ static void test_linked_object(void **state)
     (void)state;
     json_t *all = reference(), *k = json_object_get(all, "ROMEO:");
     int code;
-    free(run(&code, "cd %s && %s build %s --weights %s -o llama.o && %s -I%s -I. %s/examples/c/link.c llama.o %s/libaigc_io.a %s/libaigc_runtime.a "
-                    "-ljansson -lm -lpthread -o link",
-             folder, AIGC_COMMAND, LLAMA, WEIGHTS, AIGC_CC, AIGC_SOURCE_DIR, AIGC_SOURCE_DIR, AIGC_LIB_DIR, AIGC_LIB_DIR));
+    free(run(&code,
+             "cd %s && %s build %s --weights %s -o llama.o && %s -I%s -I. %s/examples/c/link.c "
+             "llama.o %s/libaigc_io.a %s/libaigc_runtime.a "
+             "-ljansson -lm -lpthread -o link",
+             folder, AIGC_COMMAND, LLAMA, WEIGHTS, AIGC_CC, AIGC_SOURCE_DIR, AIGC_SOURCE_DIR,
+             AIGC_LIB_DIR, AIGC_LIB_DIR));
     assert_int_equal(code, 0);
     char ids[1024] = "";
     for (size_t i = 0; i < json_array_size(json_object_get(k, "prompt_ids")); i++) {
-        snprintf(ids + strlen(ids), sizeof ids - strlen(ids), " %lld", (long long)json_integer_value(json_array_get(json_object_get(k, "prompt_ids"), i)));
+        snprintf(
+            ids + strlen(ids), sizeof ids - strlen(ids), " %lld",
+            (long long)json_integer_value(json_array_get(json_object_get(k, "prompt_ids"), i)));
     }
     char *text = run(&code, "%s/link %s 100%s", folder, WEIGHTS, ids);
     assert_int_equal(code, 0);
@@ -106,10 +117,14 @@ static void test_program(void **state)
     (void)state;
     json_t *all = reference(), *k = json_object_get(all, "ROMEO:");
     int code;
-    free(run(&code, "CC='%s' %s build %s --weights %s --emit exe -o %s/llama", AIGC_CC, AIGC_COMMAND, LLAMA, WEIGHTS, folder));
+    free(run(&code, "CC='%s' %s build %s --weights %s --emit exe -o %s/llama", AIGC_CC,
+             AIGC_COMMAND, LLAMA, WEIGHTS, folder));
     assert_int_equal(code, 0);
     for (int threads = 1; threads <= 2; threads++) {
-        char *text = run(&code, "%s/llama --weights %s --prompt ROMEO: --temperature 0 --max-tokens 100 --ids --threads %d", folder, WEIGHTS, threads);
+        char *text = run(&code,
+                         "%s/llama --weights %s --prompt ROMEO: --temperature 0 --max-tokens 100 "
+                         "--ids --threads %d",
+                         folder, WEIGHTS, threads);
         assert_int_equal(code, 0);
         check_ids(text, json_object_get(k, "greedy_ids"));
         free(text);
@@ -121,7 +136,8 @@ static void test_other_target(void **state)
 {
     (void)state;
     int code;
-    free(run(&code, "cd %s && %s build %s --weights %s --target aarch64-linux-gnu -o arm.o", folder, AIGC_COMMAND, LLAMA, WEIGHTS));
+    free(run(&code, "cd %s && %s build %s --weights %s --target aarch64-linux-gnu -o arm.o", folder,
+             AIGC_COMMAND, LLAMA, WEIGHTS));
     assert_int_equal(code, 0);
     char path[256];
     unsigned char head[20];
@@ -130,7 +146,10 @@ static void test_other_target(void **state)
     assert_non_null(f);
     assert_int_equal(fread(head, 1, 20, f), 20);
     fclose(f);
-    assert_memory_equal(head, "\x7f" "ELF", 4);
+    assert_memory_equal(head,
+                        "\x7f"
+                        "ELF",
+                        4);
     assert_int_equal(head[18], 183); /* EM_AARCH64 */
 }
 
@@ -138,10 +157,14 @@ static void test_damaged_cache(void **state)
 {
     (void)state;
     int code;
-    const char *command = "AIGC_CACHE_DIR=%s/cache2 %s run %s --weights %s --entry next --input tokens=1,2,3 --input pos=0 2>&1";
+    const char *command = "AIGC_CACHE_DIR=%s/cache2 %s run %s --weights %s --entry next --input "
+                          "tokens=1,2,3 --input pos=0 2>&1";
     char *first = run(&code, command, folder, AIGC_COMMAND, LLAMA, WEIGHTS);
     assert_int_equal(code, 0);
-    free(run(&code, "for f in %s/cache2/*; do printf damaged | dd of=$f bs=1 seek=3000 conv=notrunc 2>/dev/null; done", folder));
+    free(run(&code,
+             "for f in %s/cache2/*; do printf damaged | dd of=$f bs=1 seek=3000 conv=notrunc "
+             "2>/dev/null; done",
+             folder));
     char *second = run(&code, command, folder, AIGC_COMMAND, LLAMA, WEIGHTS);
     assert_int_equal(code, 0);
     assert_string_equal(first, second);
@@ -161,38 +184,43 @@ static void test_exit_codes(void **state)
         int code;
         const char *words;
     } cases[] = {
-        {"", 2, "usage"},
-        {"--help", 0, "generate"},
-        {"run --help", 0, "--entry"},
-        {"frobnicate x", 2, "no command"},
-        {"check /nonexistent.aigc", 1, "No such file"},
-        {"check " LLAMA " --frob", 2, "unknown option"},
-        {"check " LLAMA " -D layers=6 --weights " WEIGHTS, 1, "the weights have 4 of these 6"},
-        {"check " LLAMA " -D hidden=99 --weights " WEIGHTS, 1, "gate_proj"},
-        {"check " LLAMA " --weights " WEIGHTS, 0, "all parameters found"},
-        {"inspect " WEIGHTS, 0, "model.norm.weight"},
-        {"inspect " LLAMA, 0, "arena:"},
-        {"run " LLAMA " --weights " WEIGHTS " --entry nothing", 2, "forward"},
-        {"run " LLAMA " --weights " WEIGHTS " --entry next --input tokens=1,2 --input pos=255", 3, "pos + T <= ctx"},
-        {"run " LLAMA " --weights " WEIGHTS " --entry next --input tokens=1,2", 2, "pos=NUMBER"},
-        {"run " LLAMA " --weights " WEIGHTS " --entry next --input tokens=1 --input pos=x", 2, "found x"},
-        {"run " LLAMA " --weights " WEIGHTS " --entry next --input tokens=1 --input pos=0 --input poss=1", 2, "it has: tokens pos"},
-        {"run " LLAMA " --weights " WEIGHTS " --entry next --input tokens=1 --input pos=0 --output logits=x.npy", 2, "it has: out"},
-        {"help build", 0, "--emit"},
-        {"build --cpu help", 0, "x86-64-v3"},
-        {"build --cpu help --target aarch64", 0, "neoverse-v2"},
-        {"build " LLAMA " --cpu hasswell -o x.o", 2, "did you mean 'haswell'"},
-        {"run " LLAMA " --cpu neoverse-n1", 2, "it is one of aarch64"},
-        {"build " LLAMA " --target riscv64 -o x.o", 2, "x86-64 and aarch64"},
-        {"--version", 0, "aigc "},
-        {"generate " LLAMA, 2, "--weights"},
-        {"opt " LLAMA " --passes canonicalize,nothing", 1, "nothing"},
+        {"",                                                                                    2, "usage"                        },
+        {"--help",                                                                              0, "generate"                     },
+        {"run --help",                                                                          0, "--entry"                      },
+        {"frobnicate x",                                                                        2, "no command"                   },
+        {"check /nonexistent.aigc",                                                             1, "No such file"                 },
+        {"check " LLAMA " --frob",                                                              2, "unknown option"               },
+        {"check " LLAMA " -D layers=6 --weights " WEIGHTS,                                      1, "the weights have 4 of these 6"},
+        {"check " LLAMA " -D hidden=99 --weights " WEIGHTS,                                     1, "gate_proj"                    },
+        {"check " LLAMA " --weights " WEIGHTS,                                                  0, "all parameters found"         },
+        {"inspect " WEIGHTS,                                                                    0, "model.norm.weight"            },
+        {"inspect " LLAMA,                                                                      0, "arena:"                       },
+        {"run " LLAMA " --weights " WEIGHTS " --entry nothing",                                 2, "forward"                      },
+        {"run " LLAMA " --weights " WEIGHTS " --entry next --input tokens=1,2 --input pos=255", 3,
+         "pos + T <= ctx"                                                                                                         },
+        {"run " LLAMA " --weights " WEIGHTS " --entry next --input tokens=1,2",                 2, "pos=NUMBER"                   },
+        {"run " LLAMA " --weights " WEIGHTS " --entry next --input tokens=1 --input pos=x",     2,
+         "found x"                                                                                                                },
+        {"run " LLAMA " --weights " WEIGHTS
+         " --entry next --input tokens=1 --input pos=0 --input poss=1",                2, "it has: tokens pos"           },
+        {"run " LLAMA " --weights " WEIGHTS
+         " --entry next --input tokens=1 --input pos=0 --output logits=x.npy",         2, "it has: out"                  },
+        {"help build",                                                                          0, "--emit"                       },
+        {"build --cpu help",                                                                    0, "x86-64-v3"                    },
+        {"build --cpu help --target aarch64",                                                   0, "neoverse-v2"                  },
+        {"build " LLAMA " --cpu hasswell -o x.o",                                               2, "did you mean 'haswell'"       },
+        {"run " LLAMA " --cpu neoverse-n1",                                                     2, "it is one of aarch64"         },
+        {"build " LLAMA " --target riscv64 -o x.o",                                             2, "x86-64 and aarch64"           },
+        {"--version",                                                                           0, "aigc "                        },
+        {"generate " LLAMA,                                                                     2, "--weights"                    },
+        {"opt " LLAMA " --passes canonicalize,nothing",                                         1, "nothing"                      },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         int code;
         char *text = run(&code, "%s %s 2>&1", AIGC_COMMAND, cases[i].arguments);
         if (code != cases[i].code || !strstr(text, cases[i].words)) {
-            fail_msg("aigc %s: exit %d, expected %d and '%s':\n%s", cases[i].arguments, code, cases[i].code, cases[i].words, text);
+            fail_msg("aigc %s: exit %d, expected %d and '%s':\n%s", cases[i].arguments, code,
+                     cases[i].code, cases[i].words, text);
         }
         free(text);
     }
@@ -214,8 +242,10 @@ static int end(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_jit),          cmocka_unit_test(test_command),       cmocka_unit_test(test_linked_object),
-                                       cmocka_unit_test(test_program),      cmocka_unit_test(test_other_target),  cmocka_unit_test(test_damaged_cache),
-                                       cmocka_unit_test(test_exit_codes)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_jit),           cmocka_unit_test(test_command),
+        cmocka_unit_test(test_linked_object), cmocka_unit_test(test_program),
+        cmocka_unit_test(test_other_target),  cmocka_unit_test(test_damaged_cache),
+        cmocka_unit_test(test_exit_codes)};
     return cmocka_run_group_tests(tests, begin, end);
 }

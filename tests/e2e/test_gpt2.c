@@ -1,4 +1,5 @@
-/* examples/gpt2 against PyTorch (gpt2_reference.py): weights by the same formula, written here under Hugging Face's names. */
+/* examples/gpt2 against PyTorch (gpt2_reference.py): weights by the same formula, written here
+ * under Hugging Face's names. */
 #include "e2e/e2e.h"
 
 #include <unistd.h>
@@ -36,7 +37,8 @@ static float value(const char *name, uint32_t i)
 }
 
 /* Tensor `name`, [rows, cols] or, where cols is 0, [rows]; in the file under prefix + name. */
-static void add(tensors *t, const char *prefix, int layer, const char *name, int64_t rows, int64_t cols)
+static void add(tensors *t, const char *prefix, int layer, const char *name, int64_t rows,
+                int64_t cols)
 {
     char plain[64], *full = malloc(96);
     assert_non_null(full);
@@ -50,18 +52,25 @@ static void add(tensors *t, const char *prefix, int layer, const char *name, int
         data[i] = value(plain, (uint32_t)i);
     }
     t->names[t->n] = full;
-    t->all[t->n++] = (aigc_tensor){.data = data, .dtype = AIGC_F32, .rank = cols ? 2 : 1, .dims = {rows, cols}};
+    t->all[t->n++] = (aigc_tensor){
+        .data = data, .dtype = AIGC_F32, .rank = cols ? 2 : 1, .dims = {rows, cols}
+    };
 }
 
-/* FOLDER/NAME.safetensors as Hugging Face's checkpoints have been: with the masks of old ones, or with the prefix and the tied head of
- * others, which the model does not ask for. */
+/* FOLDER/NAME.safetensors as Hugging Face's checkpoints have been: with the masks of old ones, or
+ * with the prefix and the tied head of others, which the model does not ask for. */
 static void write_weights(const char *path, const char *prefix, bool extras)
 {
     tensors t = {0};
     static const struct {
         const char *name;
         int64_t in, out;
-    } linear[] = {{"attn.c_attn", D, 3 * D}, {"attn.c_proj", D, D}, {"mlp.c_fc", D, 4 * D}, {"mlp.c_proj", 4 * D, D}};
+    } linear[] = {
+        {"attn.c_attn", D,     3 * D},
+        {"attn.c_proj", D,     D    },
+        {"mlp.c_fc",    D,     4 * D},
+        {"mlp.c_proj",  4 * D, D    }
+    };
     add(&t, prefix, -1, "wte.weight", VOCAB, D);
     add(&t, prefix, -1, "wpe.weight", CTX, D);
     add(&t, prefix, -1, "ln_f.weight", D, 0);
@@ -105,7 +114,8 @@ static void compare(const char *how, const float *found, int64_t rows, const jso
         for (int64_t k = 0; k < VOCAB; k++, found++) {
             double w = json_real_value(json_array_get(row, (size_t)k));
             if (!(fabs((double)*found - w) <= 1e-4)) {
-                fail_msg("%s: row %lld of the last, logit %lld: expected %g, found %g", how, (long long)i, (long long)k, w, (double)*found);
+                fail_msg("%s: row %lld of the last, logit %lld: expected %g, found %g", how,
+                         (long long)i, (long long)k, w, (double)*found);
             }
         }
     }
@@ -152,10 +162,12 @@ static void check_file(const char *file)
     size_t i;
     for (int level = 0; level <= 3; level++) {
         e2e r = e2e_open(GPT2, path, level, level % 2 ? 2 : 1);
-        json_array_foreach(json_object_get(j, "cases"), i, k) {
+        json_array_foreach(json_object_get(j, "cases"), i, k)
+        {
             check_logits(&r, json_object_get(k, "prompt_ids"), json_object_get(k, "last_logits"));
             if (json_array_size(json_object_get(k, "greedy_ids"))) {
-                e2e_greedy(&r, json_object_get(k, "prompt_ids"), json_object_get(k, "greedy_ids"), SIZE_MAX);
+                e2e_greedy(&r, json_object_get(k, "prompt_ids"), json_object_get(k, "greedy_ids"),
+                           SIZE_MAX);
             }
         }
         e2e_close(&r);
@@ -196,7 +208,8 @@ static int begin(void **state)
 static int end(void **state)
 {
     (void)state;
-    static const char *const files[] = {"config.json", "plain.safetensors", "prefixed.safetensors", ""};
+    static const char *const files[] = {"config.json", "plain.safetensors", "prefixed.safetensors",
+                                        ""};
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         char path[128];
         snprintf(path, sizeof path, "%s/%s", folder, files[i]);
@@ -207,6 +220,7 @@ static int end(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_plain), cmocka_unit_test(test_prefixed)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_plain),
+                                       cmocka_unit_test(test_prefixed)};
     return cmocka_run_group_tests(tests, begin, end);
 }

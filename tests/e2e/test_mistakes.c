@@ -1,14 +1,16 @@
-/* Files with seeded mistakes (tests/golden/mistakes): `aigc check` tells each once, at its line, with its cause.
+/* Files with seeded mistakes (tests/golden/mistakes): `aigc check` tells each once, at its line,
+ * with its cause.
  *
- *     x @ w              # error: words         an error at this line whose message holds these words
- *     # error at 7: words                       the same for a line that can carry no comment
- *     # error nowhere: words                    of no place in the file: of the command line, of the weights
- *     # warning ...: words                      likewise; a file with warnings alone passes the check
- *     # note: words   # help: words             words of a note or of the help, anywhere in the output
- *     # define: name=value   # model: name      options of the command
- *     # weights: a.w f32[2, 3]; b i32[4]        tensors of the file given with --weights; its values are zeros
+ *     x @ w              # error: words         an error at this line whose message holds these
+ * words # error at 7: words                       the same for a line that can carry no comment #
+ * error nowhere: words                    of no place in the file: of the command line, of the
+ * weights # warning ...: words                      likewise; a file with warnings alone passes the
+ * check # note: words   # help: words             words of a note or of the help, anywhere in the
+ * output # define: name=value   # model: name      options of the command # weights: a.w f32[2, 3];
+ * b i32[4]        tensors of the file given with --weights; its values are zeros
  *
- * What is marked is all there is: no error without a mark, none twice, and in the order of the file. */
+ * What is marked is all there is: no error without a mark, none twice, and in the order of the
+ * file. */
 #include "runtime/io/weights_file.h"
 
 #include <ctype.h>
@@ -72,7 +74,8 @@ static bool add_mark(expectation *x, const char *comment, const char *file, unsi
     if (!major && !minor) {
         return false;
     }
-    if (major && sscanf(comment + used, " at %u", &m.line) != 1 && sscanf(comment + used, " %31[a-z]", word) == 1) {
+    if (major && sscanf(comment + used, " at %u", &m.line) != 1 &&
+        sscanf(comment + used, " %31[a-z]", word) == 1) {
         m.line = 0;
     }
     snprintf(m.file, sizeof m.file, "%s", file);
@@ -125,7 +128,8 @@ static void write_weights(const char *list, const char *path)
         int used = 0;
         assert_int_equal(sscanf(p, " %63s %7[a-z0-9]%n", names[n], type, &used), 2);
         p += used;
-        tensors[n] = (aigc_tensor){.data = zeros, .dtype = strcmp(type, "i32") == 0 ? AIGC_I32 : AIGC_F32};
+        tensors[n] =
+            (aigc_tensor){.data = zeros, .dtype = strcmp(type, "i32") == 0 ? AIGC_I32 : AIGC_F32};
         for (p += *p == '['; *p && *p != ']' && *p != ';'; p += *p == ',') {
             char *end;
             tensors[n].dims[tensors[n].rank++] = strtoll(p, &end, 10);
@@ -154,13 +158,15 @@ static char *run_check(const char *path, const expectation *x, int *status)
         write_weights(x->weights, named);
         snprintf(option, sizeof option, " --weights %s", named);
     }
-    snprintf(command, sizeof command, "%s check '%s'%s%s 2>&1", AIGC_COMMAND, path, x->options, option);
+    snprintf(command, sizeof command, "%s check '%s'%s%s 2>&1", AIGC_COMMAND, path, x->options,
+             option);
     FILE *f = popen(command, "r");
     assert_non_null(f);
     size_t size = 0, room = 1 << 16;
     char *text = malloc(room);
     assert_non_null(text);
-    for (size_t got; (got = fread(text + size, 1, room - size - 1, f)) > 0 && size + got < room - 1;) {
+    for (size_t got;
+         (got = fread(text + size, 1, room - size - 1, f)) > 0 && size + got < room - 1;) {
         size += got;
     }
     text[size] = 0;
@@ -171,11 +177,13 @@ static char *run_check(const char *path, const expectation *x, int *status)
     return text;
 }
 
-/* The errors and warnings of the output, in order: "path:line:column: error: text" or "aigc: error: text". */
+/* The errors and warnings of the output, in order: "path:line:column: error: text" or "aigc: error:
+ * text". */
 static unsigned read_output(const char *text, mark *out)
 {
     unsigned n = 0;
-    for (const char *line = text; line && *line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL) {
+    for (const char *line = text; line && *line;
+         line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL) {
         char one[LONGEST];
         trimmed(one, line);
         mark m = {0};
@@ -204,7 +212,8 @@ static bool has_detail(const char *text, const mark *m)
 {
     char begin[32];
     snprintf(begin, sizeof begin, "%s: ", m->severity);
-    for (const char *line = text; line && *line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL) {
+    for (const char *line = text; line && *line;
+         line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL) {
         char one[LONGEST];
         trimmed(one, line);
         if (strstr(one, begin) && strstr(one, m->words)) {
@@ -223,9 +232,10 @@ static const char *compare(const expectation *x, const char *text, int status)
     for (unsigned i = 0; i < x->n; i++) {
         const mark *m = &x->marks[i];
         errors += strcmp(m->severity, "error") == 0;
-        if (i >= n || strcmp(m->severity, found[i].severity) != 0 || m->line != found[i].line || (m->line && strcmp(m->file, found[i].file) != 0) ||
-            !strstr(found[i].words, m->words)) {
-            snprintf(why, sizeof why, "no %s at line %u of %s: %s", m->severity, m->line, m->file, m->words);
+        if (i >= n || strcmp(m->severity, found[i].severity) != 0 || m->line != found[i].line ||
+            (m->line && strcmp(m->file, found[i].file) != 0) || !strstr(found[i].words, m->words)) {
+            snprintf(why, sizeof why, "no %s at line %u of %s: %s", m->severity, m->line, m->file,
+                     m->words);
             return why;
         }
     }
@@ -234,7 +244,8 @@ static const char *compare(const expectation *x, const char *text, int status)
         return why;
     }
     if (!WIFEXITED(status) || WEXITSTATUS(status) != (errors ? 1 : 0)) {
-        snprintf(why, sizeof why, "it ends with %s %d", WIFEXITED(status) ? "code" : "status", WIFEXITED(status) ? WEXITSTATUS(status) : status);
+        snprintf(why, sizeof why, "it ends with %s %d", WIFEXITED(status) ? "code" : "status",
+                 WIFEXITED(status) ? WEXITSTATUS(status) : status);
         return why;
     }
     for (unsigned i = 0; i < x->n_details; i++) {
@@ -263,9 +274,11 @@ static unsigned check_files(const char *pattern, unsigned *n_files)
         expectation *x = calloc(1, sizeof *x);
         assert_non_null(x);
         read_marks(x, path);
-        for (size_t k = 0; !x->n && k < parts.gl_pathc; k++) { /* the mistake is in a file it imports */
+        for (size_t k = 0; !x->n && k < parts.gl_pathc;
+             k++) { /* the mistake is in a file it imports */
             read_marks(x, parts.gl_pathv[k]);
-            if (x->n && !strstr(path, strncmp(x->marks[0].file, "cycle", 5) == 0 ? "cycle" : "broken")) {
+            if (x->n &&
+                !strstr(path, strncmp(x->marks[0].file, "cycle", 5) == 0 ? "cycle" : "broken")) {
                 x->n = 0;
             }
         }

@@ -1,4 +1,5 @@
-/* examples/mlp through the command: arguments and results as .npy and .safetensors, against the same sums in double. */
+/* examples/mlp through the command: arguments and results as .npy and .safetensors, against the
+ * same sums in double. */
 #include "e2e/e2e.h"
 #include "runtime/io/npy.h"
 
@@ -18,8 +19,10 @@ static void run(const char *format, ...)
     char command[4096];
     va_list args;
     va_start(args, format);
-    size_t n = (size_t)snprintf(command, sizeof command, "cd %s && AIGC_CACHE_DIR=%s/cache %s run %s -D inputs=%d -D hidden=%d -D classes=%d ", folder, folder,
-                                AIGC_COMMAND, MLP, IN, HIDDEN, OUT);
+    size_t n = (size_t)snprintf(
+        command, sizeof command,
+        "cd %s && AIGC_CACHE_DIR=%s/cache %s run %s -D inputs=%d -D hidden=%d -D classes=%d ",
+        folder, folder, AIGC_COMMAND, MLP, IN, HIDDEN, OUT);
     vsnprintf(command + n, sizeof command - n, format, args);
     va_end(args);
     int status = system(command);
@@ -79,13 +82,22 @@ static int begin(void **state)
     fill(b2, OUT, 5);
     expect();
     static const char *const names[] = {"fc1.weight", "fc1.bias", "fc2.weight", "fc2.bias"};
-    const aigc_tensor weights[] = {{w1, AIGC_F32, 2, {HIDDEN, IN}}, {b1, AIGC_F32, 1, {HIDDEN}}, {w2, AIGC_F32, 2, {OUT, HIDDEN}}, {b2, AIGC_F32, 1, {OUT}}};
-    const aigc_tensor input = {x, AIGC_F32, 2, {N, IN}};
+    const aigc_tensor weights[] = {
+        {w1, AIGC_F32, 2, {HIDDEN, IN} },
+        {b1, AIGC_F32, 1, {HIDDEN}     },
+        {w2, AIGC_F32, 2, {OUT, HIDDEN}},
+        {b2, AIGC_F32, 1, {OUT}        }
+    };
+    const aigc_tensor input = {
+        x, AIGC_F32, 2, {N, IN}
+    };
     const char *input_name = "batch";
     char path[128];
     aigc_error err;
-    return safetensors_write(in_folder("w.safetensors", path), 4, names, weights, &err) != AIGC_OK ||
-           safetensors_write(in_folder("x.safetensors", path), 1, &input_name, &input, &err) != AIGC_OK ||
+    return safetensors_write(in_folder("w.safetensors", path), 4, names, weights, &err) !=
+               AIGC_OK ||
+           safetensors_write(in_folder("x.safetensors", path), 1, &input_name, &input, &err) !=
+               AIGC_OK ||
            npy_write(in_folder("x.npy", path), &input, &err) != AIGC_OK;
 }
 
@@ -106,7 +118,8 @@ static void check(uint8_t dtype, uint32_t rank, const int64_t *dims, const void 
     assert_int_equal(dims[1], OUT);
     for (int i = 0; i < N * OUT; i++) {
         if (!(fabs((double)found[i] - want[i]) <= 1e-6)) {
-            fail_msg("row %d, class %d: expected %.8g, found %.8g", i / OUT, i % OUT, want[i], (double)found[i]);
+            fail_msg("row %d, class %d: expected %.8g, found %.8g", i / OUT, i % OUT, want[i],
+                     (double)found[i]);
         }
     }
 }
@@ -127,7 +140,8 @@ static void test_npy(void **state)
 {
     (void)state;
     for (int i = 0; i < 4; i++) {
-        run("-O%d --weights w.safetensors --input x=x.npy --output y=y%d.npy --threads %d", i, i, i % 2 + 1);
+        run("-O%d --weights w.safetensors --input x=x.npy --output y=y%d.npy --threads %d", i, i,
+            i % 2 + 1);
         char file[16];
         snprintf(file, sizeof file, "y%d.npy", i);
         check_npy(file);
@@ -152,6 +166,7 @@ static void test_safetensors(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_npy), cmocka_unit_test(test_safetensors)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_npy),
+                                       cmocka_unit_test(test_safetensors)};
     return cmocka_run_group_tests(tests, begin, end);
 }

@@ -1,4 +1,5 @@
-/* stories260K (shared/models): greedy text token for token and logits, from every storage, with 1 and 2 threads, -O0 to -O3. */
+/* stories260K (shared/models): greedy text token for token and logits, from every storage, with 1
+ * and 2 threads, -O0 to -O3. */
 #include "e2e/e2e.h"
 
 #define LLAMA AIGC_SOURCE_DIR "/examples/llama/llama.aigc"
@@ -12,7 +13,8 @@ static void texts(const char *weights, int level, uint32_t threads)
     static const char *const keys[] = {"bos", "once", "sara"};
     for (int i = 0; i < 3; i++) {
         const json_t *k = json_object_get(all, keys[i]);
-        e2e_greedy(&r, json_object_get(k, "prompt_ids"), json_object_get(k, "greedy_ids"), SIZE_MAX);
+        e2e_greedy(&r, json_object_get(k, "prompt_ids"), json_object_get(k, "greedy_ids"),
+                   SIZE_MAX);
     }
     e2e_model("stories260K/reference.safetensors", reference);
     e2e_compare(&r, "forward", reference, "tokens", reference, "logits", 1e-4);
@@ -46,16 +48,21 @@ static void test_blocks(void **state)
 {
     (void)state;
     char path[1024], reference[1024], logits[1024];
-    static const char *const storages[][2] = {{"q8_0", "stories260K/model-q8_0.gguf"}, {"q4_0", "stories260K/model-q4_0.gguf"}};
+    static const char *const storages[][2] = {
+        {"q8_0", "stories260K/model-q8_0.gguf"},
+        {"q4_0", "stories260K/model-q4_0.gguf"}
+    };
     e2e_model("stories260K/reference-quantised.safetensors", logits);
     json_t *all = e2e_json(e2e_model("stories260K/reference-quantised.json", reference));
     for (int i = 0; i < 2; i++) {
         e2e r = e2e_open(LLAMA, e2e_model(storages[i][1], path), 2, 2);
         const json_t *k = json_object_get(all, storages[i][0]);
-        e2e_greedy(&r, json_object_get(k, "prompt_ids"), json_object_get(k, "generated_ids"), SIZE_MAX);
+        e2e_greedy(&r, json_object_get(k, "prompt_ids"), json_object_get(k, "generated_ids"),
+                   SIZE_MAX);
         char name[64];
         snprintf(name, sizeof name, "%s.logits", storages[i][0]);
-        e2e_compare(&r, "forward", e2e_model("stories260K/reference.safetensors", reference), "tokens", logits, name, 1e-4);
+        e2e_compare(&r, "forward", e2e_model("stories260K/reference.safetensors", reference),
+                    "tokens", logits, name, 1e-4);
         e2e_close(&r);
     }
     json_decref(all);
@@ -67,7 +74,8 @@ static void test_c_function(void **state)
     (void)state;
     char path[1024];
     e2e r = e2e_open(LLAMA, e2e_model("stories260K/model.gguf", path), 2, 1);
-    aigc_status (*next)(aigc_context *, int64_t pos, int64_t n, const int32_t *tokens, float *logits);
+    aigc_status (*next)(aigc_context *, int64_t pos, int64_t n, const int32_t *tokens,
+                        float *logits);
     *(void **)&next = aigc_program_function(r.p, "next");
     assert_non_null(next);
     static float at_once[512], piecewise[512];
@@ -91,9 +99,12 @@ static void test_interpreted(void **state)
     char path[1024], reference[1024];
     e2e_model("stories260K/reference.json", reference);
     json_t *all = e2e_json(reference);
-    static const char *const files[] = {"stories260K/model.safetensors", "stories260K/model-q8_0.gguf"};
+    static const char *const files[] = {"stories260K/model.safetensors",
+                                        "stories260K/model-q8_0.gguf"};
     for (int i = 0; i < 2; i++) {
-        e2e r = e2e_open_with(LLAMA, (aigc_settings){.weights = e2e_model(files[i], path), .interpret = true}, 1 + (uint32_t)i);
+        e2e r = e2e_open_with(
+            LLAMA, (aigc_settings){.weights = e2e_model(files[i], path), .interpret = true},
+            1 + (uint32_t)i);
         assert_string_equal(aigc_program_model(r.p)->target, "interpreter");
         if (i == 0) {
             const json_t *k = json_object_get(all, "once");
@@ -101,8 +112,12 @@ static void test_interpreted(void **state)
         }
         char logits[1024], name[64];
         snprintf(name, sizeof name, "%slogits", i ? "q8_0." : "");
-        e2e_compare(&r, "forward", e2e_model("stories260K/reference.safetensors", reference), "tokens",
-                    e2e_model(i ? "stories260K/reference-quantised.safetensors" : "stories260K/reference.safetensors", logits), name, 1e-4);
+        e2e_compare(&r, "forward", e2e_model("stories260K/reference.safetensors", reference),
+                    "tokens",
+                    e2e_model(i ? "stories260K/reference-quantised.safetensors"
+                                : "stories260K/reference.safetensors",
+                              logits),
+                    name, 1e-4);
         e2e_close(&r);
     }
     json_decref(all);
@@ -110,8 +125,9 @@ static void test_interpreted(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_safetensors), cmocka_unit_test(test_gguf), cmocka_unit_test(test_levels),
-                                       cmocka_unit_test(test_blocks), cmocka_unit_test(test_c_function),
-                                       cmocka_unit_test(test_interpreted)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_safetensors), cmocka_unit_test(test_gguf),
+        cmocka_unit_test(test_levels),      cmocka_unit_test(test_blocks),
+        cmocka_unit_test(test_c_function),  cmocka_unit_test(test_interpreted)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,5 @@
-/* tinygpt-shakespeare (shared/models): a model of separate heads and no cache, whose text slides. */
+/* tinygpt-shakespeare (shared/models): a model of separate heads and no cache, whose text slides.
+ */
 #include "e2e/e2e.h"
 
 static void test_tinygpt(void **state)
@@ -11,7 +12,8 @@ static void test_tinygpt(void **state)
     for (uint32_t threads = 1; threads <= 2; threads++) {
         e2e r = e2e_open(AIGC_SOURCE_DIR "/examples/tinygpt/tinygpt.aigc", weights, 2, threads);
         e2e_compare(&r, "forward", logits, "prompt_ids", logits, "logits", 1e-4);
-        e2e_greedy(&r, json_object_get(j, "prompt_ids"), json_object_get(j, "greedy_ids"), SIZE_MAX);
+        e2e_greedy(&r, json_object_get(j, "prompt_ids"), json_object_get(j, "greedy_ids"),
+                   SIZE_MAX);
         e2e_close(&r);
     }
     json_decref(j);

@@ -1,4 +1,5 @@
-/* What the fuzz tests of files share: numbers from a seed, buffers that grow, mutations, files in a folder that goes away.
+/* What the fuzz tests of files share: numbers from a seed, buffers that grow, mutations, files in a
+ * folder that goes away.
  *
  * $AIGC_FUZZ_SEED and $AIGC_FUZZ_COUNT change what runs. */
 #ifndef AIGC_TESTS_FUZZ_BYTES_H
@@ -18,7 +19,8 @@
 
 #include <cmocka.h>
 
-/* Numbers ------------------------------------------------------------------------------------------ */
+/* Numbers
+ * ------------------------------------------------------------------------------------------ */
 
 static uint64_t random_state = 1;
 
@@ -42,7 +44,8 @@ static inline uint32_t fuzz_count(uint32_t usual)
     return count ? (uint32_t)strtoul(count, NULL, 0) : usual;
 }
 
-/* Buffers ------------------------------------------------------------------------------------------ */
+/* Buffers
+ * ------------------------------------------------------------------------------------------ */
 
 typedef struct bytes {
     unsigned char *at;
@@ -85,13 +88,37 @@ static inline void bytes_free(bytes *b)
     *b = (bytes){0};
 }
 
-/* Mutations ---------------------------------------------------------------------------------------- */
+/* Mutations
+ * ---------------------------------------------------------------------------------------- */
 
-static const uint64_t telling_numbers[] = {
-    0, 1, 2, 7, 8, 31, 32, 33, 127, 128, 255, 256, 65535, 65536, 0x7fffffff, 0x80000000, 0xffffffff, 0x100000000, (uint64_t)1 << 40,
-    (uint64_t)1 << 60, (uint64_t)1 << 62, INT64_MAX, (uint64_t)1 << 63, UINT64_MAX - 7, UINT64_MAX};
+static const uint64_t telling_numbers[] = {0,
+                                           1,
+                                           2,
+                                           7,
+                                           8,
+                                           31,
+                                           32,
+                                           33,
+                                           127,
+                                           128,
+                                           255,
+                                           256,
+                                           65535,
+                                           65536,
+                                           0x7fffffff,
+                                           0x80000000,
+                                           0xffffffff,
+                                           0x100000000,
+                                           (uint64_t)1 << 40,
+                                           (uint64_t)1 << 60,
+                                           (uint64_t)1 << 62,
+                                           INT64_MAX,
+                                           (uint64_t)1 << 63,
+                                           UINT64_MAX - 7,
+                                           UINT64_MAX};
 
-/* One change somewhere in the first `head` bytes more often than elsewhere: that is where files say how long things are. */
+/* One change somewhere in the first `head` bytes more often than elsewhere: that is where files say
+ * how long things are. */
 static inline void mutate_once(bytes *b, const bytes *other, size_t head)
 {
     if (b->n == 0) {
@@ -100,7 +127,8 @@ static inline void mutate_once(bytes *b, const bytes *other, size_t head)
     }
     size_t most = random_below(4) && head < b->n ? head : b->n;
     size_t at = random_below((uint32_t)most);
-    uint64_t number = telling_numbers[random_below(sizeof telling_numbers / sizeof *telling_numbers)];
+    uint64_t number =
+        telling_numbers[random_below(sizeof telling_numbers / sizeof *telling_numbers)];
     switch (random_below(8)) {
     case 0:
         b->at[at] = (unsigned char)(b->at[at] ^ (1u << random_below(8)));
@@ -127,7 +155,8 @@ static inline void mutate_once(bytes *b, const bytes *other, size_t head)
         break;
     }
     case 5: { /* a part of another, in place or between */
-        size_t from = other->n ? random_below((uint32_t)other->n) : 0, n = other->n ? 1 + random_below(32) : 0;
+        size_t from = other->n ? random_below((uint32_t)other->n) : 0,
+               n = other->n ? 1 + random_below(32) : 0;
         n = n < other->n - from ? n : other->n - from;
         if (random_below(2)) {
             memcpy(b->at + at, other->at + from, n < b->n - at ? n : b->n - at);
@@ -146,7 +175,9 @@ static inline void mutate_once(bytes *b, const bytes *other, size_t head)
         break;
     }
     default: { /* a word in text */
-        static const char *const words[] = {"-1", "1e99", "99999999999999999999", "null", "{}", "[]", "\"\"", "[[[", "\xff", "\\u0000", ","};
+        static const char *const words[] = {
+            "-1",      "1e99", "99999999999999999999", "null", "{}", "[]", "\"\"", "[[[", "\xff",
+            "\\u0000", ","};
         const char *word = words[random_below(sizeof words / sizeof *words)];
         size_t n = strlen(word);
         memcpy(b->at + at, word, n < b->n - at ? n : b->n - at);
@@ -156,7 +187,8 @@ static inline void mutate_once(bytes *b, const bytes *other, size_t head)
 }
 
 /* A change or a few of one of the seeds. */
-static inline void mutate(bytes *out, const bytes *seeds, uint32_t n_seeds, uint32_t which, size_t head)
+static inline void mutate(bytes *out, const bytes *seeds, uint32_t n_seeds, uint32_t which,
+                          size_t head)
 {
     out->n = 0;
     put(out, seeds[which].at, seeds[which].n);
@@ -165,7 +197,8 @@ static inline void mutate(bytes *out, const bytes *seeds, uint32_t n_seeds, uint
     }
 }
 
-/* Files -------------------------------------------------------------------------------------------- */
+/* Files
+ * -------------------------------------------------------------------------------------------- */
 
 static char fuzz_folder[] = "/tmp/aigc-fuzz-XXXXXX";
 

@@ -5,7 +5,8 @@
 
 enum { F32 = 0, Q4_0 = 2, Q8_0 = 8, Q6_K = 14, BF16 = 30 };
 
-/* Writing ------------------------------------------------------------------------------------------ */
+/* Writing
+ * ------------------------------------------------------------------------------------------ */
 
 static void put_string(bytes *b, const char *s)
 {
@@ -36,7 +37,8 @@ static void put_array(bytes *b, const char *key, uint32_t type, uint64_t count)
     put_int(b, count, 8);
 }
 
-static void put_tensor(bytes *b, const char *name, uint32_t rank, const uint64_t *dims, uint32_t type, uint64_t offset)
+static void put_tensor(bytes *b, const char *name, uint32_t rank, const uint64_t *dims,
+                       uint32_t type, uint64_t offset)
 {
     put_string(b, name);
     put_int(b, rank, 4);
@@ -82,7 +84,8 @@ static bytes good(uint32_t version)
     return b;
 }
 
-/* By hand ------------------------------------------------------------------------------------------ */
+/* By hand
+ * ------------------------------------------------------------------------------------------ */
 
 /* A file of one value. */
 static bytes value(const char *key, uint32_t type, uint64_t v, uint32_t n)
@@ -228,7 +231,8 @@ static void test_by_hand(void **state)
         {"nine axes", tensor(9, 1, 1, F32, 0), "not well formed"},
         {"an axis of 2^63", tensor(1, top, 1, F32, 0), "has an axis of size"},
         {"an axis of -1", tensor(1, UINT64_MAX, 1, F32, 0), "has an axis of size"},
-        {"sizes of 2^80", tensor(2, (uint64_t)1 << 40, (uint64_t)1 << 40, F32, 0), "do not fit its storage f32"},
+        {"sizes of 2^80", tensor(2, (uint64_t)1 << 40, (uint64_t)1 << 40, F32, 0),
+         "do not fit its storage f32"},
         {"an axis of 0", tensor(2, 0, (uint64_t)1 << 40, F32, 64), NULL},
         {"a row of 33 in blocks of 32", tensor(2, 33, 1, Q8_0, 0), "do not fit its storage q8_0"},
         {"a scalar in blocks", tensor(0, 0, 0, Q4_0, 0), "do not fit its storage q4_0"},
@@ -271,16 +275,23 @@ static void test_model(void **state)
         int64_t dims[2];
         const char *words;
     } cases[] = {
-        {"blocks as they are", "q", AIGC_Q8_0, AIGC_LAYOUT_ROWS, {2, 64}, NULL},
-        {"blocks to floats", "q", AIGC_F32, AIGC_LAYOUT_ROWS, {2, 64}, NULL},
-        {"blocks to panels of floats", "q", AIGC_F32, AIGC_LAYOUT_PANELS, {2, 64}, NULL},
-        {"blocks to bf16", "q", AIGC_BF16, AIGC_LAYOUT_ROWS, {2, 64}, NULL},
-        {"other blocks", "q", AIGC_Q4_0, AIGC_LAYOUT_ROWS, {2, 64}, "compile it with these weights"},
-        {"blocks for whole numbers", "q", AIGC_I32, AIGC_LAYOUT_ROWS, {2, 64}, "the model wants i32, the file has q8_0"},
-        {"an unknown storage", "k", AIGC_F32, AIGC_LAYOUT_ROWS, {1, 256}, "k: "},
+        {"blocks as they are",         "q", AIGC_Q8_0, AIGC_LAYOUT_ROWS,   {2, 64},  NULL },
+        {"blocks to floats",           "q", AIGC_F32,  AIGC_LAYOUT_ROWS,   {2, 64},  NULL },
+        {"blocks to panels of floats", "q", AIGC_F32,  AIGC_LAYOUT_PANELS, {2, 64},  NULL },
+        {"blocks to bf16",             "q", AIGC_BF16, AIGC_LAYOUT_ROWS,   {2, 64},  NULL },
+        {"other blocks",
+         "q",                               AIGC_Q4_0,
+         AIGC_LAYOUT_ROWS,                                                 {2, 64},
+         "compile it with these weights"                                                  },
+        {"blocks for whole numbers",
+         "q",                               AIGC_I32,
+         AIGC_LAYOUT_ROWS,                                                 {2, 64},
+         "the model wants i32, the file has q8_0"                                         },
+        {"an unknown storage",         "k", AIGC_F32,  AIGC_LAYOUT_ROWS,   {1, 256}, "k: "},
     };
     bytes b = good(3);
-    for (uint32_t row = 0, at = (uint32_t)(b.n - (160 + 32 + 224)); row < 4; row++, at += 34) { /* scale 1, numbers 0.. */
+    for (uint32_t row = 0, at = (uint32_t)(b.n - (160 + 32 + 224)); row < 4;
+         row++, at += 34) { /* scale 1, numbers 0.. */
         b.at[at + 1] = 0x3c;
         for (uint32_t i = 0; i < 32; i++) {
             b.at[at + 2 + i] = (unsigned char)(32 * (row & 1) + i);
@@ -289,8 +300,14 @@ static void test_model(void **state)
     const char *path = fuzz_file("t.gguf", &b);
     bytes_free(&b);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        aigc_abi_param p = {.name = cases[i].param, .aliases = no_aliases, .storage = cases[i].storage, .layout = cases[i].layout,
-                            .rank = 2, .slots = 1, .panel = 16, .dims = cases[i].dims};
+        aigc_abi_param p = {.name = cases[i].param,
+                            .aliases = no_aliases,
+                            .storage = cases[i].storage,
+                            .layout = cases[i].layout,
+                            .rank = 2,
+                            .slots = 1,
+                            .panel = 16,
+                            .dims = cases[i].dims};
         aigc_abi_model m = {.name = "m", .n_params = 1, .params = &p, .n_slots = 1};
         aigc_error err = {{0}};
         weights_file *f;
@@ -298,8 +315,10 @@ static void test_model(void **state)
         assert_int_equal(weights_file_open(path, &f, &err), AIGC_OK);
         aigc_status s = weights_load(&m, f, NULL, &w, &err);
         check_error(s, &err);
-        if ((s == AIGC_OK) != !cases[i].words || (cases[i].words && !strstr(err.text, cases[i].words))) {
-            fail_msg("%s: expected '%s', found status %d, '%s'", cases[i].name, cases[i].words ? cases[i].words : "success", s, err.text);
+        if ((s == AIGC_OK) != !cases[i].words ||
+            (cases[i].words && !strstr(err.text, cases[i].words))) {
+            fail_msg("%s: expected '%s', found status %d, '%s'", cases[i].name,
+                     cases[i].words ? cases[i].words : "success", s, err.text);
         }
         for (uint32_t row = 0; s == AIGC_OK && row < 2 && p.storage == AIGC_F32; row++) {
             for (uint32_t k = 0; k < 64; k++) {
@@ -318,7 +337,8 @@ static void test_model(void **state)
 static void test_mutants(void **state)
 {
     (void)state;
-    bytes seeds[] = {good(2), good(3), two_tensors(64), tensor(2, 32, 1, Q8_0, 0), value("general.alignment", GGUF_U32, 64, 4)};
+    bytes seeds[] = {good(2), good(3), two_tensors(64), tensor(2, 32, 1, Q8_0, 0),
+                     value("general.alignment", GGUF_U32, 64, 4)};
     enum { N_SEEDS = sizeof seeds / sizeof *seeds };
     bytes out = {0};
     uint32_t count = fuzz_count(20000), good_ones = 0;
@@ -335,7 +355,8 @@ static void test_mutants(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_by_hand), cmocka_unit_test(test_cut_short), cmocka_unit_test(test_model),
-                                       cmocka_unit_test(test_mutants)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_by_hand), cmocka_unit_test(test_cut_short),
+        cmocka_unit_test(test_model), cmocka_unit_test(test_mutants)};
     return cmocka_run_group_tests(tests, fuzz_begin, fuzz_end);
 }

@@ -1,6 +1,6 @@
-/* Text that is nearly, hardly or not at all in the language: the parser gives a tree whose spans lie in the
- * text, and an error where it left something out. Runs for AIGC_FUZZ_SECONDS (2 when unset) from
- * AIGC_FUZZ_SEED (1), so that a failure can be had again. */
+/* Text that is nearly, hardly or not at all in the language: the parser gives a tree whose spans
+ * lie in the text, and an error where it left something out. Runs for AIGC_FUZZ_SECONDS (2 when
+ * unset) from AIGC_FUZZ_SEED (1), so that a failure can be had again. */
 #define _GNU_SOURCE
 #include "frontend/ast.h"
 
@@ -35,7 +35,8 @@ static uint32_t random_below(uint32_t n)
     return (uint32_t)((x ^ (x >> 31)) % n);
 }
 
-/* Seeds ------------------------------------------------------------------------------------------- */
+/* Seeds -------------------------------------------------------------------------------------------
+ */
 
 static void add_seed(seeds *s, const char *text, size_t size)
 {
@@ -80,8 +81,8 @@ static void add_examples_of(seeds *s, const char *path)
 
 static void collect_seeds(seeds *s)
 {
-    static const char *const folders[] = {"tests/golden/parse", "examples/llama", "examples/gpt2", "examples/mlp",
-                                          "frontend/std"};
+    static const char *const folders[] = {"tests/golden/parse", "examples/llama", "examples/gpt2",
+                                          "examples/mlp", "frontend/std"};
     add_examples_of(s, AIGC_SOURCE_DIR "/docs/language.md");
     for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
         char path[1024];
@@ -107,17 +108,30 @@ static void collect_seeds(seeds *s)
     assert_true(s->n > 20);
 }
 
-/* Texts ------------------------------------------------------------------------------------------- */
+/* Texts -------------------------------------------------------------------------------------------
+ */
 
 static const char *const pieces[] = {
-    "import", "module", "model",  "fn",     "entry",  "objective", "op",    "generate", "train", "extern", "alias", "const",
-    "state",  "return", "if",     "elif",   "else",   "for",       "in",    "loop",     "while", "carry",  "collect", "assert",
-    "where",  "by",     "over",   "with",   "at",     "name",      "and",   "or",       "not",   "true",   "none",  "latent",
-    "x",      "f32",    "T",      "nn",     "3",      "0.5",       "1e-5",  "0x",       "1..",   "\"s\"",  "\"",    "'",
-    "(",      ")",      "[",      "]",      "{",      "}",         "sum{",  "max{i,",   ",",     ":",      ";",     ".",
-    "..",     "...",    "->",     "=",      "==",     "<",         "<=",    "!=",       "!",     "+",      "-",     "*",
-    "/",      "//",     "**",     "^",      "@",      "%",         "~",     "&&",       "?",     "$",      "\\",    "\n",
-    "\n",     "\n",     "\r\n",   "\t",     " ",      "#",         "## d",  "σ",        "→",     "\xff",   "\xef\xbb\xbf", "_",
+    "import",    "module", "model",    "fn",     "entry",
+    "objective", "op",     "generate", "train",  "extern",
+    "alias",     "const",  "state",    "return", "if",
+    "elif",      "else",   "for",      "in",     "loop",
+    "while",     "carry",  "collect",  "assert", "where",
+    "by",        "over",   "with",     "at",     "name",
+    "and",       "or",     "not",      "true",   "none",
+    "latent",    "x",      "f32",      "T",      "nn",
+    "3",         "0.5",    "1e-5",     "0x",     "1..",
+    "\"s\"",     "\"",     "'",        "(",      ")",
+    "[",         "]",      "{",        "}",      "sum{",
+    "max{i,",    ",",      ":",        ";",      ".",
+    "..",        "...",    "->",       "=",      "==",
+    "<",         "<=",     "!=",       "!",      "+",
+    "-",         "*",      "/",        "//",     "**",
+    "^",         "@",      "%",        "~",      "&&",
+    "?",         "$",      "\\",       "\n",     "\n",
+    "\n",        "\r\n",   "\t",       " ",      "#",
+    "## d",      "σ",      "→",        "\xff",   "\xef\xbb\xbf",
+    "_",
 };
 enum { N_PIECES = sizeof pieces / sizeof *pieces };
 
@@ -199,7 +213,8 @@ static size_t mutate(char *out, const seeds *s)
             char line[512];
             size_t size = last - first < sizeof line ? last - first : sizeof line;
             memcpy(line, out + first, size);
-            n = random_below(2) ? splice(out, n, first, last - first, "", 0) : splice(out, n, first, 0, line, size);
+            n = random_below(2) ? splice(out, n, first, last - first, "", 0)
+                                : splice(out, n, first, 0, line, size);
             break;
         }
         }
@@ -207,7 +222,8 @@ static size_t mutate(char *out, const seeds *s)
     return n;
 }
 
-/* What must hold ---------------------------------------------------------------------------------- */
+/* What must hold ----------------------------------------------------------------------------------
+ */
 
 static bool sound(const source_file *f, const ast *t, bool *wrong)
 {
@@ -215,8 +231,9 @@ static bool sound(const source_file *f, const ast *t, bool *wrong)
         return true;
     }
     *wrong |= t->kind == AST_ERROR;
-    if (t->kind >= AST_KIND_COUNT || t->where.file != f->id || t->where.begin > t->where.end || t->where.end > f->size ||
-        t->name_where.begin > t->name_where.end || t->name_where.end > f->size || t->depth > 1000) {
+    if (t->kind >= AST_KIND_COUNT || t->where.file != f->id || t->where.begin > t->where.end ||
+        t->where.end > f->size || t->name_where.begin > t->name_where.end ||
+        t->name_where.end > f->size || t->depth > 1000) {
         return false;
     }
     for (uint32_t i = 0; i < t->n; i++) {

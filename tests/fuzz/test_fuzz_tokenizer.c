@@ -1,12 +1,14 @@
-/* Hostile vocabularies and hostile texts: what opens encodes and decodes without harm, what does not has words; sound
- * vocabularies give every text back. The vocabularies of shared/models ($AIGC_MODELS) are tried too where they are. */
+/* Hostile vocabularies and hostile texts: what opens encodes and decodes without harm, what does
+ * not has words; sound vocabularies give every text back. The vocabularies of shared/models
+ * ($AIGC_MODELS) are tried too where they are. */
 #include "runtime/io/tokenizer.h"
 #include "tests/fuzz/bytes.h"
 #include "tests/fuzz/tokenizers.h"
 
 enum { MOST_TEXT = 400 };
 
-/* Texts -------------------------------------------------------------------------------------------- */
+/* Texts
+ * -------------------------------------------------------------------------------------------- */
 
 static size_t put_utf8(char *out, uint32_t c)
 {
@@ -25,8 +27,11 @@ static size_t put_utf8(char *out, uint32_t c)
 /* Valid UTF-8; plain: of the characters that the small character vocabulary has. */
 static size_t make_text(char *out, bool plain)
 {
-    static const char *const snippets[] = {"the ", "  ", "<s>", "</s>", "<0x41>", "<unk>", "lo", "\xc3\xa9", "\xe4\xbd\xa0", "the", " ", "s>"};
-    static const uint32_t begins[] = {0, 0x80, 0x400, 0x800, 0x4e00, 0xe000, 0xfff0, 0x1f300, 0x10ff00};
+    static const char *const snippets[] = {"the ",         "  ",    "<s>", "</s>",
+                                           "<0x41>",       "<unk>", "lo",  "\xc3\xa9",
+                                           "\xe4\xbd\xa0", "the",   " ",   "s>"};
+    static const uint32_t begins[] = {0,      0x80,   0x400,   0x800,   0x4e00,
+                                      0xe000, 0xfff0, 0x1f300, 0x10ff00};
     size_t n = 0;
     for (uint32_t count = random_below(40); count > 0; count--) {
         const char *s = snippets[random_below(sizeof snippets / sizeof *snippets)];
@@ -46,7 +51,11 @@ static bool is_utf8(const char *s, size_t n)
 {
     for (size_t at = 0; at < n;) {
         unsigned char c = (unsigned char)s[at];
-        size_t want = c < 0x80 ? 1 : c >= 0xc2 && c < 0xe0 ? 2 : c >= 0xe0 && c < 0xf0 ? 3 : c >= 0xf0 && c < 0xf5 ? 4 : 0;
+        size_t want = c < 0x80                ? 1
+                      : c >= 0xc2 && c < 0xe0 ? 2
+                      : c >= 0xe0 && c < 0xf0 ? 3
+                      : c >= 0xf0 && c < 0xf5 ? 4
+                                              : 0;
         if (want == 0 || want > n - at) {
             return false;
         }
@@ -60,7 +69,8 @@ static bool is_utf8(const char *s, size_t n)
     return true;
 }
 
-/* What must hold ----------------------------------------------------------------------------------- */
+/* What must hold
+ * ----------------------------------------------------------------------------------- */
 
 static aigc_status open_as(const char *name, const bytes *b, tokenizer **t, aigc_error *err)
 {
@@ -91,7 +101,8 @@ static void use(const tokenizer *t, const char *text, size_t n, bool special)
     free(ids);
 }
 
-/* Decoded ids are the text; what a stream shows of valid UTF-8 is valid at any moment. Text has no U+2581. */
+/* Decoded ids are the text; what a stream shows of valid UTF-8 is valid at any moment. Text has no
+ * U+2581. */
 static void round_trip(const char *name, const tokenizer *t, const char *text, size_t n)
 {
     int32_t *ids = NULL;
@@ -113,7 +124,8 @@ static void round_trip(const char *name, const tokenizer *t, const char *text, s
         at += k;
         shown_n += m;
     }
-    if (at != n || (n && memcmp(out, text, n) != 0) || (valid && shown_n != n) || shown_n + stream.n != n || (shown_n && memcmp(shown, text, shown_n) != 0)) {
+    if (at != n || (n && memcmp(out, text, n) != 0) || (valid && shown_n != n) ||
+        shown_n + stream.n != n || (shown_n && memcmp(shown, text, shown_n) != 0)) {
         fail_msg("%s: '%.*s' comes back as '%.*s'", name, (int)n, text, (int)at, out);
     }
     free(out);
@@ -121,7 +133,8 @@ static void round_trip(const char *name, const tokenizer *t, const char *text, s
     free(ids);
 }
 
-static void round_trips(const char *name, const tokenizer *t, uint32_t count, bool plain, bool any_bytes)
+static void round_trips(const char *name, const tokenizer *t, uint32_t count, bool plain,
+                        bool any_bytes)
 {
     char text[MOST_TEXT + 64];
     round_trip(name, t, "", 0);
@@ -140,14 +153,17 @@ static void round_trips(const char *name, const tokenizer *t, uint32_t count, bo
     assert_int_equal(tokenizer_decode(t, (int32_t)tokenizer_size(t), true, text, sizeof text), 0);
 }
 
-/* Sound ones --------------------------------------------------------------------------------------- */
+/* Sound ones
+ * --------------------------------------------------------------------------------------- */
 
 enum { N_KINDS = 6 };
-static const char *const file_names[N_KINDS] = {"bytes.json", "pieces.json", "vocab.json", "t.model", "bytes.gguf", "pieces.gguf"};
+static const char *const file_names[N_KINDS] = {"bytes.json", "pieces.json", "vocab.json",
+                                                "t.model",    "bytes.gguf",  "pieces.gguf"};
 
 static void make_seeds(bytes seeds[N_KINDS])
 {
-    bytes all[N_KINDS] = {json_tokenizer(true), json_tokenizer(false), char_vocabulary(), model_tokenizer(), gguf_tokenizer(true), gguf_tokenizer(false)};
+    bytes all[N_KINDS] = {json_tokenizer(true), json_tokenizer(false), char_vocabulary(),
+                          model_tokenizer(),    gguf_tokenizer(true),  gguf_tokenizer(false)};
     memcpy(seeds, all, sizeof all);
 }
 
@@ -169,7 +185,8 @@ static void test_sound(void **state)
         size_t n = 0;
         assert_int_equal(tokenizer_encode(t, "the", 3, false, &ids, &n, &err), AIGC_OK);
         assert_int_equal(n, chars ? 3 : 1); /* merges do happen */
-        assert_true(tokenizer_decode(t, ids[0], true, the, sizeof the) == (chars ? 1 : 3) && the[0] == 't');
+        assert_true(tokenizer_decode(t, ids[0], true, the, sizeof the) == (chars ? 1 : 3) &&
+                    the[0] == 't');
         free(ids);
         round_trips(file_names[i], t, 500, chars, !chars);
         tokenizer_close(t);
@@ -203,11 +220,14 @@ static void test_control_tokens_only_when_asked(void **state)
 static void test_models(void **state)
 {
     (void)state;
-    static const char *const files[] = {"llama2/tokenizer.model", "gpt2/tokenizer.json", "ggml-vocab/ggml-vocab-llama-spm.gguf", "ggml-vocab/ggml-vocab-gpt-2.gguf"};
+    static const char *const files[] = {"llama2/tokenizer.model", "gpt2/tokenizer.json",
+                                        "ggml-vocab/ggml-vocab-llama-spm.gguf",
+                                        "ggml-vocab/ggml-vocab-gpt-2.gguf"};
     const char *folder = getenv("AIGC_MODELS");
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         char path[1024];
-        snprintf(path, sizeof path, "%s/tokenizers/%s", folder ? folder : AIGC_SOURCE_DIR "/../shared/models", files[i]);
+        snprintf(path, sizeof path, "%s/tokenizers/%s",
+                 folder ? folder : AIGC_SOURCE_DIR "/../shared/models", files[i]);
         tokenizer *t;
         aigc_error err = {{0}};
         if (access(path, R_OK) != 0) {
@@ -220,11 +240,15 @@ static void test_models(void **state)
     }
 }
 
-/* By hand ------------------------------------------------------------------------------------------ */
+/* By hand
+ * ------------------------------------------------------------------------------------------ */
 
 static void try_all_texts(const tokenizer *t)
 {
-    static const char *const texts[] = {"", "a", "aaaaaaaaaaaaaaaa", "abababab", " a b ", "\xff\xfe", "\xe2\x96", "x\xf0\x9f\x98", "<s>", "12 34", "\n\n"};
+    static const char *const texts[] = {
+        "",         "a",        "aaaaaaaaaaaaaaaa", "abababab", " a b ",
+        "\xff\xfe", "\xe2\x96", "x\xf0\x9f\x98",    "<s>",      "12 34",
+        "\n\n"};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         use(t, texts[i], strlen(texts[i]), i & 1);
     }
@@ -237,7 +261,8 @@ static void expect(const char *name, const char *file, const bytes *b, const cha
     aigc_error err;
     aigc_status s = open_as(file, b, &t, &err);
     if ((s == AIGC_OK) != !words || (words && !strstr(err.text, words))) {
-        fail_msg("%s: expected '%s', found status %d, '%s'", name, words ? words : "success", s, err.text);
+        fail_msg("%s: expected '%s', found status %d, '%s'", name, words ? words : "success", s,
+                 err.text);
     }
     if (s == AIGC_OK) {
         try_all_texts(t);
@@ -245,9 +270,13 @@ static void expect(const char *name, const char *file, const bytes *b, const cha
     }
 }
 
-#define BPE(vocab, merges)   "{\"model\":{\"type\":\"BPE\",\"vocab\":{" vocab "},\"merges\":[" merges "]}}"
-#define SPLIT(regex, vocab)  "{\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"Split\",\"pattern\":{\"Regex\":\"" regex "\"}}," \
-                             "{\"type\":\"ByteLevel\",\"use_regex\":false}]},\"model\":{\"vocab\":{" vocab "},\"merges\":[]}}"
+#define BPE(vocab, merges)                                                                         \
+    "{\"model\":{\"type\":\"BPE\",\"vocab\":{" vocab "},\"merges\":[" merges "]}}"
+#define SPLIT(regex, vocab)                                                                        \
+    "{\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"Split\","            \
+    "\"pattern\":{\"Regex\":\"" regex "\"}},"                                                      \
+    "{\"type\":\"ByteLevel\",\"use_regex\":false}]},\"model\":{\"vocab\":{" vocab                  \
+    "},\"merges\":[]}}"
 
 static void test_json(void **state)
 {
@@ -267,24 +296,35 @@ static void test_json(void **state)
         {"an id of text", "{\"a\":1,\"b\":\"x\"}", "token 'b' has no id"},
         {"an id of 2^31", "{\"a\":2147483648}", "token ids must be between 0"},
         {"an id of 2^22", "{\"a\":4194304}", "token ids must be between 0"},
-        {"unigram", "{\"model\":{\"type\":\"Unigram\",\"vocab\":[]}}", "the model Unigram is not known"},
-        {"a vocabulary of pairs", "{\"model\":{\"type\":\"BPE\",\"vocab\":[]}}", "is not known here"},
-        {"an added token without an id", "{\"added_tokens\":[{\"content\":\"x\"}],\"model\":{\"vocab\":{\"a\":0}}}", "token 'x' has a wrong id"},
-        {"an added id below 0", "{\"added_tokens\":[{\"content\":\"x\",\"id\":-5}],\"model\":{\"vocab\":{\"a\":0}}}", "token 'x' has a wrong id"},
-        {"added tokens of no text", "{\"added_tokens\":[{\"id\":0,\"special\":true}],\"model\":{\"vocab\":{\"a\":1}}}", NULL},
+        {"unigram", "{\"model\":{\"type\":\"Unigram\",\"vocab\":[]}}",
+         "the model Unigram is not known"},
+        {"a vocabulary of pairs", "{\"model\":{\"type\":\"BPE\",\"vocab\":[]}}",
+         "is not known here"},
+        {"an added token without an id",
+         "{\"added_tokens\":[{\"content\":\"x\"}],\"model\":{\"vocab\":{\"a\":0}}}", "token 'x' has a wrong id"},
+        {"an added id below 0",
+         "{\"added_tokens\":[{\"content\":\"x\",\"id\":-5}],\"model\":{\"vocab\":{\"a\":0}}}", "token 'x' has a wrong id"},
+        {"added tokens of no text",
+         "{\"added_tokens\":[{\"id\":0,\"special\":true}],\"model\":{\"vocab\":{\"a\":1}}}", NULL},
         {"a token of no text", "{\"\":0,\"a\":1}", NULL},
         {"merges of missing tokens", BPE("\"a\":0,\"b\":1", "\"a b\",\"ab x\",\"q r\""), NULL},
-        {"merges in a circle", BPE("\"a\":0,\"b\":1,\"ab\":2,\"ba\":3,\"aba\":4", "\"a b\",\"b a\",\"ab a\",\"a ba\",\"aba ab\""), NULL},
+        {"merges in a circle",
+         BPE("\"a\":0,\"b\":1,\"ab\":2,\"ba\":3,\"aba\":4",
+         "\"a b\",\"b a\",\"ab a\",\"a ba\",\"aba ab\""),
+         NULL},
         {"a merge of one", BPE("\"a\":0", "\"a\""), "merge 0 is not two symbols"},
         {"a merge of none", BPE("\"a\":0", "\"\""), "merge 0 is not two symbols"},
         {"a merge of numbers", BPE("\"a\":0", "[1,2]"), "merge 0 is not two symbols"},
         {"a merge of three", BPE("\"a\":0", "[\"a\",\"a\",\"a\"]"), "merge 0 is not two symbols"},
         {"a merge with nothing", BPE("\"a\":0", "[\"\",\"\"]"), NULL},
-        {"an unknown pre-tokenizer", "{\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"ByteLevel\"},{\"type\":\"Magic\"}]},"
-                                     "\"model\":{\"vocab\":{\"a\":0}}}", "the pre-tokenizer Magic is not known"},
+        {"an unknown pre-tokenizer",
+         "{\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"ByteLevel\"},{"
+         "\"type\":\"Magic\"}]},"
+         "\"model\":{\"vocab\":{\"a\":0}}}", "the pre-tokenizer Magic is not known"},
         {"no pattern", SPLIT("", "\"a\":0"), "a Split without a Regex"},
         {"a broken pattern", SPLIT("(", "\"a\":0"), "the pre-tokenizer's pattern"},
-        {"a huge pattern", SPLIT("((a{60000}){60000}){60000}", "\"a\":0"), "the pre-tokenizer's pattern"},
+        {"a huge pattern", SPLIT("((a{60000}){60000}){60000}", "\"a\":0"),
+         "the pre-tokenizer's pattern"},
         {"a pattern of nothing", SPLIT("x*", "\"a\":0"), NULL},
         {"a pattern that looks ahead", SPLIT("(?=a)", "\"a\":0"), NULL},
         {"a pattern that moves its begin", SPLIT("a\\\\Ka|.", "\"a\":0"), NULL},
@@ -345,7 +385,8 @@ static void test_model_file(void **state)
     expect("a number without an end", "t.model", &b, "not a SentencePiece model");
     b.n = 0;
     put(&b, "\x0a\x02\x08\x01", 4);
-    expect("a piece whose text is a number", "t.model", &b, "piece 0 of the SentencePiece model is damaged");
+    expect("a piece whose text is a number", "t.model", &b,
+           "piece 0 of the SentencePiece model is damaged");
     b.n = 0;
     put_piece(&b, "a", 0, 1);
     expect("no types of model", "t.model", &b, "is no BPE model (type 1)");
@@ -372,7 +413,8 @@ static void test_model_file(void **state)
 }
 
 /* A GGUF of these tokens. */
-static bytes small_gguf(const char *model, uint64_t n, const char *token, float score, int32_t bos, const char *merge)
+static bytes small_gguf(const char *model, uint64_t n, const char *token, float score, int32_t bos,
+                        const char *merge)
 {
     bytes b = gguf_head(5);
     gguf_put_key(&b, "tokenizer.ggml.model", GGUF_STRING);
@@ -404,8 +446,10 @@ static void test_gguf(void **state)
         {"another kind", small_gguf("t5", 1, "a", 0, 0, NULL), "the tokenizer 't5' is not known"},
         {"an empty vocabulary", small_gguf("llama", 0, "", 0, 0, NULL), "a vocabulary of 0 tokens"},
         {"one token", small_gguf("llama", 1, "a", 0, 0, NULL), NULL},
-        {"a score of nan", small_gguf("llama", 2, "a", (float)(0.0 / 0.0), 0, NULL), "token 0: its score is not a number"},
-        {"bos is no token", small_gguf("llama", 2, "a", 0, 2, NULL), "a special token is none of the 2 tokens"},
+        {"a score of nan", small_gguf("llama", 2, "a", (float)(0.0 / 0.0), 0, NULL),
+         "token 0: its score is not a number"},
+        {"bos is no token", small_gguf("llama", 2, "a", 0, 2, NULL),
+         "a special token is none of the 2 tokens"},
         {"bos below 0", small_gguf("llama", 2, "a", 0, -1, NULL), NULL},
         {"all the same", small_gguf("llama", 1000, "a", 0, 0, NULL), NULL},
         {"tokens of no text", small_gguf("llama", 10, "", 0, 0, NULL), NULL},
@@ -420,7 +464,8 @@ static void test_gguf(void **state)
     }
 }
 
-/* Mutants ------------------------------------------------------------------------------------------ */
+/* Mutants
+ * ------------------------------------------------------------------------------------------ */
 
 static void test_mutants(void **state)
 {
@@ -450,9 +495,10 @@ static void test_mutants(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sound), cmocka_unit_test(test_control_tokens_only_when_asked),
-        cmocka_unit_test(test_models), cmocka_unit_test(test_json), cmocka_unit_test(test_large), cmocka_unit_test(test_model_file),
-        cmocka_unit_test(test_gguf), cmocka_unit_test(test_mutants),
+        cmocka_unit_test(test_sound),  cmocka_unit_test(test_control_tokens_only_when_asked),
+        cmocka_unit_test(test_models), cmocka_unit_test(test_json),
+        cmocka_unit_test(test_large),  cmocka_unit_test(test_model_file),
+        cmocka_unit_test(test_gguf),   cmocka_unit_test(test_mutants),
     };
     return cmocka_run_group_tests(tests, fuzz_begin, fuzz_end);
 }

@@ -1,4 +1,5 @@
-/* Small tokenizers of every kind as files. All know the same pieces: every byte, some pairs of letters, a control token. */
+/* Small tokenizers of every kind as files. All know the same pieces: every byte, some pairs of
+ * letters, a control token. */
 #ifndef AIGC_TESTS_FUZZ_TOKENIZERS_H
 #define AIGC_TESTS_FUZZ_TOKENIZERS_H
 
@@ -9,13 +10,22 @@
 
 /* Ids 0..2, then the bytes, then these. */
 static const char *const special_names[] = {"<unk>", "<s>", "</s>"};
-static const char *const pieces[] = {SPACE, "t", "h", "e", "o", "l", "<", ">", "s", "th", "the", SPACE "the", SPACE SPACE, "lo", "<s", "\xc3\xa9", "\xe4\xbd\xa0"};
-static const char *const piece_merges[] = {"t h", "th e", SPACE " the", SPACE " " SPACE, "l o", "< s"};
+static const char *const pieces[] = {
+    SPACE, "t",   "h",         "e",         "o",  "l",  "<",        ">",           "s",
+    "th",  "the", SPACE "the", SPACE SPACE, "lo", "<s", "\xc3\xa9", "\xe4\xbd\xa0"};
+static const char *const piece_merges[] = {"t h",           "th e", SPACE " the",
+                                           SPACE " " SPACE, "l o",  "< s"};
 /* The same in GPT-2's letters, where U+0120 is the space. */
-static const char *const letter_words[] = {"th", "the", "\xc4\xa0the", "\xc4\xa0\xc4\xa0", "lo", "<s", "\xc3\x83\xc2\xa9"};
-static const char *const word_merges[] = {"t h", "th e", "\xc4\xa0 the", "\xc4\xa0 \xc4\xa0", "l o", "< s", "\xc3\x83 \xc2\xa9"};
-enum { N_PIECES = sizeof pieces / sizeof *pieces, N_WORDS = sizeof letter_words / sizeof *letter_words,
-       N_PIECE_MERGES = sizeof piece_merges / sizeof *piece_merges, N_WORD_MERGES = sizeof word_merges / sizeof *word_merges };
+static const char *const letter_words[] = {"th", "the", "\xc4\xa0the",     "\xc4\xa0\xc4\xa0",
+                                           "lo", "<s",  "\xc3\x83\xc2\xa9"};
+static const char *const word_merges[] = {"t h", "th e", "\xc4\xa0 the",     "\xc4\xa0 \xc4\xa0",
+                                          "l o", "< s",  "\xc3\x83 \xc2\xa9"};
+enum {
+    N_PIECES = sizeof pieces / sizeof *pieces,
+    N_WORDS = sizeof letter_words / sizeof *letter_words,
+    N_PIECE_MERGES = sizeof piece_merges / sizeof *piece_merges,
+    N_WORD_MERGES = sizeof word_merges / sizeof *word_merges
+};
 
 /* The letter for a byte, as UTF-8. */
 static inline const char *letter(unsigned byte)
@@ -45,7 +55,8 @@ static inline const char *byte_name(unsigned byte)
     return out;
 }
 
-/* JSON --------------------------------------------------------------------------------------------- */
+/* JSON
+ * --------------------------------------------------------------------------------------------- */
 
 static inline void put_quoted(bytes *b, const char *s)
 {
@@ -80,10 +91,12 @@ static inline bytes json_tokenizer(bool byte_level)
 {
     bytes b = {0};
     uint32_t id = 0;
-    put_text(&b, "{\"added_tokens\":[{\"id\":0,\"content\":\"<unk>\",\"special\":true},{\"id\":1,\"content\":\"<s>\",\"special\":true},"
+    put_text(&b, "{\"added_tokens\":[{\"id\":0,\"content\":\"<unk>\",\"special\":true},{\"id\":1,"
+                 "\"content\":\"<s>\",\"special\":true},"
                  "{\"id\":2,\"content\":\"</s>\",\"special\":true}],");
     put_text(&b, byte_level ? "\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"use_regex\":true},"
-                            : "\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"Prepend\",\"prepend\":\"" SPACE "\"}]},");
+                            : "\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[{\"type\":"
+                              "\"Prepend\",\"prepend\":\"" SPACE "\"}]},");
     put_text(&b, "\"model\":{\"type\":\"BPE\",\"vocab\":{");
     for (uint32_t i = 0; i < 3; i++) {
         put_entry(&b, special_names[i], &id);
@@ -95,7 +108,8 @@ static inline bytes json_tokenizer(bool byte_level)
         put_entry(&b, byte_level ? letter_words[i] : pieces[i], &id);
     }
     put_text(&b, "},\"merges\":[");
-    put_list(&b, byte_level ? word_merges : piece_merges, byte_level ? N_WORD_MERGES : N_PIECE_MERGES);
+    put_list(&b, byte_level ? word_merges : piece_merges,
+             byte_level ? N_WORD_MERGES : N_PIECE_MERGES);
     put_text(&b, "]}}");
     return b;
 }
@@ -114,7 +128,8 @@ static inline bytes char_vocabulary(void)
     return b;
 }
 
-/* SentencePiece ------------------------------------------------------------------------------------ */
+/* SentencePiece
+ * ------------------------------------------------------------------------------------ */
 
 static inline void put_varint(bytes *b, uint64_t v)
 {
@@ -153,11 +168,12 @@ static inline bytes model_tokenizer(void)
         put_piece(&b, pieces[i], -(float)i, 1);
     }
     put(&b, "\x12\x08\x18\x02\xc8\x02\x01\xd0\x02\x02", 10); /* trainer: BPE, bos 1, eos 2 */
-    put(&b, "\x1a\x02\x18\x01", 4);                        /* normalizer: a space first */
+    put(&b, "\x1a\x02\x18\x01", 4);                          /* normalizer: a space first */
     return b;
 }
 
-/* GGUF --------------------------------------------------------------------------------------------- */
+/* GGUF
+ * --------------------------------------------------------------------------------------------- */
 
 static inline void gguf_put_string(bytes *b, const char *s)
 {
@@ -196,7 +212,10 @@ static inline bytes gguf_tokenizer(bool byte_level)
     gguf_put_string(&b, byte_level ? "gpt2" : "llama");
     gguf_put_array(&b, "tokenizer.ggml.tokens", GGUF_STRING, n);
     for (uint32_t i = 0; i < n; i++) {
-        gguf_put_string(&b, i < 3 ? special_names[i] : i < 259 ? (byte_level ? letter(i - 3) : byte_name(i - 3)) : byte_level ? letter_words[i - 259] : pieces[i - 259]);
+        gguf_put_string(&b, i < 3        ? special_names[i]
+                            : i < 259    ? (byte_level ? letter(i - 3) : byte_name(i - 3))
+                            : byte_level ? letter_words[i - 259]
+                                         : pieces[i - 259]);
     }
     gguf_put_array(&b, "tokenizer.ggml.token_type", GGUF_I32, n);
     for (uint32_t i = 0; i < n; i++) {

@@ -19,7 +19,9 @@ static inline void touch(const void *data, size_t n)
 /* All that an opened file lists can be read; a failure has words. */
 static inline aigc_status open_and_read(const char *path, aigc_error *why)
 {
-    static const char *const keys[] = {"general.name", "general.alignment", "hidden_size", "aigc.tied", "a.b.c", "k.i8", "k.f64", "k.words"};
+    static const char *const keys[] = {
+        "general.name", "general.alignment", "hidden_size", "aigc.tied", "a.b.c", "k.i8", "k.f64",
+        "k.words"};
     weights_file *f;
     aigc_error err = {{0}};
     aigc_status s = weights_file_open(path, &f, &err);
@@ -51,12 +53,14 @@ static inline aigc_status open_and_read(const char *path, aigc_error *why)
 }
 
 /* words: in the message; NULL when the file is to be opened. */
-static inline void expect_weights(const char *name, const char *file, const bytes *b, const char *words)
+static inline void expect_weights(const char *name, const char *file, const bytes *b,
+                                  const char *words)
 {
     aigc_error err;
     aigc_status s = open_and_read(fuzz_file(file, b), &err);
     if ((s == AIGC_OK) != !words || (words && !strstr(err.text, words))) {
-        fail_msg("%s (%s, %zu bytes): expected '%s', found status %d, '%s'", name, file, b->n, words ? words : "success", s, err.text);
+        fail_msg("%s (%s, %zu bytes): expected '%s', found status %d, '%s'", name, file, b->n,
+                 words ? words : "success", s, err.text);
     }
 }
 

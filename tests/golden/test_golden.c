@@ -1,13 +1,15 @@
 /* Golden files: tests/golden/PASS/CASE.aigc or .air.
  *
  *     # one reason                           the first comment says what the case is about
- *     # run: canonicalize,fuse_softmax       the passes; by default those that come before the folder's, up to it
+ *     # run: canonicalize,fuse_softmax       the passes; by default those that come before the
+ * folder's, up to it
  *     ...                                    a model, as source or as IR text
  *     # expect:                              the IR afterwards
  *     ...
  *
- * or, where nothing may happen, `# expect: unchanged` (by the last pass). Of every case it is also checked that the last pass
- * run again changes nothing, and that the IR as text reads back as it was printed. AIGC_UPDATE=1 writes what was found. */
+ * or, where nothing may happen, `# expect: unchanged` (by the last pass). Of every case it is also
+ * checked that the last pass run again changes nothing, and that the IR as text reads back as it
+ * was printed. AIGC_UPDATE=1 writes what was found. */
 #include "cli/compile.h"
 #include "ir/text.h"
 
@@ -15,6 +17,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+
 #include <cmocka.h>
 #include <stdlib.h>
 #include <string.h>
@@ -74,7 +77,8 @@ static void open_golden(golden *g)
 
 static void compile_golden(const golden *g, compiler *c)
 {
-    const source_file *f = source_add(diag_sources(c->d), g->is_air ? "case.air" : "case.aigc", g->text, strlen(g->text));
+    const source_file *f = source_add(diag_sources(c->d), g->is_air ? "case.air" : "case.aigc",
+                                      g->text, strlen(g->text));
     frontend_options fo = {0};
     c->m = g->is_air ? ir_read_module(c->ctx, c->d, f) : frontend_compile(c->ctx, c->d, f, &fo);
     if (!c->m || diag_error_count(c->d)) {
@@ -97,11 +101,13 @@ static void check_text(const golden *g, const char *printed)
     const source_file *f = source_add(diag_sources(c->d), "printed.air", printed, strlen(printed));
     ir_module *m = ir_read_module(c->ctx, c->d, f);
     if (!m || diag_error_count(c->d)) {
-        fail_msg("%s: what was printed does not read back: %s\n%s", g->path, diag_text(c->d, false), printed);
+        fail_msg("%s: what was printed does not read back: %s\n%s", g->path, diag_text(c->d, false),
+                 printed);
     }
     const char *again = ir_print_module(m, c->a);
     if (strcmp(again, printed) != 0) {
-        fail_msg("%s: printed, read and printed again it is\n%s\nbut was\n%s", g->path, again, printed);
+        fail_msg("%s: printed, read and printed again it is\n%s\nbut was\n%s", g->path, again,
+                 printed);
     }
     compile_destroy(c);
 }
@@ -141,7 +147,8 @@ static void check_golden(golden *g)
     } else if (!unchanged && getenv("AIGC_UPDATE")) {
         update(g, found);
     } else if (!unchanged && (!g->expect || strcmp(g->expect + 1, found) != 0)) {
-        fail_msg("%s: expected\n%s\nfound\n%s", g->path, g->expect ? g->expect : "(nothing is said)", found);
+        fail_msg("%s: expected\n%s\nfound\n%s", g->path,
+                 g->expect ? g->expect : "(nothing is said)", found);
     }
     compile_destroy(c);
     free(g->text);

@@ -1,6 +1,7 @@
-/* Files with mistakes of syntax: what is whole is elaborated nonetheless, and tells no mistake that is none. */
-#include "frontend/frontend.h"
+/* Files with mistakes of syntax: what is whole is elaborated nonetheless, and tells no mistake that
+ * is none. */
 #include "frontend/ast.h"
+#include "frontend/frontend.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -41,9 +42,11 @@ static void test_no_more_errors(void **state)
     unsigned failed = 0;
     for (size_t i = 0; i < sizeof mistakes / sizeof *mistakes; i++) {
         const char *told;
-        uint32_t parsed = errors_of(mistakes[i].text, false, &told), all = errors_of(mistakes[i].text, true, &told);
+        uint32_t parsed = errors_of(mistakes[i].text, false, &told),
+                 all = errors_of(mistakes[i].text, true, &told);
         if (parsed != 0 && all != parsed) {
-            print_message("%u errors of syntax, %u in all:\n%s\n%s\n", parsed, all, mistakes[i].text, told);
+            print_message("%u errors of syntax, %u in all:\n%s\n%s\n", parsed, all,
+                          mistakes[i].text, told);
             failed++;
         }
     }

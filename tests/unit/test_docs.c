@@ -1,4 +1,5 @@
-/* The documentation names what there is: every built-in function, pass, op, attribute and command. */
+/* The documentation names what there is: every built-in function, pass, op, attribute and command.
+ */
 #include "frontend/elab.h"
 #include "passes/pass.h"
 
@@ -28,7 +29,8 @@ static char *text_of(const char *name)
     return text;
 }
 
-static void expect(const char *file, const char *text, const char *before, const char *word, const char *after)
+static void expect(const char *file, const char *text, const char *before, const char *word,
+                   const char *after)
 {
     char what[256];
     snprintf(what, sizeof what, "%s%s%s", before, word, after);
@@ -41,8 +43,9 @@ static void expect(const char *file, const char *text, const char *before, const
 static void test_builtins(void **state)
 {
     (void)state;
-    static const builtin *const tables[] = {builtins_elementwise, builtins_reduce, builtins_shape,  builtins_window,
-                                            builtins_random,      builtins_loss,   builtins_static, builtins_einops};
+    static const builtin *const tables[] = {builtins_elementwise, builtins_reduce, builtins_shape,
+                                            builtins_window,      builtins_random, builtins_loss,
+                                            builtins_static,      builtins_einops};
     char *text = text_of("docs/builtins.md");
     assert_non_null(text);
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
@@ -77,7 +80,8 @@ static void test_ir(void **state)
     for (int i = 0; i < IR_ATTR_COUNT; i++) {
         expect("docs/ir.md", text, "\n| `", ir_attr_name((ir_attr_key)i), "` |");
     }
-    FILE *f = popen(AIGC_COMMAND " opt " AIGC_SOURCE_DIR "/examples/mlp/mlp.aigc --passes canonicalize", "r");
+    FILE *f = popen(
+        AIGC_COMMAND " opt " AIGC_SOURCE_DIR "/examples/mlp/mlp.aigc --passes canonicalize", "r");
     assert_non_null(f);
     assert_true(fread(example, 1, (1 << 16) - 1, f) > 100);
     assert_int_equal(pclose(f), 0);
@@ -127,6 +131,8 @@ static void test_commands(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_builtins), cmocka_unit_test(test_passes), cmocka_unit_test(test_ir), cmocka_unit_test(test_index), cmocka_unit_test(test_commands)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_builtins), cmocka_unit_test(test_passes), cmocka_unit_test(test_ir),
+        cmocka_unit_test(test_index), cmocka_unit_test(test_commands)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

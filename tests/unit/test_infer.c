@@ -139,10 +139,8 @@ static void test_elementwise(void **state)
     (void)state;
     gives(ir_unary(&b, IR_OP_exp, in("f16[T, 3]")), "f16[T, 3]");
     gives(ir_unary(&b, IR_OP_isnan, in("f32[T]")), "bool[T]");
-    gives(ir_unary(&b, IR_OP_exp, in("i64[T]")),
-          "exp expects a float type, found i64");
-    gives(ir_unary(&b, IR_OP_not, in("f32[]")),
-          "not expects bool, found f32");
+    gives(ir_unary(&b, IR_OP_exp, in("i64[T]")), "exp expects a float type, found i64");
+    gives(ir_unary(&b, IR_OP_not, in("f32[]")), "not expects bool, found f32");
     gives(ir_unary(&b, IR_OP_neg, in("bool[]")), "neg expects numbers, found bool");
     gives(ir_unary(&b, IR_OP_bit_not, in("f32[]")), "bit_not expects an integer type, found f32");
     gives(ir_binary(&b, IR_OP_add, in("f32[2, T, 64]"), in("f32[64]")), "f32[2, T, 64]");
@@ -301,8 +299,7 @@ static void test_indexed(void **state)
     ir_attr axis0 = ir_attr_i(IR_ATTR_axis, 0), axis1 = ir_attr_i(IR_ATTR_axis, 1);
     gives(ir_take(&b, in("f32[1000, 64]"), in("i32[2, T]"), 0), "f32[2, T, 64]");
     gives(ir_take(&b, in("f32[1000, 64]"), in("i64[]"), 1), "f32[1000]");
-    gives(ir_take(&b, in("f32[1000, 64]"), in("f32[T]"), 0),
-          "indices must be integers, found f32");
+    gives(ir_take(&b, in("f32[1000, 64]"), in("f32[T]"), 0), "indices must be integers, found f32");
     gives(ir_take(&b, in("f32[9]"), in("i32[1,1,1,1,1,1,1,1]"), 0), "f32[1, 1, 1, 1, 1, 1, 1, 1]");
     gives(ir_take(&b, in("f32[9, 9]"), in("i32[1,1,1,1,1,1,1,1]"), 0),
           "the result would have 9 axes; at most 8 are possible");

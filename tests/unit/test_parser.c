@@ -1,7 +1,8 @@
-/* The parser: goldens of every construct, one error for one mistake at its place, exact spans, hostile text,
- * and that every example of the language reference is in the language.
+/* The parser: goldens of every construct, one error for one mistake at its place, exact spans,
+ * hostile text, and that every example of the language reference is in the language.
  *
- * tests/golden/parse/ has files with the tree to expect in comments after a line "# expect:"; a line with
+ * tests/golden/parse/ has files with the tree to expect in comments after a line "# expect:"; a
+ * line with
  * "# error: words" must give one error with these words. AIGC_UPDATE=1 writes the trees anew. */
 #define _GNU_SOURCE
 #include "frontend/ast.h"
@@ -87,7 +88,8 @@ static bool error_is(const char *error, uint32_t line, const char *words, size_t
     return false;
 }
 
-/* Goldens ----------------------------------------------------------------------------------------- */
+/* Goldens -----------------------------------------------------------------------------------------
+ */
 
 static void check_annotations(const char *name, const char *text, size_t size, const char *errors)
 {
@@ -164,7 +166,8 @@ static void test_goldens(void **state)
     assert_true(n >= 9);
 }
 
-/* Mistakes ---------------------------------------------------------------------------------------- */
+/* Mistakes ----------------------------------------------------------------------------------------
+ */
 
 static void test_mistakes(void **state)
 {
@@ -172,11 +175,13 @@ static void test_mistakes(void **state)
     for (size_t i = 0; i < sizeof mistakes / sizeof *mistakes; i++) {
         parsed r = parse_text(mistakes[i].text, strlen(mistakes[i].text));
         const char *text = diag_text(r.d, false);
-        bool one = diag_error_count(r.d) == 1 &&
-                   error_is(error_line(text, 0), mistakes[i].line, mistakes[i].words, strlen(mistakes[i].words));
+        bool one =
+            diag_error_count(r.d) == 1 && error_is(error_line(text, 0), mistakes[i].line,
+                                                   mistakes[i].words, strlen(mistakes[i].words));
         if (!one || (mistakes[i].help && !strstr(text, mistakes[i].help))) {
-            fail_msg("mistake %zu:\n%s\nmust give one error in line %u: '%s' (%s), found:\n%s", i, mistakes[i].text,
-                     mistakes[i].line, mistakes[i].words, mistakes[i].help ? mistakes[i].help : "", text);
+            fail_msg("mistake %zu:\n%s\nmust give one error in line %u: '%s' (%s), found:\n%s", i,
+                     mistakes[i].text, mistakes[i].line, mistakes[i].words,
+                     mistakes[i].help ? mistakes[i].help : "", text);
         }
         arena_destroy(r.a);
     }
@@ -186,9 +191,10 @@ static void test_mistakes(void **state)
 static void test_mistakes_together(void **state)
 {
     (void)state;
-    static const char *const statements[] = {"x = a +* b",      "y = (1, 2",        "z = f(a b)",     "if x = 3 { y = 4 }",
-                                             "for i 0..3 { }",  "w = [1, 2",        "v = a.3",        "loop t in 3 { }",
-                                             "u = \"text",      "return return",    "s = x ? y : z",  "r == 3"};
+    static const char *const statements[] = {
+        "x = a +* b",     "y = (1, 2",     "z = f(a b)",    "if x = 3 { y = 4 }",
+        "for i 0..3 { }", "w = [1, 2",     "v = a.3",       "loop t in 3 { }",
+        "u = \"text",     "return return", "s = x ? y : z", "r == 3"};
     enum { N = sizeof statements / sizeof *statements };
     char text[4096] = "fn f(a) {\n";
     for (int i = 0; i < N; i++) {
@@ -199,7 +205,8 @@ static void test_mistakes_together(void **state)
     parsed r = parse_text(text, strlen(text));
     const char *errors = diag_text(r.d, false);
     for (uint32_t i = 0; i < N; i++) {
-        if (!error_is(error_line(errors, i), 2 + 3 * i, "error: ", 7) && !error_is(error_line(errors, i), 3 + 3 * i, "error: ", 7) &&
+        if (!error_is(error_line(errors, i), 2 + 3 * i, "error: ", 7) &&
+            !error_is(error_line(errors, i), 3 + 3 * i, "error: ", 7) &&
             !error_is(error_line(errors, i), 4 + 3 * i, "error: ", 7)) {
             fail_msg("%s is not told in its place:\n%s", statements[i], errors);
         }
@@ -209,7 +216,8 @@ static void test_mistakes_together(void **state)
     arena_destroy(r.a);
 }
 
-/* Spans ------------------------------------------------------------------------------------------- */
+/* Spans -------------------------------------------------------------------------------------------
+ */
 
 static void check_spans(const source_file *f, const ast *t, span around)
 {
@@ -217,9 +225,10 @@ static void check_spans(const source_file *f, const ast *t, span around)
         return;
     }
     assert_int_equal(t->where.file, f->id);
-    if (t->where.begin > t->where.end || t->where.begin < around.begin || t->where.end > around.end) {
-        fail_msg("%s [%u, %u) is not inside [%u, %u)", ast_kind_name(t->kind), t->where.begin, t->where.end, around.begin,
-                 around.end);
+    if (t->where.begin > t->where.end || t->where.begin < around.begin ||
+        t->where.end > around.end) {
+        fail_msg("%s [%u, %u) is not inside [%u, %u)", ast_kind_name(t->kind), t->where.begin,
+                 t->where.end, around.begin, around.end);
     }
     const char *text = f->text + t->where.begin;
     size_t size = t->where.end - t->where.begin;
@@ -240,8 +249,8 @@ static void check_spans(const source_file *f, const ast *t, span around)
 static void test_spans(void **state)
 {
     (void)state;
-    static const char *const files[] = {"examples/llama/llama.aigc", "examples/gpt2/gpt2.aigc", "examples/mlp/mlp.aigc",
-                                        "frontend/std/nn.aigc"};
+    static const char *const files[] = {"examples/llama/llama.aigc", "examples/gpt2/gpt2.aigc",
+                                        "examples/mlp/mlp.aigc", "frontend/std/nn.aigc"};
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         char path[512];
         snprintf(path, sizeof path, "%s/%s", AIGC_SOURCE_DIR, files[i]);
@@ -264,17 +273,17 @@ static void test_exact_spans(void **state)
         const char *text, *span;
         ast_kind kind;
     } cases[] = {
-        {"x = (a + b) * c # d\n",              "(a + b) * c",           AST_BINARY       },
-        {"x = f(a, b = 3)\n",                  "b = 3",                 AST_KEYWORD      },
-        {"x = a[1, 2:3]\n",                    "2:3",                   AST_SLICE        },
-        {"x = [i for i in 0..n]\n",            "[i for i in 0..n]",     AST_COMPREHENSION},
-        {"x = [i for i in 0..n]\n",            "0..n",                  AST_RANGE        },
-        {"op f(a) -> b { y[i] = sum{k} a[k] * 2 + 1 }", "sum{k} a[k] * 2", AST_REDUCTION },
-        {"fn f(a) {\n  if a { } else if b { }\n}\n", "if a { } else if b { }", AST_IF    },
-        {"fn f(a) {\n  return a, b  \n}\n",    "return a, b",           AST_RETURN       },
-        {"fn f(a) = a, b\n",                   "a, b",                  AST_TUPLE        },
-        {"module m { w: f32[3] = z() name \"q\" }", "w: f32[3] = z() name \"q\"", AST_WEIGHT},
-        {"module m { entry f(x) -> audio[N] at 22 = x }", "audio[N] at 22", AST_TYPE_AT  },
+        {"x = (a + b) * c # d\n",                         "(a + b) * c",                AST_BINARY       },
+        {"x = f(a, b = 3)\n",                             "b = 3",                      AST_KEYWORD      },
+        {"x = a[1, 2:3]\n",                               "2:3",                        AST_SLICE        },
+        {"x = [i for i in 0..n]\n",                       "[i for i in 0..n]",          AST_COMPREHENSION},
+        {"x = [i for i in 0..n]\n",                       "0..n",                       AST_RANGE        },
+        {"op f(a) -> b { y[i] = sum{k} a[k] * 2 + 1 }",   "sum{k} a[k] * 2",            AST_REDUCTION    },
+        {"fn f(a) {\n  if a { } else if b { }\n}\n",      "if a { } else if b { }",     AST_IF           },
+        {"fn f(a) {\n  return a, b  \n}\n",               "return a, b",                AST_RETURN       },
+        {"fn f(a) = a, b\n",                              "a, b",                       AST_TUPLE        },
+        {"module m { w: f32[3] = z() name \"q\" }",       "w: f32[3] = z() name \"q\"", AST_WEIGHT       },
+        {"module m { entry f(x) -> audio[N] at 22 = x }", "audio[N] at 22",             AST_TYPE_AT      },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         parsed r = parse_text(cases[i].text, strlen(cases[i].text));
@@ -292,20 +301,23 @@ static void test_exact_spans(void **state)
             }
         }
         assert_non_null(found);
-        char *text = strndup(cases[i].text + found->where.begin, found->where.end - found->where.begin);
+        char *text =
+            strndup(cases[i].text + found->where.begin, found->where.end - found->where.begin);
         assert_string_equal(text, cases[i].span);
         free(text);
         arena_destroy(r.a);
     }
 }
 
-/* Text -------------------------------------------------------------------------------------------- */
+/* Text --------------------------------------------------------------------------------------------
+ */
 
 static void test_line_ends_and_marks(void **state)
 {
     (void)state;
     static const char plain[] = "x = 3\n## doc\nmodel m {\n\ty = [1,\n2]\n}\n";
-    static const char dos[] = "\xef\xbb\xbfx = 3\r\n## doc  \r\nmodel m {\r\n\ty = [1,\r\n2]\r\n}\r\n";
+    static const char dos[] =
+        "\xef\xbb\xbfx = 3\r\n## doc  \r\nmodel m {\r\n\ty = [1,\r\n2]\r\n}\r\n";
     parsed a = parse_text(plain, sizeof plain - 1), b = parse_text(dos, sizeof dos - 1);
     assert_int_equal(diag_error_count(a.d) + diag_error_count(b.d), 0);
     assert_string_equal(ast_print(a.t, a.a), ast_print(b.t, b.a));
@@ -331,12 +343,12 @@ static void test_no_text(void **state)
         uint32_t line;
         const char *words;
     } cases[] = {
-        {"x = 3\ny = \0\n",         11, 2, "a zero byte"},
-        {"x = \xff\n",              6,  1, "0xff"       },
-        {"x = \"\xc0\xaf\"\n",      9,  1, "0xc0"       }, /* overlong */
-        {"# \xed\xa0\x80\n",        6,  1, "0xed"       }, /* a surrogate */
-        {"x\n\xf4\x90\x80\x80",     6,  2, "0xf4"       }, /* past U+10FFFF */
-        {"x = \xe2\x82",            6,  1, "0xe2"       }, /* cut short */
+        {"x = 3\ny = \0\n",     11, 2, "a zero byte"},
+        {"x = \xff\n",          6,  1, "0xff"       },
+        {"x = \"\xc0\xaf\"\n",  9,  1, "0xc0"       }, /* overlong */
+        {"# \xed\xa0\x80\n",    6,  1, "0xed"       }, /* a surrogate */
+        {"x\n\xf4\x90\x80\x80", 6,  2, "0xf4"       }, /* past U+10FFFF */
+        {"x = \xe2\x82",        6,  1, "0xe2"       }, /* cut short */
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         parsed r = parse_text(cases[i].text, cases[i].size);
@@ -349,7 +361,8 @@ static void test_no_text(void **state)
     }
 }
 
-/* Deep and long: an error or a tree, soon, with a bounded stack. ------------------------------------ */
+/* Deep and long: an error or a tree, soon, with a bounded stack.
+ * ------------------------------------ */
 
 static void test_depth(void **state)
 {
@@ -359,30 +372,30 @@ static void test_depth(void **state)
         int n;
         bool fails;
     } cases[] = {
-        {"x = ",       "(",            "1", ")", "\n", 5000,  false}, /* no nodes */
-        {"x = ",       "(",            "1", ")", "\n", 90000, true },
-        {"x = ",       "-",            "1", "",  "\n", 900,   false},
-        {"x = ",       "-",            "1", "",  "\n", 90000, true },
-        {"x = ",       "1 + ",         "1", "",  "\n", 900,   false},
-        {"x = ",       "1 + ",         "1", "",  "\n", 90000, true },
-        {"x = ",       "f(",           "1", ")", "\n", 3000,  true },
-        {"x = ",       "a < ",         "1", "",  "\n", 3000,  true },
-        {"x = ",       "a if b else ", "1", "",  "\n", 3000,  true },
-        {"x = [",      "1, ",          "1", "",  "]\n", 90000, false},
-        {"",           "[\n",          "",  "",  "",   90000, true },
-        {"",           "fn f() {\n",   "",  "",  "",   9000,  true },
-        {"fn f() {\n", "if a {",       "",  "}", "}",  9000,  true },
-        {"fn f() {\n", "if a { } else ", "{ }", "", "}", 9000, true },
-        {"",           "}",            "",  "",  "",   90000, true },
-        {"",           "}\n",          "",  "",  "",   90000, true },
-        {"",           "x = \"\n",     "",  "",  "",   90000, true },
-        {"",           "x = f(\n",     "",  "",  "",   9000,  true },
-        {"",           "x = sum{",     "",  "",  "",   9000,  true },
-        {"",           "entry f() {\n", "", "",  "",   9000,  true },
-        {"x = [",      "\n",           "",  "",  "]",  900000, false},
-        {"",           "x = 1\n",      "",  "",  "",   90000, false},
-        {"",           "## d\n",       "",  "",  "",   90000, false},
-        {"x = ",       "y",            "",  "",  "\n", 900000, false},
+        {"x = ",       "(",              "1",   ")", "\n",  5000,   false}, /* no nodes */
+        {"x = ",       "(",              "1",   ")", "\n",  90000,  true },
+        {"x = ",       "-",              "1",   "",  "\n",  900,    false},
+        {"x = ",       "-",              "1",   "",  "\n",  90000,  true },
+        {"x = ",       "1 + ",           "1",   "",  "\n",  900,    false},
+        {"x = ",       "1 + ",           "1",   "",  "\n",  90000,  true },
+        {"x = ",       "f(",             "1",   ")", "\n",  3000,   true },
+        {"x = ",       "a < ",           "1",   "",  "\n",  3000,   true },
+        {"x = ",       "a if b else ",   "1",   "",  "\n",  3000,   true },
+        {"x = [",      "1, ",            "1",   "",  "]\n", 90000,  false},
+        {"",           "[\n",            "",    "",  "",    90000,  true },
+        {"",           "fn f() {\n",     "",    "",  "",    9000,   true },
+        {"fn f() {\n", "if a {",         "",    "}", "}",   9000,   true },
+        {"fn f() {\n", "if a { } else ", "{ }", "",  "}",   9000,   true },
+        {"",           "}",              "",    "",  "",    90000,  true },
+        {"",           "}\n",            "",    "",  "",    90000,  true },
+        {"",           "x = \"\n",       "",    "",  "",    90000,  true },
+        {"",           "x = f(\n",       "",    "",  "",    9000,   true },
+        {"",           "x = sum{",       "",    "",  "",    9000,   true },
+        {"",           "entry f() {\n",  "",    "",  "",    9000,   true },
+        {"x = [",      "\n",             "",    "",  "]",   900000, false},
+        {"",           "x = 1\n",        "",    "",  "",    90000,  false},
+        {"",           "## d\n",         "",    "",  "",    90000,  false},
+        {"x = ",       "y",              "",    "",  "\n",  900000, false},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         size_t n = (size_t)cases[i].n, m = 0;
@@ -409,9 +422,11 @@ static void test_depth(void **state)
     }
 }
 
-/* The reference ------------------------------------------------------------------------------------ */
+/* The reference
+ * ------------------------------------------------------------------------------------ */
 
-/* ```aigc: a file; ```aigc members: of a module; ```aigc statements: of a function; "error" as well: wrong. */
+/* ```aigc: a file; ```aigc members: of a module; ```aigc statements: of a function; "error" as
+ * well: wrong. */
 static void test_reference(void **state)
 {
     (void)state;
@@ -421,12 +436,16 @@ static void test_reference(void **state)
     for (char *s = text; (s = strstr(s, "```aigc"));) {
         char *body = strchr(s, '\n'), *end = body ? strstr(body, "\n```") : NULL;
         assert_non_null(end);
-        bool members = memmem(s, (size_t)(body - s), "members", 7), statements = memmem(s, (size_t)(body - s), "statements", 10);
+        bool members = memmem(s, (size_t)(body - s), "members", 7),
+             statements = memmem(s, (size_t)(body - s), "statements", 10);
         bool wrong = memmem(s, (size_t)(body - s), "error", 5);
         char *whole = malloc((size_t)(end - body) + 64);
         assert_non_null(whole);
-        sprintf(whole, "%s%.*s\n%s", members ? "module M {" : statements ? "fn f() {" : "", (int)(end - body), body,
-                members || statements ? "}\n" : "");
+        sprintf(whole, "%s%.*s\n%s",
+                members      ? "module M {"
+                : statements ? "fn f() {"
+                             : "",
+                (int)(end - body), body, members || statements ? "}\n" : "");
         parsed r = parse_text(whole, strlen(whole));
         if ((diag_error_count(r.d) > 0) != wrong) {
             fail_msg("docs/language.md: %s\n%s", whole, diag_text(r.d, false));
@@ -443,14 +462,10 @@ static void test_reference(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_goldens),
-        cmocka_unit_test(test_mistakes),
-        cmocka_unit_test(test_mistakes_together),
-        cmocka_unit_test(test_spans),
-        cmocka_unit_test(test_exact_spans),
-        cmocka_unit_test(test_line_ends_and_marks),
-        cmocka_unit_test(test_no_text),
-        cmocka_unit_test(test_depth),
+        cmocka_unit_test(test_goldens),           cmocka_unit_test(test_mistakes),
+        cmocka_unit_test(test_mistakes_together), cmocka_unit_test(test_spans),
+        cmocka_unit_test(test_exact_spans),       cmocka_unit_test(test_line_ends_and_marks),
+        cmocka_unit_test(test_no_text),           cmocka_unit_test(test_depth),
         cmocka_unit_test(test_reference),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,4 +1,5 @@
-/* The line that shows while something takes long: on a terminal only, after a second, gone in the end. */
+/* The line that shows while something takes long: on a terminal only, after a second, gone in the
+ * end. */
 #define _GNU_SOURCE
 #include "cli/progress.h"
 
@@ -39,7 +40,8 @@ static void restore(int kept)
 static int open_terminal(int *slave)
 {
     int master = posix_openpt(O_RDWR | O_NOCTTY);
-    if (master < 0 || grantpt(master) != 0 || unlockpt(master) != 0 || (*slave = open(ptsname(master), O_RDWR | O_NOCTTY)) < 0) {
+    if (master < 0 || grantpt(master) != 0 || unlockpt(master) != 0 ||
+        (*slave = open(ptsname(master), O_RDWR | O_NOCTTY)) < 0) {
         print_message("skipped: no terminal\n");
         skip();
     }
@@ -70,7 +72,8 @@ static void test_terminal(void **state)
     assert_non_null(p);
     assert_int_equal(n, 0);
     read_all(master, text, sizeof text);
-    const char *one = strstr(text, "\rloading weights… 1 s\033[K"), *two = strstr(text, "\rloading weights… 2 s\033[K");
+    const char *one = strstr(text, "\rloading weights… 1 s\033[K"),
+               *two = strstr(text, "\rloading weights… 2 s\033[K");
     assert_true(one && two && one < two);
     assert_null(strstr(text, "reading"));
     assert_string_equal(text + strlen(text) - 4, "\r\033[K");
@@ -112,6 +115,8 @@ static void test_no_terminal(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_terminal), cmocka_unit_test(test_quick), cmocka_unit_test(test_no_terminal)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_terminal),
+                                       cmocka_unit_test(test_quick),
+                                       cmocka_unit_test(test_no_terminal)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

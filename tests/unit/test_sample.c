@@ -16,7 +16,8 @@ enum { MOST = 64, DRAWS = 20000 };
 static const aigc_sampling plain = {.temperature = 1, .top_p = 1, .repetition_penalty = 1};
 
 /* One token of a copy of the logits. */
-static int32_t draw(aigc_sampling s, const float *logits, int64_t n, const int32_t *seen, int64_t n_seen, uint64_t *state)
+static int32_t draw(aigc_sampling s, const float *logits, int64_t n, const int32_t *seen,
+                    int64_t n_seen, uint64_t *state)
 {
     float copy[MOST];
     aigc_candidate work[MOST];
@@ -157,19 +158,21 @@ static void test_repetition_penalty(void **state)
 {
     (void)state;
     static const float logits[] = {4, 3, -1, -1.5f};
-    static const int32_t once[] = {0}, twice[] = {0, 0, 0}, below[] = {0, 1, 2}, strange[] = {-1, 4, INT32_MAX, INT32_MIN};
+    static const int32_t once[] = {0}, twice[] = {0, 0, 0}, below[] = {0, 1, 2},
+                         strange[] = {-1, 4, INT32_MAX, INT32_MIN};
     aigc_sampling s = plain;
     uint64_t random = 1;
     s.temperature = 0;
     s.repetition_penalty = 1.25; /* 4 -> 3.2 */
     assert_int_equal(draw(s, logits, 4, once, 1, &random), 0);
     assert_int_equal(draw(s, logits, 4, twice, 3, &random), 0); /* once is enough */
-    s.repetition_penalty = 2; /* 4 -> 2 */
+    s.repetition_penalty = 2;                                   /* 4 -> 2 */
     assert_int_equal(draw(s, logits, 4, once, 1, &random), 1);
     assert_int_equal(draw(s, logits, 4, NULL, 0, &random), 0);
     s.repetition_penalty = 1e30; /* below zero it goes further down: -1 -> -1e30 */
     assert_int_equal(draw(s, (const float[]){-9, -9, -1, -1.5f}, 4, below, 3, &random), 3);
-    assert_int_equal(draw(s, logits, 4, strange, 4, &random), 0); /* ids that are none are passed over */
+    assert_int_equal(draw(s, logits, 4, strange, 4, &random),
+                     0); /* ids that are none are passed over */
     s.repetition_penalty = 0;
     assert_int_equal(draw(s, logits, 4, once, 1, &random), 0);
     int32_t old[300] = {0};
@@ -194,7 +197,8 @@ static void test_seeds(void **state)
         uint64_t a = 7, b = 7, c = 8;
         int same = 0;
         for (int i = 0; i < 100; i++) {
-            int32_t x = draw(kinds[k], logits, MOST, NULL, 0, &a), y = draw(kinds[k], logits, MOST, NULL, 0, &b);
+            int32_t x = draw(kinds[k], logits, MOST, NULL, 0, &a),
+                    y = draw(kinds[k], logits, MOST, NULL, 0, &b);
             assert_int_equal(x, y);
             same += x == draw(kinds[k], logits, MOST, NULL, 0, &c);
         }
@@ -227,7 +231,8 @@ static void test_no_numbers(void **state)
             int32_t id = draw(s, logits, N, (const int32_t[]){0, 1, 2}, 3, &random);
             bool penalized = s.repetition_penalty != 1; /* may make the largest infinite */
             if (infinite ? logits[id] != INFINITY : finite && !penalized && !isfinite(logits[id])) {
-                fail_msg("kind %d: %g of %g %g %g %g %g", k, (double)logits[id], (double)logits[0], (double)logits[1], (double)logits[2], (double)logits[3],
+                fail_msg("kind %d: %g of %g %g %g %g %g", k, (double)logits[id], (double)logits[0],
+                         (double)logits[1], (double)logits[2], (double)logits[3],
                          (double)logits[4]);
             }
         }
@@ -237,8 +242,10 @@ static void test_no_numbers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_greedy), cmocka_unit_test(test_temperature),        cmocka_unit_test(test_top_k), cmocka_unit_test(test_top_p),
-        cmocka_unit_test(test_min_p),  cmocka_unit_test(test_repetition_penalty), cmocka_unit_test(test_seeds), cmocka_unit_test(test_no_numbers),
+        cmocka_unit_test(test_greedy), cmocka_unit_test(test_temperature),
+        cmocka_unit_test(test_top_k),  cmocka_unit_test(test_top_p),
+        cmocka_unit_test(test_min_p),  cmocka_unit_test(test_repetition_penalty),
+        cmocka_unit_test(test_seeds),  cmocka_unit_test(test_no_numbers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

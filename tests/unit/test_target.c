@@ -1,4 +1,5 @@
-/* Targets and CPUs: facts of named ones, mistakes in names, and that LLVM knows every name of cpus.def. */
+/* Targets and CPUs: facts of named ones, mistakes in names, and that LLVM knows every name of
+ * cpus.def. */
 #include "backend/target.h"
 #include "runtime/abi.h"
 
@@ -39,17 +40,18 @@ static void test_facts(void **state)
         const char *triple, *cpu, *is;
         uint32_t lanes, registers, mask;
     } cases[] = {
-        {"x86-64", NULL, "x86-64", 4, 16, 0},
-        {"x86_64-linux-gnu", "native", "x86-64", 4, 16, 0},
-        {"amd64", "generic", "generic", 4, 16, 0},
-        {"x86-64", "x86-64-v2", "x86-64-v2", 4, 16, 0},
-        {"x86-64", "x86-64-v3", "x86-64-v3", 8, 16, AIGC_CPU_AVX2_FMA | AIGC_CPU_F16C},
-        {"x86-64", "x86-64-v4", "x86-64-v4", 16, 32, AIGC_CPU_AVX512 | AIGC_CPU_AVX2_FMA | AIGC_CPU_F16C},
-        {"x86-64", "alderlake", "alderlake", 8, 16, AIGC_CPU_AVX2_FMA | AIGC_CPU_F16C},
-        {"x86-64", "znver5", "znver5", 16, 32, AIGC_CPU_AVX512 | AIGC_CPU_AVX2_FMA | AIGC_CPU_F16C},
-        {"aarch64", NULL, "generic", 4, 32, 0},
-        {"arm64", "apple-m1", "apple-m1", 4, 32, 0},
-        {"aarch64-linux-gnu", "neoverse-v2", "neoverse-v2", 4, 32, 0},
+        {"x86-64",            NULL,          "x86-64",      4,  16, 0                                                  },
+        {"x86_64-linux-gnu",  "native",      "x86-64",      4,  16, 0                                                  },
+        {"amd64",             "generic",     "generic",     4,  16, 0                                                  },
+        {"x86-64",            "x86-64-v2",   "x86-64-v2",   4,  16, 0                                                  },
+        {"x86-64",            "x86-64-v3",   "x86-64-v3",   8,  16, AIGC_CPU_AVX2_FMA | AIGC_CPU_F16C                  },
+        {"x86-64",            "x86-64-v4",   "x86-64-v4",   16, 32,
+         AIGC_CPU_AVX512 | AIGC_CPU_AVX2_FMA | AIGC_CPU_F16C                                                           },
+        {"x86-64",            "alderlake",   "alderlake",   8,  16, AIGC_CPU_AVX2_FMA | AIGC_CPU_F16C                  },
+        {"x86-64",            "znver5",      "znver5",      16, 32, AIGC_CPU_AVX512 | AIGC_CPU_AVX2_FMA | AIGC_CPU_F16C},
+        {"aarch64",           NULL,          "generic",     4,  32, 0                                                  },
+        {"arm64",             "apple-m1",    "apple-m1",    4,  32, 0                                                  },
+        {"aarch64-linux-gnu", "neoverse-v2", "neoverse-v2", 4,  32, 0                                                  },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         maker m = begin();
@@ -70,7 +72,8 @@ static void test_host(void **state)
 {
     (void)state;
     maker m = begin();
-    target *t = target_create(NULL, NULL, 2, m.a, m.d), *again = t ? target_create("native", t->cpu, 2, m.a, m.d) : NULL;
+    target *t = target_create(NULL, NULL, 2, m.a, m.d),
+           *again = t ? target_create("native", t->cpu, 2, m.a, m.d) : NULL;
     assert_non_null(t);
     assert_true(t->lanes >= 4 && t->registers >= 16);
     assert_non_null(again);
@@ -86,18 +89,20 @@ static void test_mistakes(void **state)
     static const struct {
         const char *triple, *cpu, *words[2];
     } cases[] = {
-        {"x86-64", "hasswell", {"there is no cpu 'hasswell' of x86_64", "did you mean 'haswell'?"}},
-        {"x86-64", "skylake-avx51", {"there is no cpu", "did you mean 'skylake-avx512'?"}},
-        {"x86-64", "pdp-11", {"there is no cpu 'pdp-11' of x86_64", "--cpu help lists all"}},
-        {"x86-64", "", {"there is no cpu ''", "--cpu help lists all"}},
-        {"x86-64", "apple-m1", {"there is no cpu 'apple-m1' of x86_64", "it is one of aarch64"}},
-        {"aarch64", "znver4", {"there is no cpu 'znver4' of aarch64", "--target x86_64"}},
-        {"aarch64-linux-gnu", "cortex-a73", {"there is no cpu", "did you mean 'cortex-a"}},
-        {"riscv64", NULL, {"there is no target 'riscv64': code is made for x86-64 and aarch64", "aarch64-linux-gnu"}},
-        {"arch64", NULL, {"there is no target 'arch64'", "did you mean 'aarch64'?"}},
-        {"aarch64_be-linux-gnu", "generic", {"there is no target", "x86-64 and aarch64"}},
-        {"x86_64x-linux", NULL, {"there is no target", "a triple"}},
-        {"", NULL, {"there is no target ''", "a triple"}},
+        {"x86-64",               "hasswell",      {"there is no cpu 'hasswell' of x86_64", "did you mean 'haswell'?"}},
+        {"x86-64",               "skylake-avx51", {"there is no cpu", "did you mean 'skylake-avx512'?"}              },
+        {"x86-64",               "pdp-11",        {"there is no cpu 'pdp-11' of x86_64", "--cpu help lists all"}     },
+        {"x86-64",               "",              {"there is no cpu ''", "--cpu help lists all"}                     },
+        {"x86-64",               "apple-m1",      {"there is no cpu 'apple-m1' of x86_64", "it is one of aarch64"}   },
+        {"aarch64",              "znver4",        {"there is no cpu 'znver4' of aarch64", "--target x86_64"}         },
+        {"aarch64-linux-gnu",    "cortex-a73",    {"there is no cpu", "did you mean 'cortex-a"}                      },
+        {"riscv64",
+         NULL,                                    {"there is no target 'riscv64': code is made for x86-64 and aarch64",
+          "aarch64-linux-gnu"}                                                                         },
+        {"arch64",               NULL,            {"there is no target 'arch64'", "did you mean 'aarch64'?"}         },
+        {"aarch64_be-linux-gnu", "generic",       {"there is no target", "x86-64 and aarch64"}                       },
+        {"x86_64x-linux",        NULL,            {"there is no target", "a triple"}                                 },
+        {"",                     NULL,            {"there is no target ''", "a triple"}                              },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         maker m = begin();
@@ -125,7 +130,8 @@ static void test_llvm_knows_them(void **state)
         maker m = begin();
         fflush(stderr);
         dup2(file, 2);
-        target *t = target_create(strcmp(cpus[i].level, "neon") == 0 ? "aarch64" : "x86-64", cpus[i].name, 2, m.a, m.d);
+        target *t = target_create(strcmp(cpus[i].level, "neon") == 0 ? "aarch64" : "x86-64",
+                                  cpus[i].name, 2, m.a, m.d);
         dup2(kept, 2);
         assert_non_null(t);
         target_destroy(t);
@@ -163,7 +169,8 @@ static void test_list(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_facts), cmocka_unit_test(test_host), cmocka_unit_test(test_mistakes),
-                                       cmocka_unit_test(test_llvm_knows_them), cmocka_unit_test(test_list)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_facts), cmocka_unit_test(test_host), cmocka_unit_test(test_mistakes),
+        cmocka_unit_test(test_llvm_knows_them), cmocka_unit_test(test_list)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,6 @@
-/* The pool of threads: work is done by every thread once, a barrier parts what is before from what is after. Worth most
- * under the thread sanitizer, which sees here the barriers that generated code calls. */
+/* The pool of threads: work is done by every thread once, a barrier parts what is before from what
+ * is after. Worth most under the thread sanitizer, which sees here the barriers that generated code
+ * calls. */
 #include "runtime/threads.h"
 
 #include <setjmp.h>
@@ -107,7 +108,8 @@ static void test_pools_side_by_side(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_every_thread_works_once), cmocka_unit_test(test_barrier), cmocka_unit_test(test_no_work),
-                                       cmocka_unit_test(test_pools_side_by_side)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_every_thread_works_once), cmocka_unit_test(test_barrier),
+        cmocka_unit_test(test_no_work), cmocka_unit_test(test_pools_side_by_side)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,5 @@
-/* Tokenizers against published ids: every text of the vocabularies of shared/models (skipped where absent). */
+/* Tokenizers against published ids: every text of the vocabularies of shared/models (skipped where
+ * absent). */
 #include "runtime/io/tokenizer.h"
 
 #include <setjmp.h>
@@ -34,7 +35,8 @@ static char *read_all(const char *path)
     return text;
 }
 
-static void decodes_to(const tokenizer *t, const int32_t *ids, size_t n, const char *text, size_t size)
+static void decodes_to(const tokenizer *t, const int32_t *ids, size_t n, const char *text,
+                       size_t size)
 {
     char out[4096];
     size_t at = 0;
@@ -48,12 +50,14 @@ static void decodes_to(const tokenizer *t, const int32_t *ids, size_t n, const c
 }
 
 /* Texts between separators, each with its line of ids. */
-static void compare(const tokenizer *t, const char *name, char *texts, const char *ids, bool round_trip)
+static void compare(const tokenizer *t, const char *name, char *texts, const char *ids,
+                    bool round_trip)
 {
     const char *separator = "\n__ggml_vocab_test__\n";
     uint32_t number = 0, wrong = 0;
     aigc_error err;
-    for (char *s = texts, *next; (next = strstr(s, separator)); s = next + strlen(separator), number++) {
+    for (char *s = texts, *next; (next = strstr(s, separator));
+         s = next + strlen(separator), number++) {
         size_t size = (size_t)(next - s), n = 0;
         int32_t *found = NULL;
         assert_int_equal(tokenizer_encode(t, s, size, false, &found, &n, &err), AIGC_OK);
@@ -149,8 +153,9 @@ static void test_unfinished_characters_wait(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_llama_gguf),  cmocka_unit_test(test_llama_model), cmocka_unit_test(test_phi_3_gguf),
-                                       cmocka_unit_test(test_gpt_2_gguf), cmocka_unit_test(test_gpt_2_json),
-                                       cmocka_unit_test(test_unfinished_characters_wait)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_llama_gguf), cmocka_unit_test(test_llama_model),
+        cmocka_unit_test(test_phi_3_gguf), cmocka_unit_test(test_gpt_2_gguf),
+        cmocka_unit_test(test_gpt_2_json), cmocka_unit_test(test_unfinished_characters_wait)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
