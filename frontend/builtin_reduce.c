@@ -202,7 +202,8 @@ static value run_logsumexp(call *c, value *args)
     uint32_t n;
     int64_t axes[IR_MAX_RANK];
     bool keep = false;
-    if (!x || !get_axes(c, &args[1], x, &n, axes) ||
+    const value last = value_int(-1);
+    if (!x || !get_axes(c, args[1].kind == V_NONE ? &last : &args[1], x, &n, axes) ||
         (args[2].kind != V_NONE && !want_bool(c->e, c->where, args[2], "keep", &keep))) {
         return value_poison();
     }

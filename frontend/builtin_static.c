@@ -141,11 +141,32 @@ static value run_float(call *c, value *a)
     return want_float(c->e, c->where, a[0], "the operand", &x) ? value_float(x) : value_poison();
 }
 
+/* One for each of n axes: a list as it is, anything else n times. */
+static value run_each(call *c, value *a)
+{
+    int64_t n;
+    if (!want_int(c->e, c->where, a[1], "the count", &n)) {
+        return value_poison();
+    }
+    bool list = a[0].kind == V_LIST || a[0].kind == V_TUPLE;
+    if (n < 0 || n > 100000 || (list && a[0].list.n != (uint64_t)n)) {
+        return list ? elab_error(c->e, c->where, "needs one value or %lld, found %u", (long long)n,
+                                 a[0].list.n)
+                    : elab_error(c->e, c->where, "cannot make a list of %lld values", (long long)n);
+    }
+    value *items = arena_array(c->e->a, value, (size_t)n + 1);
+    for (int64_t i = 0; i < n; i++) {
+        items[i] = list ? a[0].list.at[i] : a[0];
+    }
+    return value_list(c->e, V_LIST, (uint32_t)n, items);
+}
+
 const builtin builtins_static[] = {
     {"len", "x", run_len, 0},
     {"range", "start, end = none", run_range, 0},
     {"zip", "x, y", run_zip, 0},
     {"enumerate", "x", run_enumerate, 0},
+    {"each", "x, n", run_each, 0},
     {"reversed", "x", run_reversed, 0},
     {"meta", "*keys", run_meta, 0},
     {"int", "x", run_int, 0},

@@ -26,6 +26,10 @@ static value dims_binary(elab *e, span where, const char *op, const ir_dim *x, c
         elab_error(e, where, "division of %s by %s, which is not positive", ir_dim_text(e->c, x),
                    ir_dim_text(e->c, y));
         elab_note_now(e);
+        if (!ir_dim_is_const(y)) {
+            diag_help(e->d, "say that it is: 'where %s >= 1' after the entry's result",
+                      ir_dim_text(e->c, y));
+        }
         return value_poison();
     }
     if (strcmp(op, "+") == 0) {
@@ -199,10 +203,29 @@ static value tensor_binary(elab *e, span where, const char *op, const value *x, 
     return value_tensor(e, r);
 }
 
+static bool is_callable(const value *v)
+{
+    return v->kind == V_FN || v->kind == V_BUILTIN || v->kind == V_OP || v->kind == V_EXTERN ||
+           v->kind == V_MODULE;
+}
+
 value eval_binary(elab *e, span where, const char *op, value x, value y)
 {
     if (x.kind == V_POISON || y.kind == V_POISON) {
         return value_poison();
+    }
+    bool same = strcmp(op, "==") == 0, differ = strcmp(op, "!=") == 0;
+    if ((same || differ) &&
+        (x.kind == V_NONE ||
+         y.kind == V_NONE)) { /* an argument that may be left out, of whatever kind */
+        return value_bool((x.kind == y.kind) == same);
+    }
+    if ((same || differ) && x.kind == V_DTYPE && y.kind == V_DTYPE) {
+        return value_bool((x.dtype == y.dtype) == same);
+    }
+    if ((same || differ) &&
+        ((is_callable(&x) && y.kind == V_STR) || (x.kind == V_STR && is_callable(&y)))) {
+        return value_bool(differ); /* a function, or the name of one */
     }
     if (is_tensor(&x) || is_tensor(&y)) {
         return tensor_binary(e, where, op, &x, &y);
@@ -240,10 +263,6 @@ value eval_binary(elab *e, span where, const char *op, value x, value y)
         if (is_comparison(op)) {
             return compare_result(op, strcmp(x.s, y.s), 0);
         }
-    }
-    if ((x.kind == V_NONE || y.kind == V_NONE) &&
-        (strcmp(op, "==") == 0 || strcmp(op, "!=") == 0)) {
-        return value_bool((x.kind == y.kind) == (*op == '='));
     }
     if (x.kind == V_LIST && y.kind == V_LIST && strcmp(op, "+") == 0) {
         value *all = arena_array(e->a, value, x.list.n + y.list.n);

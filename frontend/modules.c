@@ -12,6 +12,40 @@ static const char *join_path(elab *e, const char *path, const char *name)
                 : intern(e->names, *path ? path : name);
 }
 
+/* The step of a path that a declaration is: its name, or after `name` another, where "{n}" is the
+ * static value n. */
+static const char *path_step(elab *e, scope *s, const ast *t, const ast *rename)
+{
+    if (!rename || !strchr(rename->text, '{')) {
+        return rename ? rename->text : t->text;
+    }
+    const char *out = "";
+    for (const char *p = rename->text; *p;) {
+        size_t plain = strcspn(p, "{"), inside = p[plain] ? strcspn(p + plain + 1, "}") : 0;
+        out = intern_printf(e->names, "%s%.*s", out, (int)plain, p);
+        if (!p[plain]) {
+            break;
+        }
+        const char *name = intern_n(e->names, p + plain + 1, inside);
+        value v;
+        bool known = elab_lookup(e, s, name, &v);
+        if (known && v.kind == V_POISON) {
+            return rename->text;
+        }
+        if (!known || (v.kind != V_INT && v.kind != V_STR)) {
+            elab_error(e, rename->where,
+                       known ? "'{%s}' in a name must be a whole number or a string"
+                             : "nothing is named '%s'",
+                       name);
+            return rename->text;
+        }
+        out = v.kind == V_INT ? intern_printf(e->names, "%s%lld", out, (long long)v.i)
+                              : intern_printf(e->names, "%s%s", out, v.s);
+        p += plain + 1 + inside + (p[plain + 1 + inside] != 0);
+    }
+    return out;
+}
+
 /* A value that came from nowhere in particular comes from here. */
 static value placed(value v, span where)
 {
@@ -103,7 +137,7 @@ static void declare_weight(elab *e, instance *in, scope *s, const ast *t)
     ir_dtype dtype;
     uint32_t rank;
     const ir_dim *dims[IR_MAX_RANK];
-    const char *step = t->kids[2] ? t->kids[2]->text : t->text;
+    const char *step = path_step(e, s, t, t->kids[2]);
     scope_set(e, in->members, t->text, value_poison());
     if (!eval_type(e, s, t->kids[0], &dtype, &rank, dims, NULL)) {
         return;
@@ -206,7 +240,7 @@ static value eval_alone(elab *e, scope *s, const ast *t, bool *reads_params)
 
 static void declare_member(elab *e, instance *in, scope *s, const ast *t)
 {
-    const char *step = t->kids[1] ? t->kids[1]->text : t->text;
+    const char *step = path_step(e, s, t, t->kids[1]);
     scope *inner = scope_create(e, s);
     inner->self = s->self;
     scope_set(e, inner, intern(e->names, "%path"), value_str(join_path(e, in->path, step)));

@@ -320,9 +320,12 @@ static token meaning(parse *p, token t)
     case CLAUSE:
         t.kind = p->last_is_value ? w->kind : NAME;
         break;
-    case RESERVED:
-        parse_lexical_error(p, t.where, NULL, "'%s' is reserved for later use", w->text);
-        t.kind = BAD;
+    case RESERVED: /* a name wherever it cannot begin a declaration: latents are what generative
+                      models are about */
+        if (first && tokens_peek(p, 0)->kind == NAME) {
+            parse_lexical_error(p, t.where, NULL, "'%s' is reserved for later use", w->text);
+            t.kind = BAD;
+        }
         break;
     case VALUE:
         t.kind = LITERAL;

@@ -122,6 +122,8 @@ static const ir_node *simplify(void *data, ir_builder *b, const ir_node *n,
 {
     (void)data;
     switch (n->op) {
+    case IR_OP_concat:
+        return n->n_in == 1 ? in[0] : NULL;
     case IR_OP_reshape:
         return simplify_reshape(b, n, in[0]);
     case IR_OP_transpose:
