@@ -419,6 +419,9 @@ static value filled(call *c, const value *shape, const value *fill, const value 
     }
     const ir_node *x = want_operand(c->e, c->where, *fill, ir_type_scalar(c->e->c, t));
     B;
+    if (x && dtype->kind == V_DTYPE) { /* a tensor's own type is another one */
+        x = ir_cast(&b, x, t);
+    }
     return x ? done(c, &b, ir_broadcast(&b, x, n, dims), 1, fill) : value_poison();
 }
 static value run_zeros(call *c, value *a)
