@@ -115,18 +115,27 @@ static double print_type(const ir_module *m, const ir_type *t, const char *eleme
 static void print_entry(const ir_module *m, const ir_entry *e, arena *a)
 {
     const ir_graph *g = e->graph;
-    printf("\nentry %s", e->name);
-    for (uint32_t i = 0; i < ir_graph_n_inputs(g); i++) {
-        printf("%s%s: ", i ? ", " : "(", ir_node_str(ir_graph_input(g, i), IR_ATTR_name));
+    uint32_t n_in = ir_graph_n_inputs(g);
+    printf("\nentry %s(", e->name);
+    for (uint32_t i = 0; i < n_in; i++) {
+        printf("%s%s: ", i ? ", " : "", ir_node_str(ir_graph_input(g, i), IR_ATTR_name));
         print_type(m, ir_node_type(ir_graph_input(g, i)),
                    ir_dtype_name(ir_node_type(ir_graph_input(g, i))->dtype));
     }
-    printf("%s", ir_graph_n_inputs(g) ? ")" : "()");
+    for (uint32_t i = 0; i < ir_graph_n_dim_args(g); i++) {
+        printf("%s%s: dim", n_in + i ? ", " : "", ir_graph_sym(g, i)->name);
+    }
+    printf(")");
+    const char *before = " -> ";
     for (uint32_t i = 0; i < ir_graph_n_outputs(g); i++) {
         const ir_output *o = ir_graph_output(g, i);
         if (o->kind == IR_OUTPUT_RESULT) {
-            printf(" -> ");
+            printf("%s", before);
+            if (strncmp(o->name, "out", 3) != 0) {
+                printf("%s: ", o->name);
+            }
             print_type(m, ir_node_type(o->node), ir_dtype_name(ir_node_type(o->node)->dtype));
+            before = ", ";
         }
     }
     printf("\n");

@@ -17,8 +17,9 @@
 typedef struct matched {
     const ir_node *scores, *top; /* the contraction of q and k; what goes into softmax */
     const ir_node *p, *out;
-    const ir_node *q, *k, *v; /* with axes [batch..., i, d], [batch..., j, d], [batch..., j, d] */
-    bool swap_v, swap_k, swap_q; /* their last two axes are the other way round */
+    const ir_node *q, *k, *v;
+    int64_t order_q[IR_MAX_RANK], order_k[IR_MAX_RANK],
+        order_v[IR_MAX_RANK]; /* of their axes, to be [batch..., i or j, d] */
 } matched;
 
 static bool one_use(const uint32_t *uses, const ir_node *n, uint32_t count)
@@ -54,34 +55,51 @@ static const ir_node *softmax_operand(const ir_node *p, const uint32_t *uses)
     return alone ? d->in[0] : NULL;
 }
 
-/* Labels of a batched product: the same batch letters in front, right-aligned, then two of its own.
- */
-static bool batched(const char *x, const char *y, const char *out, char *i, char *j, char *k,
-                    bool *swap_x, bool *swap_y)
+/* Where the letters of x stand as [batch..., rows, cols], of which batch is the end of out's: x's
+ * axes in that order. */
+static bool order_of(const char *x, const char *out, char rows, char cols, int64_t *order)
 {
-    size_t nx = strlen(x), ny = strlen(y), no = strlen(out);
-    if (nx < 2 || ny < 2 || no < 2 || nx > no || ny > no) {
+    size_t n = strlen(x), batch = strlen(out) - 2;
+    if (n < 2 || n - 2 > batch) {
         return false;
     }
-    size_t batch = no - 2;
-    for (size_t a = 0; a < nx - 2; a++) {
-        if (x[a] != out[batch - (nx - 2) + a]) {
+    for (size_t a = 0; a < n; a++) {
+        const char *at = strchr(x, a < n - 2 ? out[batch - (n - 2) + a] : a == n - 2 ? rows : cols);
+        if (!at) {
+            return false;
+        }
+        order[a] = at - x;
+    }
+    return true;
+}
+
+static bool in_order(const int64_t *order, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        if (order[i] != (int64_t)i) {
             return false;
         }
     }
-    for (size_t a = 0; a < ny - 2; a++) {
-        if (y[a] != out[batch - (ny - 2) + a]) {
-            return false;
-        }
+    return true;
+}
+
+/* A batched product: the result is [batch..., i, j]; x as [batch..., i, k] and y as [batch..., j,
+ * k] or, where `product`, [batch..., k, j]: the order of their axes for that. Each letter stands
+ * once in an operand. */
+static bool batched(const char *x, const char *y, const char *out, bool product, int64_t *order_x,
+                    int64_t *order_y)
+{
+    size_t no = strlen(out);
+    const char *k = x;
+    while (*k && strchr(out, *k)) {
+        k++;
     }
-    *i = out[no - 2];
-    *j = out[no - 1];
-    *swap_x = x[nx - 1] == *i;
-    *swap_y = y[ny - 1] != *j; /* y as [k, j] is not swapped */
-    *k = *swap_x ? x[nx - 2] : x[nx - 1];
-    char yi = *swap_y ? y[ny - 2] : y[ny - 1], yk = *swap_y ? y[ny - 1] : y[ny - 2];
-    char xi = *swap_x ? x[nx - 1] : x[nx - 2];
-    return xi == *i && yi == *j && yk == *k;
+    if (no < 2 || !*k) {
+        return false;
+    }
+    char i = out[no - 2], j = out[no - 1];
+    return order_of(x, out, i, *k, order_x) &&
+           (product ? order_of(y, out, *k, j, order_y) : order_of(y, out, j, *k, order_y));
 }
 
 /* The one score within t, through elementwise ops; NULL when there is none or it is used elsewhere.
@@ -118,13 +136,11 @@ static bool match(const ir_node *n, const uint32_t *uses, matched *m)
         return false;
     }
     const ir_attr *labels = ir_node_attr(n, IR_ATTR_labels);
-    char i, j, k;
-    bool swap_p;
+    int64_t order_p[IR_MAX_RANK];
     const ir_node *p = n->in[0];
     if (!one_use(uses, p, 1) || ir_node_type(p)->rank != ir_node_type(n)->rank ||
-        !batched(labels->strs[0], labels->strs[1], labels->strs[2], &i, &j, &k, &swap_p,
-                 &m->swap_v) ||
-        swap_p) {
+        !batched(labels->strs[0], labels->strs[1], labels->strs[2], true, order_p, m->order_v) ||
+        !in_order(order_p, ir_node_type(p)->rank)) {
         return false;
     }
     m->top = softmax_operand(p, uses);
@@ -137,8 +153,8 @@ static bool match(const ir_node *n, const uint32_t *uses, matched *m)
         return false;
     }
     labels = ir_node_attr(m->scores, IR_ATTR_labels);
-    if (!batched(labels->strs[0], labels->strs[1], labels->strs[2], &i, &j, &k, &m->swap_q,
-                 &m->swap_k)) {
+    if (!batched(labels->strs[0], labels->strs[1], labels->strs[2], false, m->order_q,
+                 m->order_k)) {
         return false;
     }
     m->q = m->scores->in[0];
@@ -152,22 +168,17 @@ static bool match(const ir_node *n, const uint32_t *uses, matched *m)
 /* Building ---------------------------------------------------------------------------------------
  */
 
-static const ir_node *swapped(ir_builder *b, const ir_node *x, bool swap)
+static const ir_node *ordered(ir_builder *b, const ir_node *x, const int64_t *order)
 {
-    uint32_t rank = ir_node_type(x)->rank;
-    int64_t perm[IR_MAX_RANK];
-    for (uint32_t i = 0; i < rank; i++) {
-        perm[i] = i < rank - 2 ? i : 2 * (int64_t)rank - 3 - i;
-    }
-    return swap ? ir_transpose(b, x, perm) : x;
+    return in_order(order, ir_node_type(x)->rank) ? x : ir_transpose(b, x, order);
 }
 
 static const ir_node *make(pass_ctx *c, ir_builder *b, const matched *m,
                            const ir_node *const *new_of)
 {
-    const ir_node *in[3 + SCORE_MOST_EXTRAS] = {swapped(b, new_of[m->q->id], m->swap_q),
-                                                swapped(b, new_of[m->k->id], !m->swap_k),
-                                                swapped(b, new_of[m->v->id], m->swap_v)};
+    const ir_node *in[3 + SCORE_MOST_EXTRAS] = {ordered(b, new_of[m->q->id], m->order_q),
+                                                ordered(b, new_of[m->k->id], m->order_k),
+                                                ordered(b, new_of[m->v->id], m->order_v)};
     score_body body;
     if (!score_body_create(b->ctx, m->scores, m->top, c->scratch, &body)) {
         return NULL;

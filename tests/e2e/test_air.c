@@ -49,7 +49,7 @@ static void test_stages(void **state)
         free(run(0, AIGC_COMMAND " check m.air --weights " WEIGHTS));
         free(run(0, AIGC_COMMAND " build m.air -o m.o"));
         char *shown = run(0, AIGC_COMMAND " inspect m.air");
-        assert_non_null(strstr(shown, "entry next(tokens: i32[T]) -> f32[512]\n"));
+        assert_non_null(strstr(shown, "entry next(tokens: i32[T], pos: dim) -> f32[512]\n"));
         assert_non_null(strstr(shown, "holds: T + pos <= 256\n"));
         assert_non_null(strstr(shown, "arena: "));
         free(shown);
