@@ -14,6 +14,8 @@
 #include <llvm-c/Core.h>
 
 enum { EMIT_MOST_AXES = 64, EMIT_MOST_STEPS = 64 };
+/* Arguments of a kernel after its buffers and sizes: seed, thread, threads, scratch. */
+enum { EMIT_KERNEL_EXTRA = 4 };
 
 typedef struct emit_value {
     LLVMValueRef v;
@@ -42,6 +44,8 @@ typedef struct emit {
     const k_kernel *k;
     LLVMValueRef *v_bufs, *v_syms;
     LLVMValueRef v_thread, v_threads;
+    LLVMValueRef v_scratch;              /* this thread's own, 64-byte aligned; see emit_scratch */
+    uint64_t scratch_bytes;              /* the most that a kernel of the module has asked for */
     LLVMValueRef v_axes[EMIT_MOST_AXES]; /* value of an axis; of the lane axis: of its first lane */
     const k_axis *lane_axis;             /* NULL: scalar code */
     LLVMValueRef v_mask;                 /* of lanes, or NULL: all */
@@ -122,7 +126,13 @@ void emit_sort(emit *e, const k_sort *s);
 void emit_share(emit *e, LLVMValueRef v_extent, int64_t grain, LLVMValueRef *v_lo,
                 LLVMValueRef *v_hi);
 
-/* The function of a kernel: (ptr..., i64 sizes..., i64 seed, i32 thread, i32 threads). */
+/* Memory of this thread's own for as long as the kernel runs: its beginning, 64-byte aligned. One
+ * call a kernel: a second one gives the same memory. bytes is what the runtime sets aside a thread
+ * when a context is made, so it is known while compiling and at most some MiB. */
+LLVMValueRef emit_scratch(emit *e, uint64_t bytes);
+
+/* The function of a kernel: (ptr..., i64 sizes..., i64 seed, i32 thread, i32 threads, ptr scratch).
+ */
 LLVMTypeRef emit_kernel_type(emit *e, const k_kernel *k);
 LLVMValueRef emit_kernel(emit *e, const k_kernel *k);
 

@@ -5,10 +5,12 @@
 
 LLVMTypeRef emit_kernel_type(emit *e, const k_kernel *k)
 {
-    uint32_t n = k->n_bufs + k->n_syms + 3;
+    uint32_t n = k->n_bufs + k->n_syms + EMIT_KERNEL_EXTRA;
     LLVMTypeRef *types = arena_array(e->a, LLVMTypeRef, n);
     for (uint32_t i = 0; i < n; i++) {
-        types[i] = i < k->n_bufs ? e->ptr : i < k->n_bufs + k->n_syms + 1 ? e->i64 : e->i32;
+        types[i] = i < k->n_bufs || i + 1 == n     ? e->ptr
+                   : i < k->n_bufs + k->n_syms + 1 ? e->i64
+                                                   : e->i32;
     }
     return LLVMFunctionType(e->void_, types, n, false);
 }
@@ -17,6 +19,12 @@ static void add_attribute(emit *e, LLVMValueRef f, LLVMAttributeIndex at, const 
 {
     unsigned kind = LLVMGetEnumAttributeKindForName(name, strlen(name));
     LLVMAddAttributeAtIndex(f, at, LLVMCreateEnumAttribute(e->ctx, kind, 0));
+}
+
+LLVMValueRef emit_scratch(emit *e, uint64_t bytes)
+{
+    e->scratch_bytes = bytes > e->scratch_bytes ? bytes : e->scratch_bytes;
+    return e->v_scratch;
 }
 
 LLVMValueRef emit_kernel(emit *e, const k_kernel *k)
@@ -44,6 +52,8 @@ LLVMValueRef emit_kernel(emit *e, const k_kernel *k)
     e->v_seed = LLVMGetParam(f, k->n_bufs + k->n_syms);
     e->v_thread = LLVMGetParam(f, k->n_bufs + k->n_syms + 1);
     e->v_threads = LLVMGetParam(f, k->n_bufs + k->n_syms + 2);
+    e->v_scratch = LLVMGetParam(f, k->n_bufs + k->n_syms + 3);
+    add_attribute(e, f, k->n_bufs + k->n_syms + 4, "noalias");
     LLVMPositionBuilderAtEnd(e->b, LLVMAppendBasicBlockInContext(e->ctx, f, "entry"));
     emit_memo memo;
     e->memo = NULL;

@@ -18,7 +18,7 @@ typedef struct programmer {
     LLVMValueRef v_call; /* const aigc_abi_call * */
     LLVMValueRef v_dims; /* int64_t * */
     LLVMValueRef v_args, v_results, v_params, v_states, v_arena, v_externs;
-    LLVMValueRef v_seed, v_thread, v_threads, v_barrier, v_barrier_data;
+    LLVMValueRef v_seed, v_thread, v_threads, v_scratch, v_barrier, v_barrier_data;
     struct {
         const ir_sym *sym;
         LLVMValueRef v;
@@ -306,7 +306,7 @@ static void emit_call(programmer *q, const k_item *t)
 {
     emit *e = q->e;
     const k_kernel *k = t->kernel;
-    uint32_t n = k->n_bufs + k->n_syms + 3;
+    uint32_t n = k->n_bufs + k->n_syms + EMIT_KERNEL_EXTRA;
     LLVMValueRef *args = arena_array(e->a, LLVMValueRef, n);
     for (uint32_t i = 0; i < k->n_bufs; i++) {
         args[i] = place_value(q, &t->places[i]);
@@ -314,9 +314,10 @@ static void emit_call(programmer *q, const k_item *t)
     for (uint32_t i = 0; i < k->n_syms; i++) {
         args[k->n_bufs + i] = dim_value(q, t->dims[i]);
     }
-    args[n - 3] = q->v_seed;
-    args[n - 2] = q->v_thread;
-    args[n - 1] = q->v_threads;
+    args[n - 4] = q->v_seed;
+    args[n - 3] = q->v_thread;
+    args[n - 2] = q->v_threads;
+    args[n - 1] = q->v_scratch;
     emit_profile(q, t->number);
     LLVMBuildCall2(e->b, emit_kernel_type(e, k), q->kernels[k->id], args, n, "");
 }
@@ -400,6 +401,17 @@ static void emit_items(programmer *q, const k_item *items, uint32_t n)
     }
 }
 
+/* The call's scratch memory holds one piece a thread. */
+static LLVMValueRef own_scratch(programmer *q)
+{
+    emit *e = q->e;
+    LLVMValueRef v_base = field(q, e->ptr, offsetof(aigc_abi_call, scratch));
+    LLVMValueRef v_bytes = field(q, e->i64, offsetof(aigc_abi_call, scratch_bytes));
+    LLVMValueRef v_at =
+        LLVMBuildMul(e->b, LLVMBuildZExt(e->b, q->v_thread, e->i64, ""), v_bytes, "");
+    return LLVMBuildGEP2(e->b, e->i8, v_base, &v_at, 1, "scratch");
+}
+
 static LLVMValueRef emit_run(programmer *q)
 {
     emit *e = q->e;
@@ -418,6 +430,7 @@ static LLVMValueRef emit_run(programmer *q)
     q->v_threads = field(q, e->i32, offsetof(aigc_abi_call, n_threads));
     q->v_barrier = field(q, e->ptr, offsetof(aigc_abi_call, barrier));
     q->v_barrier_data = field(q, e->ptr, offsetof(aigc_abi_call, barrier_data));
+    q->v_scratch = own_scratch(q);
     know_entry_syms(q);
     emit_items(q, q->p->items, q->p->n_items);
     emit_profile(q, UINT32_MAX);

@@ -1,5 +1,5 @@
 #include "backend/target.h"
-#include "runtime/abi.h"
+#include "runtime/aigc.h"
 
 #include <llvm-c/Core.h>
 #include <llvm-c/Target.h>
@@ -22,6 +22,7 @@ enum { N_ARCHS = sizeof archs / sizeof *archs };
 typedef enum level_id {
 #define LEVEL(name, ...) LEVEL_##name,
 #define CPU(...)
+#define DOT(...)
 #include "backend/cpus.def"
     N_LEVELS
 } level_id;
@@ -32,18 +33,31 @@ static const struct {
 } levels[] = {
 #define LEVEL(name, arch, lanes, registers, mask, feature) {#arch, feature, lanes, registers, mask},
 #define CPU(...)
+#define DOT(...)
 #include "backend/cpus.def"
 };
 
 static const struct {
     const char *name;
     level_id level;
+    uint32_t dots;
 } cpus[] = {
 #define LEVEL(...)
-#define CPU(name, level) {name, LEVEL_##level},
+#define DOT(...)
+#define CPU(name, level, dots) {name, LEVEL_##level, dots},
 #include "backend/cpus.def"
 };
 enum { N_CPUS = sizeof cpus / sizeof *cpus };
+
+static const struct {
+    uint32_t bit;
+    const char *arch, *features[4];
+} dots[] = {
+#define LEVEL(...)
+#define CPU(...)
+#define DOT(bit, arch, ...) {bit, #arch, {__VA_ARGS__}},
+#include "backend/cpus.def"
+};
 
 static bool has_cpu(const char *arch, uint32_t i)
 {
@@ -68,6 +82,20 @@ static level_id level_of_features(const char *arch, const char *features)
         i++;
     }
     return (level_id)i;
+}
+
+/* The products beyond its level that a machine of these features has. */
+static uint32_t dots_of_features(const char *arch, const char *features)
+{
+    uint32_t mask = 0;
+    for (uint32_t i = 0; i < sizeof dots / sizeof *dots; i++) {
+        bool all = strcmp(dots[i].arch, arch) == 0;
+        for (uint32_t k = 0; dots[i].features[k] && all; k++) {
+            all = strstr(features, dots[i].features[k]) != NULL;
+        }
+        mask |= all ? dots[i].bit : 0;
+    }
+    return mask;
 }
 
 /* What is asked for -------------------------------------------------------------------------------
@@ -252,7 +280,9 @@ target *target_create(const char *triple, const char *cpu, int opt_level, arena 
     t->lanes = levels[level].lanes;
     t->panel = 2 * t->lanes;
     t->registers = levels[level].registers;
-    t->cpu_mask = levels[level].mask;
+    t->cpu_mask = levels[level].mask |
+                  (r.host_cpu ? dots_of_features(r.arch, t->features) & aigc_cpu_features()
+                              : cpus[named].dots);
     LLVMTargetRef found;
     char *message = NULL;
     if (LLVMGetTargetFromTriple(t->triple, &found, &message)) {

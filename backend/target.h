@@ -13,9 +13,15 @@ typedef struct target {
     uint32_t lanes;     /* f32 in a vector register: what vector code is written for */
     uint32_t panel;     /* columns of a packed weight that lie side by side */
     uint32_t registers; /* vector registers */
-    uint32_t cpu_mask;  /* AIGC_CPU_ features the code will need (runtime/abi.h) */
+    uint32_t cpu_mask;  /* AIGC_CPU_ features the code may use and will need (runtime/abi.h) */
     LLVMTargetMachineRef machine;
 } target;
+
+/* Has it all of these AIGC_CPU_ features? */
+static inline bool target_has(const target *t, uint32_t features)
+{
+    return (t->cpu_mask & features) == features;
+}
 
 /* triple NULL or "native": the host; else x86-64, aarch64 or a triple that begins with one of them.
  * cpu NULL or "native": the host's, or the baseline of another; else a name of cpus.def. NULL, with

@@ -29,7 +29,7 @@ static bool read_labels(eval *e, const char *labels, const ir_tensor *t, uint32_
 }
 
 typedef struct operands {
-    const double *f[2];
+    double *f[2];
     const int64_t *i[2];
 } operands;
 
@@ -66,6 +66,9 @@ bool eval_op_contract(eval *e, const ir_node *n, const eval_value *in, eval_valu
         }
         if (!o.f[k] && !o.i[k]) {
             return false;
+        }
+        if (is_float) {
+            eval_round_operand(n, k, &in[k].t, o.f[k]);
         }
     }
     eval_walk outer = {0}, inner = {0};

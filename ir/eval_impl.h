@@ -57,6 +57,9 @@ void *eval_scratch(eval *e, int64_t count, size_t size);
 double *eval_f64s(eval *e, const ir_tensor *t);
 int64_t *eval_i64s(eval *e, const ir_tensor *t);
 
+/* Rounds the elements of an operand of a product as the node's `math` says. */
+void eval_round_operand(const ir_node *n, uint32_t operand, const ir_tensor *t, double *x);
+
 /* Runs a graph; outputs: one an output of the graph, to be dropped by the caller. */
 bool eval_graph(eval *e, const ir_graph *g, const eval_value *inputs, eval_value *outputs);
 

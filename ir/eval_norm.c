@@ -143,7 +143,7 @@ bool eval_op_norm(eval *e, const ir_node *n, const eval_value *in, eval_value *o
 /* Attention ------------------------------------------------------------------------------------ */
 
 typedef struct attention {
-    const double *q, *k, *v;
+    double *q, *k, *v;
     int64_t n_q, n_k, d, dv;
     eval_walk batch; /* offsets into q, k, v */
 } attention;
@@ -271,6 +271,9 @@ bool eval_op_attention(eval *e, const ir_node *n, const eval_value *in, eval_val
     if (!a.q || !a.k || !a.v || !scores) {
         return eval_fail(e, "attention's scores are too large");
     }
+    eval_round_operand(n, 0, &in[0].t, a.q);
+    eval_round_operand(n, 1, &in[1].t, a.k);
+    eval_round_operand(n, 2, &in[2].t, a.v);
     raw_scores(&a, ir_node_float(n, IR_ATTR_scale, 1), scores);
     if (n->n_bodies && !(scores = body_scores(e, n, in, scores))) {
         return false;

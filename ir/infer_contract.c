@@ -36,6 +36,29 @@ static bool letter_sizes(infer *f, const char *labels, const char *out, uint32_t
     return true;
 }
 
+/* How operands are rounded before they are multiplied: a word the op knows, or nothing. */
+static bool math_fits(infer *f, const char *const *words)
+{
+    const ir_attr *math = infer_attr(f, IR_ATTR_math);
+    if (!math) {
+        return true;
+    }
+    return infer_word(f, IR_ATTR_math, words) &&
+           (ir_dtype_is_float(f->in[0]->dtype) ||
+            infer_fail(f, "math \"%s\" is for floats, not %s", math->s,
+                       ir_dtype_name(f->in[0]->dtype)));
+}
+
+/* q8 rounds blocks of the one axis that is summed over. */
+static bool sums_once(infer *f, const ir_attr *labels)
+{
+    uint32_t n = 0;
+    for (const char *p = labels->strs[0]; *p; p++) {
+        n += !strchr(labels->strs[2], *p);
+    }
+    return n == 1 || infer_fail(f, "math \"q8\" needs one axis that is summed over");
+}
+
 bool infer_contract(infer *f)
 {
     const ir_attr *labels = infer_need(f, IR_ATTR_labels, 3);
@@ -45,6 +68,11 @@ bool infer_contract(infer *f)
         return false;
     }
     if (!infer_same_dtype(f, 0, 1)) {
+        return false;
+    }
+    static const char *const maths[] = {"bf16", "q8", NULL};
+    const ir_attr *math = infer_attr(f, IR_ATTR_math);
+    if (!math_fits(f, maths) || (math && strcmp(math->s, "q8") == 0 && !sums_once(f, labels))) {
         return false;
     }
     const char *out = labels->strs[2];
@@ -106,6 +134,10 @@ static bool attention_types(infer *f, const ir_type **score, const ir_type **out
 bool infer_attention(infer *f)
 {
     const ir_type *score = NULL, *out = NULL;
+    static const char *const maths[] = {"bf16", NULL};
+    if (!math_fits(f, maths)) {
+        return false;
+    }
     if (f->n_in < 3) {
         return infer_fail(f, "attention takes q, k and v");
     }

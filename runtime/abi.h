@@ -19,7 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define AIGC_ABI_VERSION 1u
+#define AIGC_ABI_VERSION 2u
 #define AIGC_MAX_RANK    8
 
 /* Element types of tensors and storages of parameters. Values are part of the ABI. */
@@ -105,6 +105,8 @@ typedef struct aigc_abi_call {
     void *const *states;       /* by state, 64-byte aligned */
     void *arena;               /* arena_bytes of it, 64-byte aligned, contents unspecified */
     void *const *externs;      /* addresses of extern functions, by number */
+    void *scratch;             /* n_threads pieces of it, 64-byte aligned; thread t's is number t */
+    uint64_t scratch_bytes;    /* of one piece: the model's scratch_bytes */
     uint64_t seed;
     uint32_t n_threads;
     uint32_t reserved;
@@ -182,6 +184,7 @@ typedef struct aigc_abi_model {
     const aigc_abi_state *states;
     const char *const *extern_names; /* "libblur.so:blur" */
     const aigc_abi_generate *generates;
+    uint64_t scratch_bytes; /* memory each thread needs for itself during calls; a multiple of 64 */
     const char *target; /* "x86_64-pc-linux-gnu/skylake-avx512" */
 } aigc_abi_model;
 

@@ -18,6 +18,7 @@ struct aigc_context {
     void **states;
     void *arena;
     int64_t arena_bytes;
+    void *scratch; /* [n_threads] pieces of m->scratch_bytes */
     void (*hook)(void *data, uint32_t kernel);
     void *hook_data;
     aigc_error error;
@@ -36,12 +37,14 @@ static const struct {
     uint32_t bit;
     const char *name;
 } features[] = {
-    {AIGC_CPU_AVX2_FMA,    "AVX2 and FMA"},
-    {AIGC_CPU_AVX512,      "AVX-512"     },
-    {AIGC_CPU_AVX512_VNNI, "AVX512-VNNI" },
-    {AIGC_CPU_AVX512_BF16, "AVX512-BF16" },
-    {AIGC_CPU_AMX,         "AMX"         },
-    {AIGC_CPU_F16C,        "F16C"        },
+    {AIGC_CPU_AVX2_FMA,     "AVX2 and FMA"        },
+    {AIGC_CPU_AVX512,       "AVX-512"             },
+    {AIGC_CPU_AVX512_VNNI,  "AVX512-VNNI"         },
+    {AIGC_CPU_AVX512_BF16,  "AVX512-BF16"         },
+    {AIGC_CPU_AMX,          "AMX"                 },
+    {AIGC_CPU_F16C,         "F16C"                },
+    {AIGC_CPU_AVX_VNNI,     "AVX-VNNI"            },
+    {AIGC_CPU_NEON_DOTPROD, "dot products of NEON"},
 };
 
 static aigc_status check_model(const aigc_abi_model *m, aigc_error *err)
@@ -77,6 +80,19 @@ static aigc_status make_states(aigc_context *c, aigc_error *err)
         }
     }
     aigc_context_reset(c);
+    return AIGC_OK;
+}
+
+static aigc_status make_scratch(aigc_context *c, aigc_error *err)
+{
+    int64_t bytes;
+    if (c->m->scratch_bytes > INT64_MAX - ALIGN ||
+        __builtin_mul_overflow((int64_t)c->m->scratch_bytes, (int64_t)c->n_threads, &bytes) ||
+        !(c->scratch = aligned(bytes))) {
+        return aigc_fail(err, AIGC_ERR_MEMORY,
+                         "no memory for what %u threads work in (%llu bytes each)", c->n_threads,
+                         (unsigned long long)c->m->scratch_bytes);
+    }
     return AIGC_OK;
 }
 
@@ -120,6 +136,9 @@ aigc_status aigc_context_create(const aigc_abi_model *m, const aigc_weights *w,
             aigc_fail(err, s, "no memory for an arena of %lld bytes", (long long)bytes);
         }
     }
+    if (s == AIGC_OK && m->scratch_bytes) {
+        s = make_scratch(c, err);
+    }
     if (s != AIGC_OK) {
         aigc_context_destroy(c);
         return s;
@@ -139,6 +158,7 @@ void aigc_context_destroy(aigc_context *c)
     }
     free(c->states);
     free(c->arena);
+    free(c->scratch);
     free(c);
 }
 
@@ -319,6 +339,8 @@ static aigc_status run_entry(aigc_context *c, const aigc_abi_entry *e, const int
                           .states = c->states,
                           .arena = c->arena,
                           .externs = c->externs,
+                          .scratch = c->scratch,
+                          .scratch_bytes = c->m->scratch_bytes,
                           .seed = c->seed,
                           .n_threads = c->n_threads,
                           .barrier = c->pool ? aigc_pool_barrier : NULL,

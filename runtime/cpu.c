@@ -5,6 +5,37 @@
 #include <sched.h>
 #include <unistd.h>
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#include <sys/syscall.h>
+
+/* Tiles are more state than the kernel saves unasked: it is asked once, for the whole process
+ * (Linux, Documentation/arch/x86/xstate.rst). */
+static bool has_tiles(void)
+{
+    enum { REQUEST_PERMISSION = 0x1023, TILE_DATA = 18 };
+    uint32_t a, b, c, d;
+    bool all = __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & (1u << 24)) && (d & (1u << 22)) &&
+               (d & (1u << 25));
+#ifdef SYS_arch_prctl
+    return all && syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) == 0;
+#else
+    return false;
+#endif
+}
+
+static bool has_avx_vnni(void)
+{
+    uint32_t a, b, c, d;
+    return __builtin_cpu_supports("avx2") && __get_cpuid_count(7, 1, &a, &b, &c, &d) &&
+           (a & (1u << 4));
+}
+#endif
+
+#if defined(__aarch64__)
+#include <sys/auxv.h>
+#endif
+
 uint32_t aigc_cpu_features(void)
 {
     uint32_t mask = 0;
@@ -23,6 +54,12 @@ uint32_t aigc_cpu_features(void)
     if (__builtin_cpu_supports("avx512bf16")) {
         mask |= AIGC_CPU_AVX512_BF16;
     }
+    mask |= has_avx_vnni() ? AIGC_CPU_AVX_VNNI : 0;
+    mask |= has_tiles() ? AIGC_CPU_AMX : 0;
+#endif
+#if defined(__aarch64__) && defined(__linux__)
+    enum { HWCAP_DOTPROD = 1 << 20 };
+    mask |= getauxval(AT_HWCAP) & HWCAP_DOTPROD ? AIGC_CPU_NEON_DOTPROD : 0;
 #endif
     return mask;
 }

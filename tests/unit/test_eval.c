@@ -273,6 +273,35 @@ static void test_contract(void **state)
     teardown(f);
 }
 
+static const ir_node *rounded_product(fixture *f, const ir_node *x, const ir_node *y,
+                                      const char *math)
+{
+    const char *labels[3] = {word(f, "ik"), word(f, "jk"), word(f, "ij")};
+    return N(f, IR_OP_contract, x, y,
+             ATTRS(ir_attr_ss(IR_ATTR_labels, 3, labels), ir_attr_s(IR_ATTR_math, word(f, math))));
+}
+
+static void test_rounded_operands(void **state)
+{
+    fixture *f = setup();
+    /* 1 + 2^-8 is half way between bf16 values, and goes to the even one. */
+    const ir_node *x = X(f, IR_f32, SHAPE(1, 3), LIST(1.00390625, 1.01171875, 127)),
+                  *y = X(f, IR_f32, SHAPE(1, 3), LIST(1, 1, 0.50390625));
+    IS(f, rounded_product(f, x, y, "bf16"), LIST(1 + 1.015625 + 127 * 0.50390625));
+    /* The largest of a block of 32 becomes 127; the second operand stays as it is. */
+    IS(f, rounded_product(f, x, y, "q8"), LIST(1 + 1 + 127 * 0.50390625));
+    double blocks[40], ones[40];
+    for (int i = 0; i < 40; i++) {
+        blocks[i] = i == 0 ? 254 : i < 32 ? 3.1 : i == 39 ? 1.27 : 0.104;
+        ones[i] = 1;
+    }
+    x = X(f, IR_f32, SHAPE(1, 40), 40, blocks);
+    y = X(f, IR_f32, SHAPE(1, 40), 40, ones);
+    IS(f, rounded_product(f, x, y, "q8"), LIST(254 + 31 * 4 + 1.27 + 7 * 0.10));
+    assert_null(rounded_product(f, x, y, "q9"));
+    teardown(f);
+}
+
 static const ir_node *window(fixture *f, ir_op op, const ir_node *x, const ir_node *w,
                              int64_t stride, int64_t dilation, int64_t lo, int64_t hi, uint32_t n,
                              const ir_attr *more)
@@ -608,14 +637,22 @@ static void test_node(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_elementwise), cmocka_unit_test(test_cast),
-        cmocka_unit_test(test_moves),       cmocka_unit_test(test_reduce),
-        cmocka_unit_test(test_sort),        cmocka_unit_test(test_contract),
-        cmocka_unit_test(test_conv),        cmocka_unit_test(test_pool_and_resize),
-        cmocka_unit_test(test_norms),       cmocka_unit_test(test_attention),
-        cmocka_unit_test(test_random),      cmocka_unit_test(test_structure),
-        cmocka_unit_test(test_outside),     cmocka_unit_test(test_driver),
-        cmocka_unit_test(test_limits),      cmocka_unit_test(test_node)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_elementwise),
+                                       cmocka_unit_test(test_cast),
+                                       cmocka_unit_test(test_moves),
+                                       cmocka_unit_test(test_reduce),
+                                       cmocka_unit_test(test_sort),
+                                       cmocka_unit_test(test_contract),
+                                       cmocka_unit_test(test_rounded_operands),
+                                       cmocka_unit_test(test_conv),
+                                       cmocka_unit_test(test_pool_and_resize),
+                                       cmocka_unit_test(test_norms),
+                                       cmocka_unit_test(test_attention),
+                                       cmocka_unit_test(test_random),
+                                       cmocka_unit_test(test_structure),
+                                       cmocka_unit_test(test_outside),
+                                       cmocka_unit_test(test_driver),
+                                       cmocka_unit_test(test_limits),
+                                       cmocka_unit_test(test_node)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -18,7 +18,8 @@ static const struct {
     const char *name, *level;
 } cpus[] = {
 #define LEVEL(...)
-#define CPU(name, level) {name, #level},
+#define DOT(...)
+#define CPU(name, level, dots) {name, #level},
 #include "backend/cpus.def"
 };
 
@@ -40,18 +41,24 @@ static void test_facts(void **state)
         const char *triple, *cpu, *is;
         uint32_t lanes, registers, mask;
     } cases[] = {
-        {"x86-64",            NULL,          "x86-64",      4,  16, 0                                                  },
-        {"x86_64-linux-gnu",  "native",      "x86-64",      4,  16, 0                                                  },
-        {"amd64",             "generic",     "generic",     4,  16, 0                                                  },
-        {"x86-64",            "x86-64-v2",   "x86-64-v2",   4,  16, 0                                                  },
-        {"x86-64",            "x86-64-v3",   "x86-64-v3",   8,  16, AIGC_CPU_AVX2_FMA | AIGC_CPU_F16C                  },
-        {"x86-64",            "x86-64-v4",   "x86-64-v4",   16, 32,
-         AIGC_CPU_AVX512 | AIGC_CPU_AVX2_FMA | AIGC_CPU_F16C                                                           },
-        {"x86-64",            "alderlake",   "alderlake",   8,  16, AIGC_CPU_AVX2_FMA | AIGC_CPU_F16C                  },
-        {"x86-64",            "znver5",      "znver5",      16, 32, AIGC_CPU_AVX512 | AIGC_CPU_AVX2_FMA | AIGC_CPU_F16C},
-        {"aarch64",           NULL,          "generic",     4,  32, 0                                                  },
-        {"arm64",             "apple-m1",    "apple-m1",    4,  32, 0                                                  },
-        {"aarch64-linux-gnu", "neoverse-v2", "neoverse-v2", 4,  32, 0                                                  },
+        {"x86-64",            NULL,             "x86-64",         4,  16, 0                                },
+        {"x86_64-linux-gnu",  "native",         "x86-64",         4,  16, 0                                },
+        {"amd64",             "generic",        "generic",        4,  16, 0                                },
+        {"x86-64",            "x86-64-v2",      "x86-64-v2",      4,  16, 0                                },
+        {"x86-64",            "x86-64-v3",      "x86-64-v3",      8,  16, AIGC_CPU_AVX2_FMA | AIGC_CPU_F16C},
+        {"x86-64",            "x86-64-v4",      "x86-64-v4",      16, 32,
+         AIGC_CPU_AVX512 | AIGC_CPU_AVX2_FMA | AIGC_CPU_F16C                                               },
+        {"x86-64",            "alderlake",      "alderlake",      8,  16,
+         AIGC_CPU_AVX2_FMA | AIGC_CPU_F16C | AIGC_CPU_AVX_VNNI                                             },
+        {"x86-64",            "znver5",         "znver5",         16, 32,
+         AIGC_CPU_AVX512 | AIGC_CPU_AVX2_FMA | AIGC_CPU_F16C | AIGC_CPU_AVX512_VNNI |
+             AIGC_CPU_AVX512_BF16 | AIGC_CPU_AVX_VNNI                                                      },
+        {"x86-64",            "sapphirerapids", "sapphirerapids", 16, 32,
+         AIGC_CPU_AVX512 | AIGC_CPU_AVX2_FMA | AIGC_CPU_F16C | AIGC_CPU_AVX512_VNNI |
+             AIGC_CPU_AVX512_BF16 | AIGC_CPU_AVX_VNNI | AIGC_CPU_AMX                                       },
+        {"aarch64",           NULL,             "generic",        4,  32, 0                                },
+        {"arm64",             "apple-m1",       "apple-m1",       4,  32, AIGC_CPU_NEON_DOTPROD            },
+        {"aarch64-linux-gnu", "neoverse-v2",    "neoverse-v2",    4,  32, AIGC_CPU_NEON_DOTPROD            },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         maker m = begin();
