@@ -77,6 +77,8 @@ LLVMValueRef emit_intrinsic(emit *e, const char *name, uint32_t n_types, LLVMTyp
 LLVMValueRef emit_intrinsic1(emit *e, const char *name, LLVMValueRef x);
 LLVMValueRef emit_intrinsic2(emit *e, const char *name, LLVMValueRef x, LLVMValueRef y);
 LLVMValueRef emit_fma(emit *e, LLVMValueRef x, LLVMValueRef y, LLVMValueRef z);
+/* Asks for the line at an address: locality 3 into L1, 2 into L2. Any address will do. */
+void emit_prefetch(emit *e, LLVMValueRef v_ptr, uint32_t locality);
 LLVMValueRef emit_select(emit *e, LLVMValueRef c, LLVMValueRef x, LLVMValueRef y);
 
 /* for (i = lo; i < hi; i += step) with values that flow from turn to turn. */
@@ -121,6 +123,13 @@ LLVMValueRef emit_convert(emit *e, LLVMValueRef v, ir_dtype from, ir_dtype to);
 /* Kernels */
 void emit_nest(emit *e, const k_nest *n);
 void emit_attention(emit *e, const k_attention *t);
+/* The first n_steps steps of a nest, reductions all, at the current values of its outer axes; lanes
+ * run along their last axes. Their values come to e->reduced. */
+void emit_row_steps(emit *e, const k_nest *n, uint32_t n_steps);
+struct contract_form;
+void emit_contract(emit *e, const struct contract_form *f);
+/* Lanes whose place, counted from v_first, is below the limit. */
+LLVMValueRef emit_lanes_below(emit *e, LLVMValueRef v_first, LLVMValueRef v_limit);
 void emit_sort(emit *e, const k_sort *s);
 /* This thread's share [*v_lo, *v_hi) of an axis. */
 void emit_share(emit *e, LLVMValueRef v_extent, int64_t grain, LLVMValueRef *v_lo,

@@ -29,12 +29,6 @@ static void store_f32s(emit *e, LLVMValueRef v, LLVMValueRef v_base, LLVMValueRe
     LLVMSetAlignment(LLVMBuildStore(e->b, v, at(e, v_base, v_i)), 4);
 }
 
-static LLVMValueRef lanes_below(emit *e, LLVMValueRef v_first, LLVMValueRef v_limit)
-{
-    LLVMValueRef v_lane = LLVMBuildAdd(e->b, emit_splat(e, v_first), emit_iota(e, e->i64), "");
-    return LLVMBuildICmp(e->b, LLVMIntSLT, v_lane, emit_splat(e, v_limit), "");
-}
-
 static LLVMValueRef reduce_f32s(emit *e, const char *name, LLVMValueRef v)
 {
     LLVMTypeRef t = LLVMTypeOf(v);
@@ -70,7 +64,7 @@ static LLVMValueRef dot(attention_emitter *q)
     emit_loop_begin(e, &l, "dot", emit_i64(e, 0), q->v_dims, emit_i64(e, e->lanes), 1, &v_sum);
     e->v_axes[d->id] = l.v_i;
     e->lane_axis = d;
-    e->v_mask = exact ? NULL : lanes_below(e, l.v_i, q->v_dims);
+    e->v_mask = exact ? NULL : emit_lanes_below(e, l.v_i, q->v_dims);
     LLVMValueRef v_next = emit_fma(e, emit_lanes(e, q->t->q), emit_lanes(e, q->t->k), l.v_carry[0]);
     if (!exact) {
         v_next = emit_select(e, e->v_mask, v_next, l.v_carry[0]);
@@ -93,7 +87,7 @@ static LLVMValueRef block_scores(attention_emitter *q, LLVMValueRef v_j0, LLVMVa
     emit_loop_end(e, &l, NULL);
     emit_memo memo;
     emit_memo_push(e, &memo);
-    LLVMValueRef v_inside = lanes_below(e, emit_i64(e, 0), v_n);
+    LLVMValueRef v_inside = emit_lanes_below(e, emit_i64(e, 0), v_n);
     e->v_axes[j->id] = v_j0;
     e->lane_axis = j;
     e->v_mask = v_inside;
@@ -124,7 +118,7 @@ static void add_values(attention_emitter *q, LLVMValueRef v_j0, LLVMValueRef v_n
     e->v_axes[dv->id] = l.v_i;
     e->v_axes[q->t->j->id] = LLVMBuildAdd(e->b, v_j0, k.v_i, "");
     e->lane_axis = dv;
-    e->v_mask = exact ? NULL : lanes_below(e, l.v_i, q->v_dv);
+    e->v_mask = exact ? NULL : emit_lanes_below(e, l.v_i, q->v_dv);
     LLVMValueRef v_p = LLVMBuildLoad2(e->b, e->f32, at(e, q->v_scores, k.v_i), "");
     LLVMValueRef v_next = emit_fma(e, emit_splat(e, v_p), emit_lanes(e, q->t->v), k.v_carry[0]);
     e->v_mask = NULL;
@@ -143,7 +137,7 @@ static void write_row(attention_emitter *q, LLVMValueRef v_sum)
     emit_loop_begin(e, &l, "out", emit_i64(e, 0), q->v_dv, emit_i64(e, e->lanes), 0, NULL);
     e->v_axes[dv->id] = l.v_i;
     e->lane_axis = dv;
-    e->v_mask = lanes_below(e, l.v_i, q->v_dv);
+    e->v_mask = emit_lanes_below(e, l.v_i, q->v_dv);
     e->v_hole = LLVMBuildFMul(e->b, load_f32s(e, q->v_acc, l.v_i), emit_splat(e, v_scale), "");
     e->hole_vector = true;
     emit_store(e, q->t->buf, q->t->offset, emit_expr(e, q->t->out), false);

@@ -137,6 +137,14 @@ LLVMValueRef emit_fma(emit *e, LLVMValueRef x, LLVMValueRef y, LLVMValueRef z)
     return emit_intrinsic(e, "llvm.fmuladd", 1, &t, 3, args);
 }
 
+void emit_prefetch(emit *e, LLVMValueRef v_ptr, uint32_t locality)
+{
+    LLVMTypeRef t = e->ptr;
+    LLVMValueRef args[4] = {v_ptr, LLVMConstInt(e->i32, 0, false),
+                            LLVMConstInt(e->i32, locality, false), LLVMConstInt(e->i32, 1, false)};
+    emit_intrinsic(e, "llvm.prefetch", 1, &t, 4, args);
+}
+
 LLVMValueRef emit_select(emit *e, LLVMValueRef c, LLVMValueRef x, LLVMValueRef y)
 {
     return LLVMBuildSelect(e->b, c, x, y, "");
@@ -215,6 +223,12 @@ void emit_if_end(emit *e, emit_if *f)
     LLVMBuildBr(e->b, f->done);
     LLVMPositionBuilderAtEnd(e->b, f->done);
     emit_memo_pop(e);
+}
+
+LLVMValueRef emit_lanes_below(emit *e, LLVMValueRef v_first, LLVMValueRef v_limit)
+{
+    LLVMValueRef v_lane = LLVMBuildAdd(e->b, emit_splat(e, v_first), emit_iota(e, e->i64), "");
+    return LLVMBuildICmp(e->b, LLVMIntSLT, v_lane, emit_splat(e, v_limit), "");
 }
 
 /* Sizes -------------------------------------------------------------------------------------------

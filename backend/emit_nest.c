@@ -135,12 +135,6 @@ static void leave_point(nest_emitter *q, emit_memo *memo)
     emit_memo_pop(q->e);
 }
 
-static LLVMValueRef tail_mask(emit *e, LLVMValueRef v_i, LLVMValueRef v_hi)
-{
-    LLVMValueRef v_lane = LLVMBuildAdd(e->b, emit_splat(e, v_i), emit_iota(e, e->i64), "");
-    return LLVMBuildICmp(e->b, LLVMIntSLT, v_lane, emit_splat(e, v_hi), "");
-}
-
 /* Runs fn over the loops of a step's axes; the last one by vectors when inner.
  * ----------------------- */
 
@@ -188,7 +182,7 @@ static void walk_axes(step_walk *w, uint32_t axis, LLVMValueRef *v_carry)
         emit_loop t;
         emit_loop_begin(e, &t, "rest", v_whole, v_hi, v_step, w->n_carries, v_carry);
         e->v_axes[k->id] = t.v_i;
-        e->v_mask = tail_mask(e, t.v_i, v_hi);
+        e->v_mask = emit_lanes_below(e, t.v_i, v_hi);
         for (uint32_t i = 0; i < w->n_carries; i++) {
             v_next[i] = t.v_carry[i];
         }
@@ -229,6 +223,19 @@ static void reduce_step(nest_emitter *q, uint32_t index)
     for (uint32_t p = 0; p < q->n_points; p++) {
         LLVMValueRef v = inner ? across_lanes(e, s, v_carry[p]) : v_carry[p];
         q->points[p].reduced[index] = (emit_value){v, vector && !inner};
+    }
+}
+
+void emit_row_steps(emit *e, const k_nest *n, uint32_t n_steps)
+{
+    nest_emitter *q = arena_new(e->a, nest_emitter);
+    *q = (nest_emitter){.e = e, .n = n, .s = {.lanes = SCHEDULE_INNER}, .n_points = 1};
+    for (uint32_t i = 0; i < 2 && i < n->n_outer; i++) {
+        q->points[0].v_axes[i] = e->v_axes[n->outer[n->n_outer - 1 - i]->id];
+    }
+    for (uint32_t i = 0; i < n_steps; i++) {
+        reduce_step(q, i);
+        e->reduced[i] = q->points[0].reduced[i];
     }
 }
 
@@ -411,7 +418,7 @@ static void run_axis(nest_emitter *q, uint32_t depth, uint32_t rows, uint32_t co
         emit_loop l;
         emit_loop_begin(e, &l, "rest", v_at, v_hi, emit_i64(e, unit), 0, NULL);
         e->v_axes[q->n->outer[axis]->id] = l.v_i;
-        e->v_mask = tail_mask(e, l.v_i, v_hi);
+        e->v_mask = emit_lanes_below(e, l.v_i, v_hi);
         run_axis(q, depth + 1, rows, 1);
         e->v_mask = NULL;
         emit_loop_end(e, &l, NULL);
@@ -420,6 +427,11 @@ static void run_axis(nest_emitter *q, uint32_t depth, uint32_t rows, uint32_t co
 
 void emit_nest(emit *e, const k_nest *n)
 {
+    contract_form product;
+    if (contract_form_of(e->c, e->a, n, e->t, &product)) {
+        emit_contract(e, &product);
+        return;
+    }
     nest_emitter *q = arena_new(e->a, nest_emitter);
     q->e = e;
     q->n = n;

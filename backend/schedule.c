@@ -90,6 +90,30 @@ static bool is_product(const k_nest *n)
            n->steps[1].n_axes == 0;
 }
 
+enum { PACKED_BYTES = 1 << 20, LINE_FLOATS = 16 };
+
+schedule_product schedule_contract(const contract_form *f, const target *t)
+{
+    uint32_t wide = 2 * f->n_products, tall = (t->registers - wide - 1) / wide;
+    schedule_product s = {.vectors = 2, .row_vectors = 8 / f->n_products, .unroll = 2};
+    for (uint32_t h = tall; h > 1; h = h > 8 ? 8 : (h + 1) / 2) {
+        s.heights[s.n_heights++] = h;
+    }
+    s.heights[s.n_heights++] = 1;
+    if (!f->in_place) {
+        int64_t k = ir_dim_value(f->k[0]->extent);
+        s.row_stride = (k + LINE_FLOATS - 1) / LINE_FLOATS * LINE_FLOATS + LINE_FLOATS;
+        s.most_rows = PACKED_BYTES / (s.row_stride * (int64_t)sizeof(float)) / tall * tall;
+        s.most_rows = s.most_rows < tall ? tall : s.most_rows;
+        if (!f->m) {
+            s.most_rows = 1;
+        } else if (ir_dim_is_const(f->m->extent) && ir_dim_value(f->m->extent) < s.most_rows) {
+            s.most_rows = ir_dim_value(f->m->extent) > 0 ? ir_dim_value(f->m->extent) : 1;
+        }
+    }
+    return s;
+}
+
 schedule schedule_nest(ir_ctx *c, arena *a, const k_nest *n, const target *t)
 {
     double inner = cost_inner(c, a, n, t->lanes), outer = cost_outer(c, a, n, t->lanes);
@@ -98,7 +122,7 @@ schedule schedule_nest(ir_ctx *c, arena *a, const k_nest *n, const target *t)
                                                           : SCHEDULE_OUTER,
                   .jam_rows = 1,
                   .jam_cols = 1,
-                  .unroll = 4};
+                  .unroll = 2};
     bool adds = false;
     for (uint32_t i = 0; i < n->n_steps; i++) {
         adds |= n->steps[i].add;

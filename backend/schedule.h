@@ -3,7 +3,7 @@
 #ifndef AIGC_BACKEND_SCHEDULE_H
 #define AIGC_BACKEND_SCHEDULE_H
 
-#include "backend/kernel.h"
+#include "backend/contract_form.h"
 #include "backend/target.h"
 
 typedef enum schedule_lanes {
@@ -23,6 +23,19 @@ typedef struct schedule {
     bool cols_first;
     uint32_t unroll; /* accumulators of a reduction along inner lanes */
 } schedule;
+
+/* How a product is run. A tile is so many rows by so many vectors of columns, whose sums stay in
+ * registers while k runs; a pass over rows takes the highest tiles first. */
+typedef struct schedule_product {
+    uint32_t vectors;     /* columns of a tile, in vectors */
+    uint32_t row_vectors; /* the same where there is one row: streams of weights side by side */
+    uint32_t n_heights, heights[8]; /* rows of tiles, descending, the last 1 */
+    uint32_t unroll;                /* steps of k in one turn */
+    int64_t row_stride;             /* packed rows: f32s from one to the next */
+    int64_t most_rows;              /* packed rows that are worked on together */
+} schedule_product;
+
+schedule_product schedule_contract(const contract_form *f, const target *t);
 
 schedule schedule_nest(ir_ctx *c, arena *a, const k_nest *n, const target *t);
 

@@ -1,0 +1,195 @@
+#include "backend/contract_form.h"
+
+typedef struct finder {
+    ir_ctx *c;
+    arena *a;
+    const k_nest *n;
+    const target *t;
+    contract_form *f;
+} finder;
+
+enum { ALIASING = 1024 }; /* f32s in 4 KiB: rows that far apart meet in the same sets of L1 */
+
+static bool is_sum_of_products(const k_step *s)
+{
+    return s->kind == K_STEP_REDUCE && s->op == IR_OP_reduce_sum && s->acc == IR_f32 &&
+           s->n_axes > 0 && s->value->kind == K_OP && s->value->op == IR_OP_mul;
+}
+
+static bool is_row_step(const finder *q, const k_step *s)
+{
+    return s->kind == K_STEP_REDUCE && s->n_axes == 1 && s->op != IR_OP_argmax &&
+           s->op != IR_OP_argmin && !k_uses_axis(s->value, q->f->n);
+}
+
+/* The same expression with each axis of xs in the place of that of ys. */
+static bool same_along(const k_expr *x, const k_expr *y, uint32_t n, const k_axis *const *xs,
+                       const k_axis *const *ys)
+{
+    if (x == y) {
+        bool moves = false;
+        for (uint32_t i = 0; i < n; i++) {
+            moves |= xs[i] != ys[i] && k_uses_axis(x, xs[i]);
+        }
+        return !moves;
+    }
+    if (x->kind != y->kind || x->dtype != y->dtype || x->n != y->n || x->op != y->op ||
+        x->buf != y->buf || x->dim != y->dim || x->i != y->i || x->f != y->f ||
+        x->reduced != y->reduced || x->guard || y->guard || x->kind == K_RANDOM) {
+        return false;
+    }
+    if (x->kind == K_AXIS) {
+        for (uint32_t i = 0; i < n; i++) {
+            if (x->axis == xs[i]) {
+                return y->axis == ys[i];
+            }
+        }
+        return x->axis == y->axis;
+    }
+    for (uint32_t i = 0; i < x->n; i++) {
+        if (!same_along(x->args[i], y->args[i], n, xs, ys)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Takes a product apart: b is the factor along n. */
+static bool take_product(finder *q, const k_step *s, const k_expr **a, const k_expr **b)
+{
+    const k_expr *x = s->value->args[0], *y = s->value->args[1];
+    bool first = k_uses_axis(x, q->f->n), second = k_uses_axis(y, q->f->n);
+    *a = first ? y : x;
+    *b = first ? x : y;
+    return first != second;
+}
+
+static bool take_products(finder *q)
+{
+    contract_form *f = q->f;
+    const k_nest *n = q->n;
+    uint32_t at = f->n_row_steps;
+    for (; at + 1 < n->n_steps && f->n_products < CONTRACT_MOST_PRODUCTS; at++) {
+        const k_step *s = &n->steps[at];
+        const k_expr *a, *b;
+        if (!is_sum_of_products(s) || !take_product(q, s, &a, &b)) {
+            return false;
+        }
+        if (f->n_products == 0) {
+            f->a = a;
+            f->k = s->axes;
+            f->n_k = s->n_axes;
+        } else {
+            f->more_k = s->axes;
+            for (uint32_t i = 0; i < f->n_k; i++) {
+                if (s->n_axes != f->n_k || s->axes[i]->extent != f->k[i]->extent) {
+                    return false;
+                }
+            }
+            if (!same_along(f->a, a, f->n_k, f->k, s->axes)) {
+                return false;
+            }
+        }
+        f->b[f->n_products++] = b;
+    }
+    f->store = &n->steps[n->n_steps - 1];
+    return at + 1 == n->n_steps && f->n_products > 0 && f->store->kind == K_STEP_STORE &&
+           f->store->n_axes == 0 && !f->store->add;
+}
+
+static bool used_by_b(const contract_form *f, const k_axis *axis)
+{
+    for (uint32_t p = 0; p < f->n_products; p++) {
+        if (k_uses_axis(f->b[p], axis)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The innermost axis with more than one row that only a reads. */
+static void find_rows(finder *q)
+{
+    for (uint32_t i = 0; i + 1 < q->n->n_outer; i++) {
+        const k_axis *axis = q->n->outer[i];
+        if (!ir_dim_is_one(axis->extent) && !used_by_b(q->f, axis) && k_uses_axis(q->f->a, axis)) {
+            q->f->m = axis;
+        }
+    }
+}
+
+/* Vectors of b along n lie side by side in memory. */
+static bool reads_vectors(const finder *q, const k_expr *b)
+{
+    while (b->kind == K_CAST) {
+        b = b->args[0];
+    }
+    const ir_dim *stride;
+    if (b->kind != K_LOAD || b->guard || !ir_storage_is_dense(b->buf->storage)) {
+        return false;
+    }
+    if (b->buf->panel) {
+        bool aligned = q->n->split + 1 != (int)q->n->n_outer || q->n->grain % q->t->lanes == 0;
+        return aligned && b->buf->panel % q->t->lanes == 0 &&
+               k_affine(q->c, q->a, b->args[1], q->f->n, &stride) && ir_dim_is_one(stride);
+    }
+    return k_affine(q->c, q->a, b->args[0], q->f->n, &stride) && ir_dim_is_one(stride);
+}
+
+/* An element of a costs a load, and rows do not fall upon each other in the cache. */
+static bool reads_in_place(const finder *q)
+{
+    const contract_form *f = q->f;
+    const k_axis *k = f->k[f->n_k - 1];
+    if (f->n_row_steps) {
+        return false;
+    }
+    if (f->n_k > 1 || !ir_dim_is_const(k->extent)) {
+        return true;
+    }
+    const ir_dim *along, *rows;
+    bool plain = f->a->kind == K_LOAD && !f->a->guard && f->a->buf->dtype == IR_f32 &&
+                 f->a->buf->storage == IR_STORAGE_f32 && !f->a->buf->panel &&
+                 k_affine(q->c, q->a, f->a->args[0], k, &along) && ir_dim_is_one(along);
+    if (!plain || !f->m) {
+        return plain;
+    }
+    bool known = k_affine(q->c, q->a, f->a->args[0], f->m, &rows) && ir_dim_is_const(rows);
+    return !known || ir_dim_value(rows) % ALIASING != 0;
+}
+
+static bool uses_row_steps(const finder *q, const k_expr *x)
+{
+    for (uint32_t i = 0; i < q->f->n_row_steps; i++) {
+        if (k_uses_reduced(x, i)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool contract_form_of(ir_ctx *c, arena *a, const k_nest *n, const target *t, contract_form *out)
+{
+    *out = (contract_form){.nest = n};
+    finder q = {c, a, n, t, out};
+    if (n->n_outer == 0 || n->n_steps < 2) {
+        return false;
+    }
+    out->n = n->outer[n->n_outer - 1];
+    while (out->n_row_steps < n->n_steps && is_row_step(&q, &n->steps[out->n_row_steps])) {
+        out->n_row_steps++;
+    }
+    if (!take_products(&q)) {
+        return false;
+    }
+    find_rows(&q);
+    for (uint32_t p = 0; p < out->n_products; p++) {
+        if (!reads_vectors(&q, out->b[p])) {
+            return false;
+        }
+    }
+    out->in_place = reads_in_place(&q);
+    bool packs = out->n_k == 1 && ir_dim_is_const(out->k[0]->extent);
+    return (out->in_place || packs) && !uses_row_steps(&q, out->store->value) &&
+           !uses_row_steps(&q, out->store->offset);
+}

@@ -1,0 +1,36 @@
+/* A nest that is a product of matrices, and the parts that its emitter makes tiles of:
+ *
+ *     for (outer axes but m and n)            batch
+ *         row steps: r_i = reduce over k ...  statistics of one row m: the norm before a product
+ *         c_p[m, n] = sum over k of a[m, k] * b_p[n, k]     one product, or two that share a
+ *         store(c_0[m, n], c_1[m, n] ...)     bias, activation, gate, residual
+ *
+ * Rows (axis m) are read by a alone, columns (axis n) by b alone, lanes lie along n. The plain nest
+ * emitter can run every such nest too. */
+#ifndef AIGC_BACKEND_CONTRACT_FORM_H
+#define AIGC_BACKEND_CONTRACT_FORM_H
+
+#include "backend/kernel.h"
+#include "backend/target.h"
+
+enum { CONTRACT_MOST_PRODUCTS = 2 };
+
+typedef struct contract_form {
+    const k_nest *nest;
+    uint32_t n_row_steps;                    /* the nest's first steps */
+    uint32_t n_products;                     /* the steps after them */
+    const k_axis *m, *n;                     /* m: NULL when there is one row */
+    uint32_t n_k;                            /* axes that are summed over, outermost first */
+    const k_axis *const *k;                  /* of the first product */
+    const k_axis *const *more_k;             /* of the second, which go along with them; or NULL */
+    const k_expr *a;                         /* over batch, m, k; may use the row steps' values */
+    const k_expr *b[CONTRACT_MOST_PRODUCTS]; /* over batch, n, k (b[1]: more_k) */
+    const k_step *store;                     /* over batch, m, n; uses the products' values */
+    bool in_place; /* a is read where it lies, an element at a time; else by rows
+                    * that are packed first: k is then one axis of known extent */
+} contract_form;
+
+/* False when the nest is not of this form, or its b cannot be read by vectors along n. */
+bool contract_form_of(ir_ctx *c, arena *a, const k_nest *n, const target *t, contract_form *out);
+
+#endif

@@ -1,0 +1,447 @@
+/* Products of matrices, by tiles: so many rows by so many vectors of columns are summed up in
+ * registers while k runs, and leave through the epilogue.
+ *
+ *     for columns of a tile                       a panel of b stays in L2 while all rows pass by
+ *         for rows of a tile                      the highest tiles first, then lower ones
+ *             for k: c[r][v] += a[r, k] * b[k, v]
+ *             epilogue(c)
+ *
+ * One row alone (a token at a time) reads b once, in several streams side by side. Rows that are
+ * not read in place are packed first: their statistics, then their values, each row beside the
+ * last. Every element is summed in the order of k, whatever tile it is in, so that results depend
+ * neither on the number of threads nor on the number of rows. */
+#include "backend/emit.h"
+#include "backend/schedule.h"
+
+typedef struct contract_emitter {
+    emit *e;
+    const contract_form *f;
+    schedule_product s;
+    LLVMValueRef v_tile;   /* f32[products][rows][vectors][lanes]: a tile's sums on their way out */
+    LLVMValueRef v_packed; /* f32[most_rows][row_stride]; NULL: a is read in place */
+    LLVMValueRef v_first;  /* the first row that is packed */
+    uint32_t first_product; /* its step */
+} contract_emitter;
+
+/* A tile at a place: rows x vectors; the last vector may be under a mask. */
+typedef struct tile {
+    LLVMValueRef v_m, v_n;
+    uint32_t rows, vectors;
+    LLVMValueRef v_mask; /* of its only vector, or NULL */
+} tile;
+
+static LLVMValueRef f32_at(emit *e, LLVMValueRef v_base, LLVMValueRef v_i)
+{
+    return LLVMBuildGEP2(e->b, e->f32, v_base, &v_i, 1, "");
+}
+
+static LLVMValueRef plus(emit *e, LLVMValueRef v, int64_t i)
+{
+    return i ? LLVMBuildAdd(e->b, v, emit_i64(e, i), "") : v;
+}
+
+static void set_column(contract_emitter *q, const tile *t, LLVMValueRef v_vector)
+{
+    emit *e = q->e;
+    LLVMValueRef v_by = LLVMBuildMul(e->b, v_vector, emit_i64(e, e->lanes), "");
+    e->v_axes[q->f->n->id] = LLVMBuildAdd(e->b, t->v_n, v_by, "");
+    e->lane_axis = q->f->n;
+    e->v_mask = t->v_mask;
+}
+
+static void leave_column(contract_emitter *q)
+{
+    q->e->lane_axis = NULL;
+    q->e->v_mask = NULL;
+}
+
+static void set_row(contract_emitter *q, LLVMValueRef v_m)
+{
+    if (q->f->m) {
+        q->e->v_axes[q->f->m->id] = v_m;
+    }
+}
+
+/* Sums ----------------------------------------------------------------------------------------- */
+
+static LLVMValueRef row_value(contract_emitter *q, const tile *t, uint32_t r, LLVMValueRef v_k)
+{
+    emit *e = q->e;
+    LLVMValueRef v;
+    if (q->v_packed) {
+        LLVMValueRef v_row = LLVMBuildSub(e->b, t->v_m, q->v_first, "");
+        LLVMValueRef v_at = LLVMBuildMul(e->b, v_row, emit_i64(e, q->s.row_stride), "");
+        v_at = LLVMBuildAdd(e->b, v_at, v_k, "");
+        v = LLVMBuildLoad2(e->b, e->f32, f32_at(e, q->v_packed, plus(e, v_at, r * q->s.row_stride)),
+                           "");
+        return emit_splat(e, v);
+    }
+    emit_memo memo;
+    emit_memo_push(e, &memo);
+    set_row(q, plus(e, t->v_m, r));
+    v = emit_splat(e, emit_scalar(e, q->f->a));
+    emit_memo_pop(e);
+    return v;
+}
+
+/* One step of k for the whole tile. */
+static void add_products(contract_emitter *q, const tile *t, LLVMValueRef v_k, LLVMValueRef *v_sums)
+{
+    emit *e = q->e;
+    const contract_form *f = q->f;
+    LLVMValueRef v_b[CONTRACT_MOST_PRODUCTS][16];
+    emit_memo memo;
+    emit_memo_push(e, &memo);
+    e->v_axes[f->k[f->n_k - 1]->id] = v_k;
+    for (uint32_t i = 0; f->more_k && i < f->n_k; i++) {
+        e->v_axes[f->more_k[i]->id] = e->v_axes[f->k[i]->id];
+    }
+    for (uint32_t v = 0; v < t->vectors; v++) {
+        emit_memo column;
+        emit_memo_push(e, &column);
+        set_column(q, t, emit_i64(e, v));
+        for (uint32_t p = 0; p < f->n_products; p++) {
+            v_b[p][v] = emit_lanes(e, f->b[p]);
+        }
+        leave_column(q);
+        emit_memo_pop(e);
+    }
+    for (uint32_t r = 0; r < t->rows; r++) {
+        LLVMValueRef v_a = row_value(q, t, r, v_k);
+        for (uint32_t p = 0; p < f->n_products; p++) {
+            for (uint32_t v = 0; v < t->vectors; v++) {
+                LLVMValueRef *v_sum = &v_sums[(p * t->rows + r) * t->vectors + v];
+                *v_sum = emit_fma(e, v_a, v_b[p][v], *v_sum);
+            }
+        }
+    }
+    emit_memo_pop(e);
+}
+
+/* k from v_lo to v_hi, so many steps a turn. */
+static void sum_steps(contract_emitter *q, const tile *t, LLVMValueRef v_lo, LLVMValueRef v_hi,
+                      uint32_t unroll, uint32_t n, LLVMValueRef *v_sums)
+{
+    emit *e = q->e;
+    LLVMValueRef v_next[64];
+    emit_loop l;
+    emit_loop_begin(e, &l, "k", v_lo, v_hi, emit_i64(e, unroll), n, v_sums);
+    for (uint32_t i = 0; i < n; i++) {
+        v_next[i] = l.v_carry[i];
+    }
+    for (uint32_t u = 0; u < unroll; u++) {
+        add_products(q, t, plus(e, l.v_i, u), v_next);
+    }
+    emit_loop_end(e, &l, v_next);
+    for (uint32_t i = 0; i < n; i++) {
+        v_sums[i] = l.v_carry[i];
+    }
+}
+
+static void sum_axis(contract_emitter *q, const tile *t, uint32_t axis, uint32_t n,
+                     LLVMValueRef *v_sums)
+{
+    emit *e = q->e;
+    const k_axis *k = q->f->k[axis];
+    LLVMValueRef v_zero = emit_i64(e, 0), v_size = emit_kernel_dim(e, k->extent);
+    if (axis + 1 == q->f->n_k) {
+        int64_t unroll = q->s.unroll;
+        bool exact = ir_dim_is_const(k->extent) && ir_dim_value(k->extent) % unroll == 0;
+        LLVMValueRef v_whole =
+            exact ? v_size : LLVMBuildAnd(e->b, v_size, emit_i64(e, -unroll), "");
+        sum_steps(q, t, v_zero, v_whole, q->s.unroll, n, v_sums);
+        if (!exact) {
+            sum_steps(q, t, v_whole, v_size, 1, n, v_sums);
+        }
+        return;
+    }
+    emit_loop l;
+    emit_loop_begin(e, &l, k->name, v_zero, v_size, emit_i64(e, 1), n, v_sums);
+    e->v_axes[k->id] = l.v_i;
+    for (uint32_t i = 0; i < n; i++) {
+        v_sums[i] = l.v_carry[i];
+    }
+    sum_axis(q, t, axis + 1, n, v_sums);
+    emit_loop_end(e, &l, v_sums);
+    for (uint32_t i = 0; i < n; i++) {
+        v_sums[i] = l.v_carry[i];
+    }
+}
+
+/* Epilogue ------------------------------------------------------------------------------------- */
+
+static LLVMValueRef tile_place(contract_emitter *q, const tile *t, uint32_t p, LLVMValueRef v_at)
+{
+    emit *e = q->e;
+    return f32_at(e, q->v_tile, plus(e, v_at, (int64_t)p * t->rows * t->vectors * e->lanes));
+}
+
+/* The tile's sums go through memory, so that the epilogue is written out once, not for every
+ * vector of the tile. */
+static void finish(contract_emitter *q, const tile *t, LLVMValueRef *v_sums)
+{
+    emit *e = q->e;
+    uint32_t points = t->rows * t->vectors;
+    for (uint32_t i = 0; i < points * q->f->n_products; i++) {
+        LLVMValueRef v_to = f32_at(e, q->v_tile, emit_i64(e, (int64_t)i * e->lanes));
+        LLVMSetAlignment(LLVMBuildStore(e->b, v_sums[i], v_to), 4 * e->lanes);
+    }
+    emit_loop row, col;
+    LLVMValueRef v_zero = emit_i64(e, 0), v_one = emit_i64(e, 1);
+    emit_loop_begin(e, &row, "row", v_zero, emit_i64(e, t->rows), v_one, 0, NULL);
+    set_row(q, LLVMBuildAdd(e->b, t->v_m, row.v_i, ""));
+    emit_loop_begin(e, &col, "col", v_zero, emit_i64(e, t->vectors), v_one, 0, NULL);
+    LLVMValueRef v_at = LLVMBuildMul(e->b, row.v_i, emit_i64(e, t->vectors), "");
+    v_at = LLVMBuildAdd(e->b, v_at, col.v_i, "");
+    v_at = LLVMBuildMul(e->b, v_at, emit_i64(e, e->lanes), "");
+    for (uint32_t p = 0; p < q->f->n_products; p++) {
+        LLVMValueRef v =
+            LLVMBuildLoad2(e->b, emit_vector(e, e->f32), tile_place(q, t, p, v_at), "");
+        LLVMSetAlignment(v, 4 * e->lanes);
+        e->reduced[q->first_product + p] = (emit_value){v, true};
+    }
+    set_column(q, t, col.v_i);
+    emit_value out = emit_expr(e, q->f->store->value);
+    emit_store(e, q->f->store->buf, q->f->store->offset, out, false);
+    leave_column(q);
+    emit_loop_end(e, &col, NULL);
+    emit_loop_end(e, &row, NULL);
+}
+
+static void run_tile(contract_emitter *q, const tile *t)
+{
+    LLVMValueRef v_sums[64];
+    uint32_t n = t->rows * t->vectors * q->f->n_products;
+    for (uint32_t i = 0; i < n; i++) {
+        v_sums[i] = LLVMConstNull(emit_vector(q->e, q->e->f32));
+    }
+    sum_axis(q, t, 0, n, v_sums);
+    finish(q, t, v_sums);
+}
+
+/* Tiles ---------------------------------------------------------------------------------------- */
+
+typedef struct span2 {
+    LLVMValueRef v_lo, v_hi;
+} span2;
+
+/* Rows of one tile's columns: the highest tiles as long as they fit, then the next. */
+static void run_rows(contract_emitter *q, span2 m, tile t)
+{
+    emit *e = q->e;
+    LLVMValueRef v_at = m.v_lo;
+    for (uint32_t i = 0; i < q->s.n_heights; i++) {
+        t.rows = q->s.heights[i];
+        LLVMValueRef v_left = LLVMBuildSub(e->b, m.v_hi, v_at, "");
+        LLVMValueRef v_n = LLVMBuildSDiv(e->b, v_left, emit_i64(e, t.rows), "");
+        LLVMValueRef v_to =
+            LLVMBuildAdd(e->b, v_at, LLVMBuildMul(e->b, v_n, emit_i64(e, t.rows), ""), "");
+        emit_loop l;
+        emit_loop_begin(e, &l, "m", v_at, v_to, emit_i64(e, t.rows), 0, NULL);
+        t.v_m = l.v_i;
+        run_tile(q, &t);
+        emit_loop_end(e, &l, NULL);
+        v_at = v_to;
+    }
+}
+
+/* Columns by blocks of so many vectors; returns where they end. */
+static LLVMValueRef run_columns(contract_emitter *q, span2 m, LLVMValueRef v_lo, LLVMValueRef v_hi,
+                                uint32_t vectors, bool one_row)
+{
+    emit *e = q->e;
+    int64_t by = (int64_t)vectors * e->lanes;
+    LLVMValueRef v_left =
+        emit_intrinsic2(e, "llvm.smax", LLVMBuildSub(e->b, v_hi, v_lo, ""), emit_i64(e, 0));
+    LLVMValueRef v_n = LLVMBuildSDiv(e->b, v_left, emit_i64(e, by), "");
+    LLVMValueRef v_to = LLVMBuildAdd(e->b, v_lo, LLVMBuildMul(e->b, v_n, emit_i64(e, by), ""), "");
+    emit_loop l;
+    emit_loop_begin(e, &l, "n", v_lo, v_to, emit_i64(e, by), 0, NULL);
+    tile t = {.v_m = m.v_lo, .v_n = l.v_i, .rows = 1, .vectors = vectors};
+    if (one_row) {
+        run_tile(q, &t);
+    } else {
+        run_rows(q, m, t);
+    }
+    emit_loop_end(e, &l, NULL);
+    return v_to;
+}
+
+/* What is left of the columns, a vector at a time. */
+static void run_last_columns(contract_emitter *q, span2 m, span2 n, bool one_row)
+{
+    emit *e = q->e;
+    emit_loop l;
+    emit_loop_begin(e, &l, "rest", n.v_lo, n.v_hi, emit_i64(e, e->lanes), 0, NULL);
+    tile t = {.v_m = m.v_lo,
+              .v_n = l.v_i,
+              .rows = 1,
+              .vectors = 1,
+              .v_mask = emit_lanes_below(e, l.v_i, n.v_hi)};
+    if (one_row) {
+        run_tile(q, &t);
+    } else {
+        run_rows(q, m, t);
+    }
+    emit_loop_end(e, &l, NULL);
+}
+
+static bool columns_fit(const contract_emitter *q, int64_t by)
+{
+    const k_nest *n = q->f->nest;
+    bool whole = ir_dim_is_const(q->f->n->extent) && ir_dim_value(q->f->n->extent) % by == 0;
+    return whole && (n->split + 1 != (int)n->n_outer || n->grain % by == 0);
+}
+
+static void run_one_row(contract_emitter *q, span2 m, span2 n)
+{
+    uint32_t lanes = q->e->lanes, wide = q->s.row_vectors, narrow = q->s.vectors;
+    LLVMValueRef v_at = run_columns(q, m, n.v_lo, n.v_hi, wide, true);
+    if (!columns_fit(q, (int64_t)wide * lanes)) {
+        v_at = run_columns(q, m, v_at, n.v_hi, narrow, true);
+    }
+    if (!columns_fit(q, (int64_t)narrow * lanes)) {
+        run_last_columns(q, m, (span2){v_at, n.v_hi}, true);
+    }
+}
+
+static void run_many_rows(contract_emitter *q, span2 m, span2 n)
+{
+    LLVMValueRef v_at = run_columns(q, m, n.v_lo, n.v_hi, q->s.vectors, false);
+    if (!columns_fit(q, (int64_t)q->s.vectors * q->e->lanes)) {
+        run_last_columns(q, m, (span2){v_at, n.v_hi}, false);
+    }
+}
+
+static void run_block(contract_emitter *q, span2 m, span2 n)
+{
+    emit *e = q->e;
+    const ir_dim *rows = q->f->m ? q->f->m->extent : NULL;
+    if (!rows) {
+        run_one_row(q, m, n);
+        return;
+    }
+    emit_if f;
+    LLVMValueRef v_one =
+        LLVMBuildICmp(e->b, LLVMIntEQ, LLVMBuildSub(e->b, m.v_hi, m.v_lo, ""), emit_i64(e, 1), "");
+    emit_if_begin(e, &f, v_one, "one_row");
+    run_one_row(q, m, n);
+    emit_if_end(e, &f);
+    emit_if_begin(e, &f, LLVMBuildNot(e->b, v_one, ""), "rows");
+    run_many_rows(q, m, n);
+    emit_if_end(e, &f);
+}
+
+/* Packing -------------------------------------------------------------------------------------- */
+
+static void pack_values(contract_emitter *q, LLVMValueRef v_lo, LLVMValueRef v_hi,
+                        LLVMValueRef v_row, bool whole)
+{
+    emit *e = q->e;
+    const k_axis *k = q->f->k[0];
+    emit_loop l;
+    emit_loop_begin(e, &l, "pack", v_lo, v_hi, emit_i64(e, e->lanes), 0, NULL);
+    e->v_axes[k->id] = l.v_i;
+    e->lane_axis = k;
+    e->v_mask = whole ? NULL : emit_lanes_below(e, l.v_i, v_hi);
+    LLVMValueRef v = emit_lanes(e, q->f->a);
+    e->v_mask = NULL;
+    e->lane_axis = NULL;
+    LLVMSetAlignment(LLVMBuildStore(e->b, v, f32_at(e, v_row, l.v_i)), 4 * e->lanes);
+    emit_loop_end(e, &l, NULL);
+}
+
+/* Rows m.v_lo ... m.v_hi, at most most_rows of them, to v_packed. */
+static void pack_rows(contract_emitter *q, span2 m)
+{
+    emit *e = q->e;
+    emit_loop l;
+    emit_loop_begin(e, &l, "packed", m.v_lo, m.v_hi, emit_i64(e, 1), 0, NULL);
+    set_row(q, l.v_i);
+    emit_row_steps(e, q->f->nest, q->f->n_row_steps);
+    LLVMValueRef v_at = LLVMBuildSub(e->b, l.v_i, m.v_lo, "");
+    LLVMValueRef v_row =
+        f32_at(e, q->v_packed, LLVMBuildMul(e->b, v_at, emit_i64(e, q->s.row_stride), ""));
+    int64_t size = ir_dim_value(q->f->k[0]->extent), whole = size / e->lanes * e->lanes;
+    pack_values(q, emit_i64(e, 0), emit_i64(e, whole), v_row, true);
+    if (whole < size) {
+        pack_values(q, emit_i64(e, whole), emit_i64(e, size), v_row, false);
+    }
+    emit_loop_end(e, &l, NULL);
+}
+
+static void run_packed(contract_emitter *q, span2 m, span2 n)
+{
+    emit *e = q->e;
+    q->v_packed = emit_scratch(e, (uint64_t)(q->s.most_rows * q->s.row_stride) * sizeof(float));
+    emit_loop l;
+    emit_loop_begin(e, &l, "rows", m.v_lo, m.v_hi, emit_i64(e, q->s.most_rows), 0, NULL);
+    LLVMValueRef v_end = emit_intrinsic2(
+        e, "llvm.smin", LLVMBuildAdd(e->b, l.v_i, emit_i64(e, q->s.most_rows), ""), m.v_hi);
+    q->v_first = l.v_i;
+    pack_rows(q, (span2){l.v_i, v_end});
+    run_block(q, (span2){l.v_i, v_end}, n);
+    emit_loop_end(e, &l, NULL);
+    q->v_packed = NULL;
+}
+
+/* Outer axes ----------------------------------------------------------------------------------- */
+
+static span2 axis_span(contract_emitter *q, const k_axis *axis)
+{
+    emit *e = q->e;
+    const k_nest *n = q->f->nest;
+    span2 s = {emit_i64(e, 0), axis ? emit_kernel_dim(e, axis->extent) : emit_i64(e, 1)};
+    if (axis && n->split >= 0 && n->outer[n->split] == axis) {
+        emit_share(e, s.v_hi, n->grain, &s.v_lo, &s.v_hi);
+    }
+    return s;
+}
+
+static void run_outer(contract_emitter *q, uint32_t depth)
+{
+    emit *e = q->e;
+    const contract_form *f = q->f;
+    if (depth + 1 == f->nest->n_outer) {
+        span2 m = axis_span(q, f->m), n = axis_span(q, f->n);
+        if (f->in_place) {
+            run_block(q, m, n);
+        } else {
+            run_packed(q, m, n);
+        }
+        return;
+    }
+    const k_axis *axis = f->nest->outer[depth];
+    if (axis == f->m) {
+        run_outer(q, depth + 1);
+        return;
+    }
+    span2 s = axis_span(q, axis);
+    emit_loop l;
+    emit_loop_begin(e, &l, axis->name, s.v_lo, s.v_hi, emit_i64(e, 1), 0, NULL);
+    e->v_axes[axis->id] = l.v_i;
+    run_outer(q, depth + 1);
+    emit_loop_end(e, &l, NULL);
+}
+
+void emit_contract(emit *e, const contract_form *f)
+{
+    contract_emitter q = {
+        .e = e, .f = f, .s = schedule_contract(f, e->t), .first_product = f->n_row_steps};
+    uint32_t most = q.s.heights[0] * q.s.vectors > q.s.row_vectors ? q.s.heights[0] * q.s.vectors
+                                                                   : q.s.row_vectors;
+    q.v_tile =
+        LLVMBuildArrayAlloca(e->b, e->f32, emit_i64(e, most * f->n_products * e->lanes), "tile");
+    LLVMSetAlignment(q.v_tile, 64);
+    e->lanes_aligned = true;
+    if (f->nest->split >= 0) {
+        run_outer(&q, 0);
+        return;
+    }
+    emit_if only;
+    LLVMValueRef v_first =
+        LLVMBuildICmp(e->b, LLVMIntEQ, e->v_thread, LLVMConstInt(e->i32, 0, false), "");
+    emit_if_begin(e, &only, v_first, "alone");
+    run_outer(&q, 0);
+    emit_if_end(e, &only);
+}

@@ -1,0 +1,234 @@
+/* Products with parameters against the interpreter: every height and width of tile, packed and in
+ * place, at every level of vectors, on one thread and two. */
+#include "cli/libaigc.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+/* Entries that lead to all forms of the product: a plain one; one with its rows made while they
+ * are packed; two that share their rows; weights the other way round; one more axis. */
+static const char source[] =
+    "model m(k = 8, n = 8) {\n"
+    "  w: f32[n, k]\n"
+    "  u: f32[n, k]\n"
+    "  t: f32[k, n]\n"
+    "  b: f32[n]\n"
+    "  g: f32[k]\n"
+    "  fn norm(x) = x * rsqrt(mean(x * x, axis = -1, keep = true) + 1e-5) * g\n"
+    "  entry plain(x: f32[M, k]) -> y: f32[M, n] { return x @ w.T }\n"
+    "  entry bias(x: f32[M, k]) -> y: f32[M, n] { return gelu(x @ t + b) }\n"
+    "  entry gate(x: f32[M, k]) -> y: f32[M, n] { return silu(norm(x) @ w.T) * (norm(x) @ u.T) }\n"
+    "  entry residual(x: f32[M, k], r: f32[M, n]) -> y: f32[M, n] { return r + relu(x) @ w.T }\n"
+    "  entry one(x: f32[M, k]) -> y: f32[n] { return norm(x)[0] @ w.T }\n"
+    "  entry batch(x: f32[M, k]) -> y: f32[2, M, n] { return stack([x, -x]) @ t }\n"
+    "}\n";
+
+static const char *const entries[] = {"plain", "bias", "gate", "residual", "one", "batch"};
+static const int64_t row_counts[] = {1, 2, 3, 7, 13, 14, 15, 29, 63};
+static const struct {
+    int64_t k, n;
+} sizes[] = {
+    {1,    1  },
+    {5,    3  },
+    {32,   31 },
+    {31,   64 },
+    {64,   33 },
+    {100,  96 },
+    {1024, 40 },
+    {7,    150},
+};
+
+static float number(uint32_t *seed)
+{
+    *seed = *seed * 1664525u + 1013904223u;
+    return (float)(*seed >> 8) / 16777216.0f * 2 - 1;
+}
+
+/* A safetensors file of the model's parameters. */
+static void write_weights(const char *path, int64_t k, int64_t n)
+{
+    char header[512];
+    long long a = (long long)(4 * k * n), bias = (long long)(4 * n), norm = (long long)(4 * k),
+              K = (long long)k, N = (long long)n;
+    int size =
+        snprintf(header, sizeof header,
+                 "{\"w\":{\"dtype\":\"F32\",\"shape\":[%lld,%lld],\"data_offsets\":[0,%lld]},"
+                 "\"u\":{\"dtype\":\"F32\",\"shape\":[%lld,%lld],\"data_offsets\":[%lld,%lld]},"
+                 "\"t\":{\"dtype\":\"F32\",\"shape\":[%lld,%lld],\"data_offsets\":[%lld,%lld]},"
+                 "\"b\":{\"dtype\":\"F32\",\"shape\":[%lld],\"data_offsets\":[%lld,%lld]},"
+                 "\"g\":{\"dtype\":\"F32\",\"shape\":[%lld],\"data_offsets\":[%lld,%lld]}}",
+                 N, K, a, N, K, a, 2 * a, K, N, 2 * a, 3 * a, N, 3 * a, 3 * a + bias, K,
+                 3 * a + bias, 3 * a + bias + norm);
+    FILE *f = fopen(path, "wb");
+    assert_non_null(f);
+    uint64_t bytes = (uint64_t)size;
+    uint32_t seed = 7;
+    assert_int_equal(fwrite(&bytes, 8, 1, f), 1);
+    assert_int_equal(fwrite(header, 1, bytes, f), bytes);
+    for (int64_t i = 0; i < 3 * k * n + n + k; i++) {
+        float v = number(&seed);
+        assert_int_equal(fwrite(&v, 4, 1, f), 1);
+    }
+    fclose(f);
+}
+
+typedef struct run {
+    aigc_program *p;
+    aigc_context *c[2];
+} run;
+
+static run open_run(const char *path, const char *weights, const char *cpu, int64_t k, int64_t n,
+                    bool interpret)
+{
+    run r = {0};
+    char *messages = NULL, dk[32], dn[32];
+    const char *defines[2] = {dk, dn};
+    aigc_error err;
+    snprintf(dk, sizeof dk, "k=%lld", (long long)k);
+    snprintf(dn, sizeof dn, "n=%lld", (long long)n);
+    aigc_settings s = {.defines = defines,
+                       .n_defines = 2,
+                       .weights = weights,
+                       .cpu = cpu,
+                       .opt_level = 2,
+                       .no_cache = true,
+                       .interpret = interpret};
+    if (aigc_program_create(path, &s, &r.p, &messages, &err) != AIGC_OK) {
+        fail_msg("%s\n%s", err.text, messages ? messages : "");
+    }
+    for (uint32_t i = 0; i < 2; i++) {
+        aigc_context_options o = {.n_threads = i + 1};
+        assert_int_equal(aigc_program_context(r.p, &o, &r.c[i], &err), AIGC_OK);
+    }
+    return r;
+}
+
+static void close_run(run *r)
+{
+    aigc_context_destroy(r->c[0]);
+    aigc_context_destroy(r->c[1]);
+    aigc_program_destroy(r->p);
+}
+
+static aigc_tensor call(run *r, uint32_t context, const char *entry, const aigc_tensor *args)
+{
+    aigc_tensor y = {0};
+    aigc_error err;
+    uint32_t n_args = strcmp(entry, "residual") == 0 ? 2 : 1;
+    if (aigc_program_call(r->p, r->c[context], entry, NULL, args, n_args, &y, 1, &err) != AIGC_OK) {
+        fail_msg("%s: %s", entry, err.text);
+    }
+    return y;
+}
+
+static int64_t elements(const aigc_tensor *t)
+{
+    int64_t n = 1;
+    for (uint32_t i = 0; i < t->rank; i++) {
+        n *= t->dims[i];
+    }
+    return n;
+}
+
+/* Sums of k products of numbers within [-1, 1], or of a norm's rows: the rounding of each is some
+ * 2^-24 of the sum of their magnitudes, and a gate multiplies two of them. */
+static void compare(const aigc_tensor *x, const aigc_tensor *y, int64_t k, const char *what)
+{
+    const float *a = x->data, *b = y->data;
+    assert_int_equal(elements(x), elements(y));
+    for (int64_t i = 0; i < elements(x); i++) {
+        float bound = 4e-7f * (1 + fabsf(b[i])) * ((float)k + 10);
+        if (!(fabsf(a[i] - b[i]) <= bound)) {
+            fail_msg("%s: element %lld is %.9g, not %.9g", what, (long long)i, (double)a[i],
+                     (double)b[i]);
+        }
+    }
+}
+
+static void check_rows(run *runs, uint32_t n_runs, int64_t m, int64_t k, int64_t n)
+{
+    float *x = calloc((size_t)(m * k) + 1, 4), *r = calloc((size_t)(m * n) + 1, 4);
+    uint32_t seed = (uint32_t)(m * 31 + k);
+    for (int64_t i = 0; i < m * k; i++) {
+        x[i] = number(&seed);
+    }
+    for (int64_t i = 0; i < m * n; i++) {
+        r[i] = number(&seed);
+    }
+    aigc_tensor args[2] = {
+        {x, AIGC_F32, 2, {m, k}},
+        {r, AIGC_F32, 2, {m, n}}
+    };
+    for (uint32_t e = 0; e < sizeof entries / sizeof *entries; e++) {
+        aigc_tensor want = call(&runs[0], 0, entries[e], args);
+        for (uint32_t i = 1; i < n_runs; i++) {
+            char what[128];
+            snprintf(what, sizeof what, "%s of %lld x %lld x %lld, cpu %u", entries[e],
+                     (long long)m, (long long)k, (long long)n, i);
+            aigc_tensor one = call(&runs[i], 0, entries[e], args),
+                        two = call(&runs[i], 1, entries[e], args);
+            compare(&one, &want, k, what);
+            assert_memory_equal(one.data, two.data, (size_t)elements(&one) * 4);
+            free(one.data);
+            free(two.data);
+        }
+        free(want.data);
+    }
+    free(x);
+    free(r);
+}
+
+static void test_products(void **state)
+{
+    (void)state;
+    static const char *const cpus[] = {NULL, "x86-64-v4", "x86-64-v3", "x86-64"};
+    char path[] = "/tmp/aigc-productsXXXXXX.aigc",
+         weights[] = "/tmp/aigc-productsXXXXXX.safetensors";
+    int f = mkstemps(path, 5), w = mkstemps(weights, 12);
+    assert_true(f >= 0 && w >= 0);
+    assert_int_equal(write(f, source, sizeof source - 1), sizeof source - 1);
+    close(f);
+    close(w);
+    uint32_t have = aigc_cpu_features();
+    for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
+        int64_t k = sizes[s].k, n = sizes[s].n;
+        write_weights(weights, k, n);
+        run runs[5] = {open_run(path, weights, NULL, k, n, true)};
+        uint32_t n_runs = 1;
+        for (size_t i = 0; i < sizeof cpus / sizeof *cpus; i++) {
+#if !defined(__x86_64__)
+            if (cpus[i]) {
+                continue;
+            }
+#endif
+            bool runs_here = i == 0 || i == 3 || (i == 1 && have & AIGC_CPU_AVX512) ||
+                             (i == 2 && have & AIGC_CPU_AVX2_FMA);
+            if (runs_here) {
+                runs[n_runs++] = open_run(path, weights, cpus[i], k, n, false);
+            }
+        }
+        for (size_t i = 0; i < sizeof row_counts / sizeof *row_counts; i++) {
+            check_rows(runs, n_runs, row_counts[i], k, n);
+        }
+        for (uint32_t i = 0; i < n_runs; i++) {
+            close_run(&runs[i]);
+        }
+    }
+    unlink(path);
+    unlink(weights);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_products)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
