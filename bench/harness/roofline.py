@@ -1,0 +1,27 @@
+"""What the machine can do at most, measured now: compiles and runs bench/roofline.c."""
+import json
+import os
+import subprocess
+
+from harness import files
+
+NAMES = {"fma_f32": "FMA f32", "dot_bf16": "bf16 dot products", "dot_int8": "int8 dot products", "amx_bf16": "AMX bf16", "read": "memory read"}
+
+
+def measure(threads, seconds=0.25):
+    """{"fma_f32": FLOP/s, ..., "read": bytes/s} of so many threads together; 0 for what the CPU does not have."""
+    source, program = os.path.join(files.BENCH, "roofline.c"), files.cached("roofline")
+    if not os.path.exists(program) or os.path.getmtime(program) < os.path.getmtime(source):
+        subprocess.run([os.environ.get("CC", "cc"), "-O2", "-march=native", "-pthread", source, "-o", program], check=True)
+    return json.loads(subprocess.run([program, str(threads), str(seconds)], check=True, stdout=subprocess.PIPE).stdout)
+
+
+def ideal_ms(roof, work):
+    """The least time for the work: its arithmetic at the peak, or its bytes at the memory's rate, whichever is longer."""
+    peak = max(roof[p] for p in work.peaks) or roof["fma_f32"]
+    return 1e3 * max(work.flops / peak, work.bytes / roof["read"])
+
+
+def describe(roof):
+    words = [f"{NAMES[k]} {roof[k] / 1e9:.0f} {'GB/s' if k == 'read' else 'GFLOP/s'}" for k in NAMES if roof[k]]
+    return f"{roof['threads']} thread{'s' if roof['threads'] > 1 else ''}: " + ", ".join(words)
