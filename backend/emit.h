@@ -81,6 +81,13 @@ LLVMValueRef emit_fma(emit *e, LLVMValueRef x, LLVMValueRef y, LLVMValueRef z);
 void emit_prefetch(emit *e, LLVMValueRef v_ptr, uint32_t locality);
 LLVMValueRef emit_select(emit *e, LLVMValueRef c, LLVMValueRef x, LLVMValueRef y);
 
+/* Across lanes (emit_shuffle.c) */
+/* As many vectors as lanes: lane j of v[i] and lane i of v[j] change places. */
+void emit_transpose(emit *e, LLVMValueRef *v);
+/* The sums over the lanes of n vectors, n a power of two, side by side and in order, in the first
+ * vectors of v; how many those are. The tree of additions does not depend on n. */
+uint32_t emit_fold_lanes(emit *e, LLVMValueRef *v, uint32_t n);
+
 /* for (i = lo; i < hi; i += step) with values that flow from turn to turn. */
 typedef struct emit_loop {
     LLVMValueRef v_i;

@@ -1,225 +1,171 @@
-/* Attention: one row of queries against all keys it sees, a block of keys at a time. Scores of a
- * block exist on the stack only. The running maximum m and sum l are those of Milakov, Gimelshein,
- * arXiv:1805.02867; a row that sees no key at all gives nan, as softmax does. */
-#include "backend/emit.h"
+/* Attention, a block of keys at a time: scores of a block exist in scratch memory only. The running
+ * maximum m and sum l are those of Milakov, Gimelshein, arXiv:1805.02867, the order of work that of
+ * Dao et al., arXiv:2205.14135; a row that sees no key at all gives nan, as softmax does.
+ *
+ * Many queries are run by tiles (emit_attention_tiles.c), few of them, as when tokens come one by
+ * one, row by row (emit_attention_rows.c). */
+#include "backend/emit_attention.h"
 
 #include <math.h>
 
-typedef struct attention_emitter {
-    emit *e;
-    const k_attention *t;
-    LLVMValueRef v_scores, v_acc; /* f32[lanes], f32[Dv rounded up] on the stack */
-    LLVMValueRef v_dims, v_dv;
-} attention_emitter;
-
-static LLVMValueRef at(emit *e, LLVMValueRef v_base, LLVMValueRef v_i)
+LLVMValueRef attention_at(emit *e, LLVMValueRef v_base, LLVMValueRef v_i)
 {
     return LLVMBuildGEP2(e->b, e->f32, v_base, &v_i, 1, "");
 }
 
-static LLVMValueRef load_f32s(emit *e, LLVMValueRef v_base, LLVMValueRef v_i)
+LLVMValueRef attention_load(emit *e, LLVMValueRef v_base, LLVMValueRef v_i)
 {
-    LLVMValueRef v = LLVMBuildLoad2(e->b, emit_vector(e, e->f32), at(e, v_base, v_i), "");
+    LLVMValueRef v =
+        LLVMBuildLoad2(e->b, emit_vector(e, e->f32), attention_at(e, v_base, v_i), "");
     LLVMSetAlignment(v, 4);
     return v;
 }
 
-static void store_f32s(emit *e, LLVMValueRef v, LLVMValueRef v_base, LLVMValueRef v_i)
+LLVMValueRef attention_load_one(emit *e, LLVMValueRef v_base, LLVMValueRef v_i)
 {
-    LLVMSetAlignment(LLVMBuildStore(e->b, v, at(e, v_base, v_i)), 4);
+    return LLVMBuildLoad2(e->b, e->f32, attention_at(e, v_base, v_i), "");
 }
 
-static LLVMValueRef reduce_f32s(emit *e, const char *name, LLVMValueRef v)
+void attention_put(emit *e, LLVMValueRef v, LLVMValueRef v_base, LLVMValueRef v_i)
 {
-    LLVMTypeRef t = LLVMTypeOf(v);
-    return emit_intrinsic(e, name, 1, &t, 1, &v);
+    LLVMSetAlignment(LLVMBuildStore(e->b, v, attention_at(e, v_base, v_i)), 4);
 }
 
-/* A fixed tree, so that sums do not depend on the compiler. */
-static LLVMValueRef sum_lanes(emit *e, LLVMValueRef v)
+LLVMValueRef attention_scratch(attention_emitter *q, uint64_t n)
 {
-    for (uint32_t width = e->lanes / 2; width >= 1; width /= 2) {
-        LLVMValueRef lo[64], hi[64], v_poison = LLVMGetPoison(LLVMTypeOf(v));
-        for (uint32_t i = 0; i < width; i++) {
-            lo[i] = LLVMConstInt(e->i32, i, false);
-            hi[i] = LLVMConstInt(e->i32, i + width, false);
+    emit *e = q->e;
+    uint64_t at = q->used;
+    q->used += (n + 15) / 16 * 16;
+    return attention_at(e, emit_scratch(e, q->used * sizeof(float)), emit_i64(e, (int64_t)at));
+}
+
+LLVMValueRef attention_round_down(emit *e, LLVMValueRef v, int64_t to)
+{
+    return LLVMBuildAnd(e->b, v, emit_i64(e, -to), "");
+}
+
+key_span attention_keys(attention_emitter *q, LLVMValueRef v_first, LLVMValueRef v_last)
+{
+    emit *e = q->e;
+    const k_attention *t = q->t;
+    LLVMValueRef v_zero = emit_i64(e, 0);
+    key_span s = {v_zero, emit_kernel_dim(e, t->j->extent)};
+    if (t->causal) { /* keys up to i + causal, so many of them as reach */
+        LLVMValueRef v_ahead =
+            LLVMBuildAdd(e->b, emit_kernel_dim(e, t->causal), emit_i64(e, 1), "");
+        LLVMValueRef v_end = LLVMBuildAdd(e->b, v_last, v_ahead, "");
+        s.v_to = emit_intrinsic2(e, "llvm.smin", s.v_to, v_end);
+        s.v_to = emit_intrinsic2(e, "llvm.smax", s.v_to, v_zero);
+        if (t->reach) {
+            v_end = LLVMBuildAdd(e->b, v_first, v_ahead, "");
+            LLVMValueRef v_begin =
+                LLVMBuildSub(e->b, v_end, emit_kernel_dim(e, t->reach), "");
+            s.v_from = emit_intrinsic2(e, "llvm.smax", v_begin, v_zero);
         }
-        LLVMValueRef v_lo =
-            LLVMBuildShuffleVector(e->b, v, v_poison, LLVMConstVector(lo, width), "");
-        v = LLVMBuildFAdd(e->b, v_lo,
-                          LLVMBuildShuffleVector(e->b, v, v_poison, LLVMConstVector(hi, width), ""),
-                          "");
     }
-    return LLVMBuildExtractElement(e->b, v, LLVMConstInt(e->i32, 0, false), "");
+    return s;
 }
 
-/* sum over d of q[i, d] k[j, d], d by vectors, the rest under a mask */
-static LLVMValueRef dot(attention_emitter *q)
+LLVMValueRef attention_score(attention_emitter *q, LLVMValueRef v_raw)
 {
     emit *e = q->e;
-    const k_axis *d = q->t->d;
-    LLVMValueRef v_sum = LLVMConstNull(emit_vector(e, e->f32));
-    bool exact = ir_dim_is_const(d->extent) && ir_dim_value(d->extent) % e->lanes == 0;
-    emit_loop l;
-    emit_loop_begin(e, &l, "dot", emit_i64(e, 0), q->v_dims, emit_i64(e, e->lanes), 1, &v_sum);
-    e->v_axes[d->id] = l.v_i;
-    e->lane_axis = d;
-    e->v_mask = exact ? NULL : emit_lanes_below(e, l.v_i, q->v_dims);
-    LLVMValueRef v_next = emit_fma(e, emit_lanes(e, q->t->q), emit_lanes(e, q->t->k), l.v_carry[0]);
-    if (!exact) {
-        v_next = emit_select(e, e->v_mask, v_next, l.v_carry[0]);
-    }
-    e->v_mask = NULL;
-    e->lane_axis = NULL;
-    emit_loop_end(e, &l, &v_next);
-    return LLVMBuildFMul(e->b, sum_lanes(e, l.v_carry[0]), emit_f32(e, q->t->scale), "");
-}
-
-/* Scores of keys j0 ... j0 + n, n <= lanes: raw products to the stack, then the score function. */
-static LLVMValueRef block_scores(attention_emitter *q, LLVMValueRef v_j0, LLVMValueRef v_n)
-{
-    emit *e = q->e;
-    const k_axis *j = q->t->j;
-    emit_loop l;
-    emit_loop_begin(e, &l, "keys", emit_i64(e, 0), v_n, emit_i64(e, 1), 0, NULL);
-    e->v_axes[j->id] = LLVMBuildAdd(e->b, v_j0, l.v_i, "");
-    LLVMBuildStore(e->b, dot(q), at(e, q->v_scores, l.v_i));
-    emit_loop_end(e, &l, NULL);
-    emit_memo memo;
-    emit_memo_push(e, &memo);
-    LLVMValueRef v_inside = emit_lanes_below(e, emit_i64(e, 0), v_n);
-    e->v_axes[j->id] = v_j0;
-    e->lane_axis = j;
-    e->v_mask = v_inside;
-    e->v_hole = load_f32s(e, q->v_scores, emit_i64(e, 0));
+    e->v_hole = v_raw;
     e->hole_vector = true;
     LLVMValueRef v_score = emit_lanes(e, q->t->score);
     e->v_hole = NULL;
     e->hole_vector = false;
-    e->v_mask = NULL;
-    e->lane_axis = NULL;
-    emit_memo_pop(e);
-    return emit_select(e, v_inside, v_score, emit_const(e, LLVMTypeOf(v_score), -INFINITY));
+    return v_score;
 }
 
-/* acc[dv] = acc[dv] * correction + sum over the block's keys of p[j] v[j, dv] */
-static void add_values(attention_emitter *q, LLVMValueRef v_j0, LLVMValueRef v_n,
-                       LLVMValueRef v_correction)
+void attention_store(attention_emitter *q, LLVMValueRef v)
 {
     emit *e = q->e;
-    const k_axis *dv = q->t->dv;
-    bool exact = ir_dim_is_const(dv->extent) && ir_dim_value(dv->extent) % e->lanes == 0;
-    emit_loop l;
-    emit_loop_begin(e, &l, "values", emit_i64(e, 0), q->v_dv, emit_i64(e, e->lanes), 0, NULL);
-    LLVMValueRef v_acc =
-        LLVMBuildFMul(e->b, load_f32s(e, q->v_acc, l.v_i), emit_splat(e, v_correction), "");
-    emit_loop k;
-    emit_loop_begin(e, &k, "key", emit_i64(e, 0), v_n, emit_i64(e, 1), 1, &v_acc);
-    e->v_axes[dv->id] = l.v_i;
-    e->v_axes[q->t->j->id] = LLVMBuildAdd(e->b, v_j0, k.v_i, "");
-    e->lane_axis = dv;
-    e->v_mask = exact ? NULL : emit_lanes_below(e, l.v_i, q->v_dv);
-    LLVMValueRef v_p = LLVMBuildLoad2(e->b, e->f32, at(e, q->v_scores, k.v_i), "");
-    LLVMValueRef v_next = emit_fma(e, emit_splat(e, v_p), emit_lanes(e, q->t->v), k.v_carry[0]);
-    e->v_mask = NULL;
-    e->lane_axis = NULL;
-    emit_loop_end(e, &k, &v_next);
-    store_f32s(e, k.v_carry[0], q->v_acc, l.v_i);
-    emit_loop_end(e, &l, NULL);
-}
-
-static void write_row(attention_emitter *q, LLVMValueRef v_sum)
-{
-    emit *e = q->e;
-    const k_axis *dv = q->t->dv;
-    emit_loop l;
-    LLVMValueRef v_scale = LLVMBuildFDiv(e->b, emit_f32(e, 1), v_sum, "");
-    emit_loop_begin(e, &l, "out", emit_i64(e, 0), q->v_dv, emit_i64(e, e->lanes), 0, NULL);
-    e->v_axes[dv->id] = l.v_i;
-    e->lane_axis = dv;
-    e->v_mask = emit_lanes_below(e, l.v_i, q->v_dv);
-    e->v_hole = LLVMBuildFMul(e->b, load_f32s(e, q->v_acc, l.v_i), emit_splat(e, v_scale), "");
+    e->v_hole = v;
     e->hole_vector = true;
     emit_store(e, q->t->buf, q->t->offset, emit_expr(e, q->t->out), false);
-    e->hole_vector = false;
     e->v_hole = NULL;
-    e->v_mask = NULL;
-    e->lane_axis = NULL;
-    emit_loop_end(e, &l, NULL);
+    e->hole_vector = false;
 }
 
-static void attend_row(attention_emitter *q)
+LLVMValueRef attention_base(emit *e, LLVMValueRef v_max)
+{
+    LLVMTypeRef t = LLVMTypeOf(v_max);
+    LLVMValueRef v_none =
+        LLVMBuildFCmp(e->b, LLVMRealOEQ, v_max, emit_const(e, t, -INFINITY), "");
+    return emit_select(e, v_none, emit_const(e, t, 0), v_max);
+}
+
+/* Axes ----------------------------------------------------------------------------------------- */
+
+static void span_of(attention_emitter *q, int axis, const k_axis *k, LLVMValueRef *v_lo,
+                    LLVMValueRef *v_hi)
 {
     emit *e = q->e;
-    LLVMValueRef v_i = e->v_axes[q->t->i->id], v_from = emit_i64(e, 0),
-                 v_to = emit_kernel_dim(e, q->t->j->extent);
-    if (q->t->causal) { /* keys up to i + causal */
-        LLVMValueRef v_end =
-            LLVMBuildAdd(e->b, LLVMBuildAdd(e->b, v_i, emit_kernel_dim(e, q->t->causal), ""),
-                         emit_i64(e, 1), "");
-        v_to = emit_intrinsic2(e, "llvm.smin", v_to, v_end);
-        if (q->t->reach) {
-            v_from = emit_intrinsic2(e, "llvm.smax",
-                                     LLVMBuildSub(e->b, v_end, emit_kernel_dim(e, q->t->reach), ""),
-                                     v_from);
-        }
+    *v_lo = emit_i64(e, 0);
+    *v_hi = k ? emit_kernel_dim(e, k->extent) : emit_i64(e, 1);
+    if (k && q->t->split == axis) {
+        emit_share(e, *v_hi, q->t->grain, v_lo, v_hi);
     }
-    emit_loop z;
-    emit_loop_begin(e, &z, "clear", emit_i64(e, 0), q->v_dv, emit_i64(e, e->lanes), 0, NULL);
-    store_f32s(e, LLVMConstNull(emit_vector(e, e->f32)), q->v_acc, z.v_i);
-    emit_loop_end(e, &z, NULL);
-    LLVMValueRef v_first[2] = {emit_f32(e, -INFINITY), emit_f32(e, 0)}, v_next[2];
-    emit_loop l;
-    emit_loop_begin(e, &l, "block", v_from, v_to, emit_i64(e, e->lanes), 2, v_first);
-    LLVMValueRef v_n =
-        emit_intrinsic2(e, "llvm.smin", LLVMBuildSub(e->b, v_to, l.v_i, ""), emit_i64(e, e->lanes));
-    LLVMValueRef v_s = block_scores(q, l.v_i, v_n);
-    LLVMValueRef v_m = emit_intrinsic2(e, "llvm.maxnum", l.v_carry[0],
-                                       reduce_f32s(e, "llvm.vector.reduce.fmax", v_s));
-    LLVMValueRef v_none = LLVMBuildFCmp(e->b, LLVMRealOEQ, v_m, emit_f32(e, -INFINITY), "");
-    LLVMValueRef v_base = emit_select(e, v_none, emit_f32(e, 0), v_m);
-    LLVMValueRef v_correction =
-        emit_math(e, IR_OP_exp, IR_f32, LLVMBuildFSub(e->b, l.v_carry[0], v_base, ""), NULL);
-    LLVMValueRef v_p =
-        emit_math(e, IR_OP_exp, IR_f32, LLVMBuildFSub(e->b, v_s, emit_splat(e, v_base), ""), NULL);
-    store_f32s(e, v_p, q->v_scores, emit_i64(e, 0));
-    v_next[0] = v_m;
-    v_next[1] = emit_fma(e, l.v_carry[1], v_correction, sum_lanes(e, v_p));
-    add_values(q, l.v_i, v_n, v_correction);
-    emit_loop_end(e, &l, v_next);
-    write_row(q, l.v_carry[1]);
+}
+
+static void run_rows(attention_emitter *q)
+{
+    emit *e = q->e;
+    const k_attention *t = q->t;
+    span_of(q, (int)t->n_batch - 1, q->group, &q->v_g_lo, &q->v_g_hi);
+    span_of(q, (int)t->n_batch, t->i, &q->v_i_lo, &q->v_i_hi);
+    if (!q->s.tiles || !q->s.few) {
+        (q->s.tiles ? attention_tiles : attention_rows)(q);
+        return;
+    }
+    emit_if f;
+    LLVMValueRef v_queries = emit_kernel_dim(e, t->i->extent);
+    LLVMValueRef v_few =
+        LLVMBuildICmp(e->b, LLVMIntSLE, v_queries, emit_i64(e, q->s.most_few), "");
+    emit_if_begin(e, &f, v_few, "few");
+    attention_rows(q);
+    emit_if_end(e, &f);
+    q->used = 0;
+    emit_if_begin(e, &f, LLVMBuildNot(e->b, v_few, ""), "many");
+    attention_tiles(q);
+    emit_if_end(e, &f);
 }
 
 static void run_axis(attention_emitter *q, uint32_t axis)
 {
     emit *e = q->e;
     const k_attention *t = q->t;
-    if (axis > t->n_batch) {
-        attend_row(q);
+    if (axis == t->n_batch - (q->group != NULL)) {
+        run_rows(q);
         return;
     }
-    const k_axis *k = axis < t->n_batch ? t->batch[axis] : t->i;
-    LLVMValueRef v_lo = emit_i64(e, 0), v_hi = emit_kernel_dim(e, k->extent);
-    if (t->split == (int)axis) {
-        emit_share(e, v_hi, t->grain, &v_lo, &v_hi);
-    }
+    LLVMValueRef v_lo, v_hi;
+    span_of(q, (int)axis, t->batch[axis], &v_lo, &v_hi);
     emit_loop l;
-    emit_loop_begin(e, &l, k->name, v_lo, v_hi, emit_i64(e, 1), 0, NULL);
-    e->v_axes[k->id] = l.v_i;
+    emit_loop_begin(e, &l, t->batch[axis]->name, v_lo, v_hi, emit_i64(e, 1), 0, NULL);
+    e->v_axes[t->batch[axis]->id] = l.v_i;
     run_axis(q, axis + 1);
     emit_loop_end(e, &l, NULL);
 }
 
+/* Room on the stack for one row of elements, of a size known at run time only. */
+static LLVMValueRef row_on_stack(emit *e, const k_axis *axis)
+{
+    LLVMValueRef v_n = LLVMBuildAdd(e->b, emit_kernel_dim(e, axis->extent), emit_i64(e, e->lanes), "");
+    LLVMValueRef v = LLVMBuildArrayAlloca(e->b, e->f32, v_n, axis->name);
+    LLVMSetAlignment(v, 64);
+    return v;
+}
+
 void emit_attention(emit *e, const k_attention *t)
 {
-    attention_emitter q = {.e = e, .t = t};
-    q.v_dims = emit_kernel_dim(e, t->d->extent);
-    q.v_dv = emit_kernel_dim(e, t->dv->extent);
-    LLVMValueRef v_room = LLVMBuildAdd(e->b, q.v_dv, emit_i64(e, e->lanes), "");
-    q.v_acc = LLVMBuildArrayAlloca(e->b, e->f32, v_room, "acc");
-    q.v_scores = LLVMBuildArrayAlloca(e->b, e->f32, emit_i64(e, e->lanes), "scores");
-    LLVMSetAlignment(q.v_acc, 64);
-    LLVMSetAlignment(q.v_scores, 64);
+    attention_emitter q = {.e = e, .t = t, .s = schedule_attend(t, e->t)};
+    const k_axis *last = t->n_batch ? t->batch[t->n_batch - 1] : NULL;
+    q.group = last && !k_uses_axis(t->k, last) && !k_uses_axis(t->v, last) ? last : NULL;
+    if (!ir_dim_is_const(t->d->extent) || !ir_dim_is_const(t->dv->extent)) {
+        q.v_query = row_on_stack(e, t->d);
+        q.v_value = row_on_stack(e, t->dv);
+    }
     if (t->split >= 0) {
         run_axis(&q, 0);
         return;

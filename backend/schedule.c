@@ -114,6 +114,35 @@ schedule_product schedule_contract(const contract_form *f, const target *t)
     return s;
 }
 
+enum { MOST_TILED = 1024, MOST_IN_ROWS = 8192 }; /* elements of a key, or of key and value */
+
+schedule_attention schedule_attend(const k_attention *at, const target *t)
+{
+    bool many = t->registers >= 32;
+    bool known = ir_dim_is_const(at->d->extent) && ir_dim_is_const(at->dv->extent);
+    int64_t d = known ? ir_dim_value(at->d->extent) : 0, dv = known ? ir_dim_value(at->dv->extent) : 0;
+    schedule_attention s = {.tiles = known && d <= MOST_TILED && dv <= MOST_TILED,
+                            .few = true,
+                            .most_few = t->lanes,
+                            .vectors = 2,
+                            .height = many ? 8 : 4,
+                            .keys = 64,
+                            .rows = known && d + dv <= MOST_IN_ROWS ? 16 : 1,
+                            .heights = {4, 1},
+                            .tile_keys = {many ? 4 : 2, 8},
+                            .widths = {many ? 4 : 2, 1},
+                            .row_keys = 128};
+    if (ir_dim_is_const(at->i->extent) && s.tiles) {
+        s.few = ir_dim_value(at->i->extent) <= s.most_few;
+        s.tiles = !s.few;
+    }
+    if (s.rows == 1) {
+        s.heights[0] = 1;
+        s.tile_keys[0] = 8;
+    }
+    return s;
+}
+
 schedule schedule_nest(ir_ctx *c, arena *a, const k_nest *n, const target *t)
 {
     double inner = cost_inner(c, a, n, t->lanes), outer = cost_outer(c, a, n, t->lanes);

@@ -37,6 +37,26 @@ typedef struct schedule_product {
 
 schedule_product schedule_contract(const contract_form *f, const target *t);
 
+/* How attention is run: many queries by tiles with lanes along queries, few with lanes along the
+ * elements of keys and values. Which of the two depends on the number of queries alone. */
+typedef struct schedule_attention {
+    bool tiles;       /* false: always as few queries */
+    bool few;         /* may there be so few queries? */
+    int64_t most_few; /* queries of a head */
+    /* Tiles */
+    uint32_t vectors; /* queries of a block, in vectors */
+    uint32_t height;  /* of a tile: keys, then elements of a value */
+    uint32_t keys;    /* of a block */
+    /* Few queries; heads that share keys and values count as more of them */
+    uint32_t rows;         /* of a pass over keys and values */
+    uint32_t heights[2];   /* rows of tiles */
+    uint32_t tile_keys[2]; /* keys of a tile of so many rows */
+    uint32_t widths[2];    /* vectors of a value in a tile */
+    uint32_t row_keys;     /* of a block */
+} schedule_attention;
+
+schedule_attention schedule_attend(const k_attention *at, const target *t);
+
 schedule schedule_nest(ir_ctx *c, arena *a, const k_nest *n, const target *t);
 
 #endif

@@ -1,0 +1,295 @@
+/* Attention against the interpreter: few queries and many, every kind of score function, keys and
+ * values in place, turned, and of 16 bits, sizes one off from those of tiles and blocks, at every
+ * level of vectors, on one thread and two. */
+#include "cli/libaigc.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+/* H heads of queries in groups of H / G that share keys and values; T queries, S keys of d numbers,
+ * values of e. */
+static const char source[] =
+    "model m(H = 4, G = 2, d = 8, e = 8) {\n"
+    "  state kb, vb: bf16[G, 160, 8]\n"
+    "  state kh, vh: f16[G, 160, 8]\n"
+    "  entry plain(q: f32[G, H/G, T, d], k: f32[G, S, d], v: f32[G, S, e]) -> y: f32[G, H/G, T, e] {\n"
+    "    return softmax(q @ k[:, none].T / sqrt(d)) @ v[:, none]\n"
+    "  }\n"
+    "  entry causal_rows(q: f32[G, H/G, T, d], k: f32[G, S, d], v: f32[G, S, e]) -> y: f32[T, H * e] {\n"
+    "    s = where(causal(T, S), q @ k[:, none].T / sqrt(d), -inf)\n"
+    "    return rearrange(softmax(s) @ v[:, none], \"g m t e -> t (g m e)\")\n"
+    "  }\n"
+    "  entry window(q: f32[G, H/G, T, d], k: f32[G, S, d], v: f32[G, S, e]) -> y: f32[G, H/G, T, e] {\n"
+    "    ahead = arange(S)[none, :] - arange(T)[:, none]\n"
+    "    s = where((ahead <= 3) and (ahead > -17), q @ k[:, none].T, -inf)\n"
+    "    return gelu(softmax(s) @ v[:, none])\n"
+    "  }\n"
+    "  entry biased(q: f32[G, H/G, T, d], k: f32[G, S, d], v: f32[G, S, e], b: f32[T, S], o: f32[S]) -> y: f32[G, H/G, T, e] {\n"
+    "    return softmax(2 * tanh(q @ k[:, none].T) + b * o) @ v[:, none]\n"
+    "  }\n"
+    "  entry turned(q: f32[d, T], k: f32[d, S], v: f32[e, S]) -> y: f32[T, e] {\n"
+    "    return softmax(q.T @ k / 4) @ v.T\n"
+    "  }\n"
+    "  entry brain(q: f32[G, H/G, T, 8], k: f32[G, T, 8], v: f32[G, T, 8], pos: dim) -> y: f32[G, H/G, T, 8] {\n"
+    "    kb[:, pos : pos + T] = cast(k, bf16)\n"
+    "    vb[:, pos : pos + T] = cast(v, bf16)\n"
+    "    s = q @ cast(kb[:, none, : pos + T], f32).T\n"
+    "    return softmax(where(causal(T, pos + T), s, -inf)) @ cast(vb[:, none, : pos + T], f32)\n"
+    "  }\n"
+    "  entry half(q: f32[G, H/G, T, 8], k: f32[G, T, 8], v: f32[G, T, 8], pos: dim) -> y: f32[G, H/G, T, 8] {\n"
+    "    kh[:, pos : pos + T] = cast(k, f16)\n"
+    "    vh[:, pos : pos + T] = cast(v, f16)\n"
+    "    s = q @ cast(kh[:, none, : pos + T], f32).T\n"
+    "    return softmax(where(causal(T, pos + T), s, -inf)) @ cast(vh[:, none, : pos + T], f32)\n"
+    "  }\n"
+    "}\n";
+
+typedef enum shape { BATCHED, BIASED, TURNED, CACHED } shape;
+static const struct {
+    const char *name;
+    shape shape;
+} entries[] = {
+    {"plain",       BATCHED},
+    {"causal_rows", BATCHED},
+    {"window",      BATCHED},
+    {"biased",      BIASED },
+    {"turned",      TURNED },
+    {"brain",       CACHED },
+    {"half",        CACHED },
+};
+
+static const struct {
+    int64_t heads, groups, d, e;
+} models[] = {
+    {4,  2, 8,  8 },
+    {3,  1, 5,  7 },
+    {2,  2, 64, 64},
+    {17, 1, 33, 16},
+    {1,  1, 1,  1 },
+    {4,  4, 16, 80},
+};
+
+/* Queries and keys. */
+static const struct {
+    int64_t t, s;
+} sizes[] = {
+    {1,  1  },
+    {1,  63 },
+    {1,  129},
+    {3,  17 },
+    {4,  140},
+    {7,  7  },
+    {15, 16 },
+    {16, 65 },
+    {17, 17 },
+    {31, 64 },
+    {33, 33 },
+    {65, 66 },
+    {97, 150},
+};
+
+static float number(uint32_t *seed)
+{
+    *seed = *seed * 1664525u + 1013904223u;
+    return (float)(*seed >> 8) / 16777216.0f * 2 - 1;
+}
+
+typedef struct run {
+    aigc_program *p;
+    aigc_context *c[2];
+} run;
+
+static run open_run(const char *path, const char *cpu, const char *const *defines, bool interpret)
+{
+    run r = {0};
+    char *messages = NULL;
+    aigc_error err;
+    aigc_settings s = {.defines = (const char **)(uintptr_t)defines,
+                       .n_defines = 4,
+                       .cpu = cpu,
+                       .opt_level = 2,
+                       .no_cache = true,
+                       .interpret = interpret};
+    if (aigc_program_create(path, &s, &r.p, &messages, &err) != AIGC_OK) {
+        fail_msg("%s\n%s", err.text, messages ? messages : "");
+    }
+    for (uint32_t i = 0; i < 2; i++) {
+        aigc_context_options o = {.n_threads = i + 1};
+        assert_int_equal(aigc_program_context(r.p, &o, &r.c[i], &err), AIGC_OK);
+    }
+    return r;
+}
+
+static void close_run(run *r)
+{
+    aigc_context_destroy(r->c[0]);
+    aigc_context_destroy(r->c[1]);
+    aigc_program_destroy(r->p);
+}
+
+typedef struct arguments {
+    const char *entry;
+    int64_t pos;
+    uint32_t n;
+    aigc_tensor at[5];
+} arguments;
+
+static int64_t elements(const aigc_tensor *t)
+{
+    int64_t n = 1;
+    for (uint32_t i = 0; i < t->rank; i++) {
+        n *= t->dims[i];
+    }
+    return n;
+}
+
+static aigc_tensor random_tensor(uint32_t *seed, uint32_t rank, int64_t a, int64_t b, int64_t c,
+                                 int64_t d)
+{
+    aigc_tensor t = {NULL, AIGC_F32, (uint8_t)rank, {a, b, c, d}};
+    float *x = calloc((size_t)elements(&t) + 1, sizeof *x);
+    for (int64_t i = 0; i < elements(&t); i++) {
+        x[i] = number(seed);
+    }
+    t.data = x;
+    return t;
+}
+
+static arguments make_arguments(uint32_t entry, uint32_t model, int64_t t, int64_t s)
+{
+    arguments a = {.entry = entries[entry].name, .n = 3};
+    uint32_t seed = (uint32_t)(31 * t + s + 7 * entry);
+    int64_t g = models[model].groups, m = models[model].heads / g, d = models[model].d,
+            e = models[model].e;
+    if (entries[entry].shape == TURNED) {
+        a.at[0] = random_tensor(&seed, 2, d, t, 0, 0);
+        a.at[1] = random_tensor(&seed, 2, d, s, 0, 0);
+        a.at[2] = random_tensor(&seed, 2, e, s, 0, 0);
+        return a;
+    }
+    if (entries[entry].shape == CACHED) {
+        a.pos = s - t;
+        s = t;
+        d = e = 8;
+    }
+    a.at[0] = random_tensor(&seed, 4, g, m, t, d);
+    a.at[1] = random_tensor(&seed, 3, g, s, d, 0);
+    a.at[2] = random_tensor(&seed, 3, g, s, e, 0);
+    if (entries[entry].shape == BIASED) {
+        a.at[a.n++] = random_tensor(&seed, 2, t, s, 0, 0);
+        a.at[a.n++] = random_tensor(&seed, 1, s, 0, 0, 0);
+    }
+    return a;
+}
+
+static aigc_tensor call(run *r, uint32_t context, const arguments *a, bool cached)
+{
+    aigc_tensor y = {0};
+    aigc_error err;
+    if (aigc_program_call(r->p, r->c[context], a->entry, cached ? &a->pos : NULL, a->at, a->n, &y,
+                          1, &err) != AIGC_OK) {
+        fail_msg("%s: %s", a->entry, err.text);
+    }
+    return y;
+}
+
+/* Weighted means of numbers within [-1, 1]: the weights' exponents are off by the rounding of
+ * d products. */
+static void compare(const aigc_tensor *x, const aigc_tensor *y, int64_t d, const char *what)
+{
+    const float *a = x->data, *b = y->data;
+    assert_int_equal(elements(x), elements(y));
+    for (int64_t i = 0; i < elements(x); i++) {
+        float bound = 2e-6f + 2e-7f * (float)d;
+        if (!(fabsf(a[i] - b[i]) <= bound) && !(isnan(a[i]) && isnan(b[i]))) {
+            fail_msg("%s: element %lld is %.9g, not %.9g", what, (long long)i, (double)a[i],
+                     (double)b[i]);
+        }
+    }
+}
+
+static void check_sizes(run *runs, uint32_t n_runs, uint32_t model, int64_t t, int64_t s)
+{
+    for (uint32_t i = 0; i < sizeof entries / sizeof *entries; i++) {
+        bool cached = entries[i].shape == CACHED;
+        arguments a = make_arguments(i, model, t, s);
+        aigc_tensor want = call(&runs[0], 0, &a, cached);
+        for (uint32_t r = 1; r < n_runs; r++) {
+            char what[128];
+            snprintf(what, sizeof what, "%s of model %u, %lld x %lld, cpu %u", a.entry, model,
+                     (long long)t, (long long)s, r);
+            aigc_tensor one = call(&runs[r], 0, &a, cached), two = call(&runs[r], 1, &a, cached);
+            compare(&one, &want, models[model].d, what);
+            assert_memory_equal(one.data, two.data, (size_t)elements(&one) * 4);
+            free(one.data);
+            free(two.data);
+        }
+        free(want.data);
+        for (uint32_t k = 0; k < a.n; k++) {
+            free(a.at[k].data);
+        }
+    }
+}
+
+static void check_model(const char *path, uint32_t model)
+{
+    static const char *const cpus[] = {NULL, "x86-64-v4", "x86-64-v3", "x86-64"};
+    char text[4][32];
+    const int64_t values[4] = {models[model].heads, models[model].groups, models[model].d,
+                               models[model].e};
+    const char *defines[4];
+    for (uint32_t i = 0; i < 4; i++) {
+        snprintf(text[i], sizeof text[i], "%c=%lld", "HGde"[i], (long long)values[i]);
+        defines[i] = text[i];
+    }
+    uint32_t have = aigc_cpu_features();
+    run runs[5] = {open_run(path, NULL, defines, true)};
+    uint32_t n_runs = 1;
+    for (size_t i = 0; i < sizeof cpus / sizeof *cpus; i++) {
+#if !defined(__x86_64__)
+        if (cpus[i]) {
+            continue;
+        }
+#endif
+        bool runs_here = i == 0 || i == 3 || (i == 1 && have & AIGC_CPU_AVX512) ||
+                         (i == 2 && have & AIGC_CPU_AVX2_FMA);
+        if (runs_here) {
+            runs[n_runs++] = open_run(path, cpus[i], defines, false);
+        }
+    }
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        check_sizes(runs, n_runs, model, sizes[i].t, sizes[i].s);
+    }
+    for (uint32_t i = 0; i < n_runs; i++) {
+        close_run(&runs[i]);
+    }
+}
+
+static void test_attention(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/aigc-attentionXXXXXX.aigc";
+    int f = mkstemps(path, 5);
+    assert_true(f >= 0);
+    assert_int_equal(write(f, source, sizeof source - 1), sizeof source - 1);
+    close(f);
+    for (uint32_t i = 0; i < sizeof models / sizeof *models; i++) {
+        check_model(path, i);
+    }
+    unlink(path);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_attention)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
