@@ -15,8 +15,7 @@ LLVMValueRef attention_at(emit *e, LLVMValueRef v_base, LLVMValueRef v_i)
 
 LLVMValueRef attention_load(emit *e, LLVMValueRef v_base, LLVMValueRef v_i)
 {
-    LLVMValueRef v =
-        LLVMBuildLoad2(e->b, emit_vector(e, e->f32), attention_at(e, v_base, v_i), "");
+    LLVMValueRef v = LLVMBuildLoad2(e->b, emit_vector(e, e->f32), attention_at(e, v_base, v_i), "");
     LLVMSetAlignment(v, 4);
     return v;
 }
@@ -58,8 +57,7 @@ key_span attention_keys(attention_emitter *q, LLVMValueRef v_first, LLVMValueRef
         s.v_to = emit_intrinsic2(e, "llvm.smax", s.v_to, v_zero);
         if (t->reach) {
             v_end = LLVMBuildAdd(e->b, v_first, v_ahead, "");
-            LLVMValueRef v_begin =
-                LLVMBuildSub(e->b, v_end, emit_kernel_dim(e, t->reach), "");
+            LLVMValueRef v_begin = LLVMBuildSub(e->b, v_end, emit_kernel_dim(e, t->reach), "");
             s.v_from = emit_intrinsic2(e, "llvm.smax", v_begin, v_zero);
         }
     }
@@ -90,8 +88,7 @@ void attention_store(attention_emitter *q, LLVMValueRef v)
 LLVMValueRef attention_base(emit *e, LLVMValueRef v_max)
 {
     LLVMTypeRef t = LLVMTypeOf(v_max);
-    LLVMValueRef v_none =
-        LLVMBuildFCmp(e->b, LLVMRealOEQ, v_max, emit_const(e, t, -INFINITY), "");
+    LLVMValueRef v_none = LLVMBuildFCmp(e->b, LLVMRealOEQ, v_max, emit_const(e, t, -INFINITY), "");
     return emit_select(e, v_none, emit_const(e, t, 0), v_max);
 }
 
@@ -120,8 +117,7 @@ static void run_rows(attention_emitter *q)
     }
     emit_if f;
     LLVMValueRef v_queries = emit_kernel_dim(e, t->i->extent);
-    LLVMValueRef v_few =
-        LLVMBuildICmp(e->b, LLVMIntSLE, v_queries, emit_i64(e, q->s.most_few), "");
+    LLVMValueRef v_few = LLVMBuildICmp(e->b, LLVMIntSLE, v_queries, emit_i64(e, q->s.most_few), "");
     emit_if_begin(e, &f, v_few, "few");
     attention_rows(q);
     emit_if_end(e, &f);
@@ -151,7 +147,8 @@ static void run_axis(attention_emitter *q, uint32_t axis)
 /* Room on the stack for one row of elements, of a size known at run time only. */
 static LLVMValueRef row_on_stack(emit *e, const k_axis *axis)
 {
-    LLVMValueRef v_n = LLVMBuildAdd(e->b, emit_kernel_dim(e, axis->extent), emit_i64(e, e->lanes), "");
+    LLVMValueRef v_size = emit_kernel_dim(e, axis->extent);
+    LLVMValueRef v_n = LLVMBuildAdd(e->b, v_size, emit_i64(e, e->lanes), "");
     LLVMValueRef v = LLVMBuildArrayAlloca(e->b, e->f32, v_n, axis->name);
     LLVMSetAlignment(v, 64);
     return v;

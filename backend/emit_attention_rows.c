@@ -162,7 +162,7 @@ static void multiply_keys(rower *w, LLVMValueRef v_row, uint32_t tile)
     }
     multiply_step(w, v_row, tile, c.v_i, v_j, v_sums);
     emit_loop_end(e, &c, v_sums);
-    for (uint32_t r = 0; r < rows; r++) { /* what is written beyond the tile's keys is written over */
+    for (uint32_t r = 0; r < rows; r++) { /* beyond the tile's keys is written over later */
         uint32_t vectors = emit_fold_lanes(e, &c.v_carry[r * keys], keys);
         for (uint32_t v = 0; v < vectors; v++) {
             LLVMValueRef v_at = plus(e, l.v_i, (int64_t)v * e->lanes);
@@ -220,18 +220,13 @@ static void add_values(rower *w, LLVMValueRef v_row, uint32_t tile)
 {
     emit *e = w->e;
     const ir_dim *dv = w->t->dv->extent;
+    int64_t wide = (int64_t)w->s.widths[0] * e->lanes;
+    bool all_wide = ir_dim_is_const(dv) && ir_dim_value(dv) % wide == 0;
+    bool none_wide = ir_dim_is_const(dv) && ir_dim_value(dv) < wide;
     LLVMValueRef v_at = emit_i64(e, 0);
-    for (uint32_t i = w->s.widths[0] == w->s.widths[1]; i < 2; i++) {
+    for (uint32_t i = none_wide; i < 2u - all_wide; i++) {
         int64_t by = (int64_t)w->s.widths[i] * e->lanes;
-        bool fits = ir_dim_is_const(dv) && ir_dim_value(dv) % ((int64_t)w->s.widths[0] * e->lanes) == 0;
-        bool none = ir_dim_is_const(dv) && i == 0 && ir_dim_value(dv) < by;
-        if (none || (i == 1 && fits)) {
-            continue;
-        }
-        LLVMValueRef v_to = i == 1 ? w->v_dv
-                                   : LLVMBuildMul(e->b,
-                                                  LLVMBuildUDiv(e->b, w->v_dv, emit_i64(e, by), ""),
-                                                  emit_i64(e, by), "");
+        LLVMValueRef v_to = i == 0 ? attention_round_down(e, w->v_dv, by) : w->v_dv;
         emit_loop l;
         emit_loop_begin(e, &l, "values", v_at, v_to, emit_i64(e, by), 0, NULL);
         add_values_tile(w, v_row, w->s.heights[tile], l.v_i, w->s.widths[i]);

@@ -138,8 +138,7 @@ static void take_queries(tiler *w)
     const k_attention *t = w->t;
     const ir_dim *stride = NULL;
     bool side_by_side = t->q->kind == K_LOAD &&
-                        k_affine(e->c, e->a, t->q->args[0], t->i, &stride) &&
-                        ir_dim_is_one(stride);
+                        k_affine(e->c, e->a, t->q->args[0], t->i, &stride) && ir_dim_is_one(stride);
     LLVMValueRef v_zero = emit_i64(e, 0), v_one = emit_i64(e, 1), v_lanes = emit_i64(e, e->lanes);
     emit_loop a, b;
     if (side_by_side) {
@@ -292,12 +291,10 @@ static void add_values_tile(tiler *w, LLVMValueRef v_c, uint32_t height)
     }
     for (uint32_t i = 0; i < height * vectors; i++) {
         LLVMValueRef v_at = place(w, plus(e, v_c, i / vectors), i % vectors);
-        v_sums[i] =
-            LLVMBuildFMul(e->b, attention_load(e, w->v_acc, v_at), v_fix[i % vectors], "");
+        v_sums[i] = LLVMBuildFMul(e->b, attention_load(e, w->v_acc, v_at), v_fix[i % vectors], "");
     }
     for (uint32_t r = 0; r < height; r++) {
-        v_ptrs[r] =
-            attention_at(e, v_rows, LLVMBuildMul(e->b, plus(e, v_c, r), w->v.v_col, ""));
+        v_ptrs[r] = attention_at(e, v_rows, LLVMBuildMul(e->b, plus(e, v_c, r), w->v.v_col, ""));
     }
     sum_tile(w, height, v_ptrs, w->v.v_row, w->v_p, w->v_keys, v_sums);
     for (uint32_t i = 0; i < height * vectors; i++) {
@@ -331,8 +328,8 @@ static LLVMValueRef lanes_that_see(tiler *w, LLVMValueRef v_i, LLVMValueRef v_j)
     }
     LLVMValueRef v_iota = emit_iota(e, e->i32), v_zero = emit_i64(e, 0),
                  v_all = emit_i64(e, e->lanes);
-    LLVMValueRef v_least = LLVMBuildSub(e->b, LLVMBuildSub(e->b, v_j, v_i, ""),
-                                        emit_kernel_dim(e, t->causal), "");
+    LLVMValueRef v_least =
+        LLVMBuildSub(e->b, LLVMBuildSub(e->b, v_j, v_i, ""), emit_kernel_dim(e, t->causal), "");
     LLVMValueRef v_from =
         emit_intrinsic2(e, "llvm.smin", emit_intrinsic2(e, "llvm.smax", v_least, v_zero), v_all);
     v_from = emit_splat(e, LLVMBuildTrunc(e->b, v_from, e->i32, ""));

@@ -120,18 +120,21 @@ schedule_attention schedule_attend(const k_attention *at, const target *t)
 {
     bool many = t->registers >= 32;
     bool known = ir_dim_is_const(at->d->extent) && ir_dim_is_const(at->dv->extent);
-    int64_t d = known ? ir_dim_value(at->d->extent) : 0, dv = known ? ir_dim_value(at->dv->extent) : 0;
-    schedule_attention s = {.tiles = known && d <= MOST_TILED && dv <= MOST_TILED,
-                            .few = true,
-                            .most_few = t->lanes,
-                            .vectors = 2,
-                            .height = many ? 8 : 4,
-                            .keys = 64,
-                            .rows = known && d + dv <= MOST_IN_ROWS ? 16 : 1,
-                            .heights = {4, 1},
-                            .tile_keys = {many ? 4 : 2, 8},
-                            .widths = {many ? 4 : 2, 1},
-                            .row_keys = 128};
+    int64_t d = known ? ir_dim_value(at->d->extent) : 0;
+    int64_t dv = known ? ir_dim_value(at->dv->extent) : 0;
+    schedule_attention s = {
+        .tiles = known && d <= MOST_TILED && dv <= MOST_TILED,
+        .few = true,
+        .most_few = t->lanes,
+        .vectors = 2,
+        .height = many ? 8 : 4,
+        .keys = 64,
+        .rows = known && d + dv <= MOST_IN_ROWS ? 16 : 1,
+        .heights = {4,            1},
+        .tile_keys = {many ? 4 : 2, 8},
+        .widths = {many ? 4 : 2, 1},
+        .row_keys = 128
+    };
     if (ir_dim_is_const(at->i->extent) && s.tiles) {
         s.few = ir_dim_value(at->i->extent) <= s.most_few;
         s.tiles = !s.few;

@@ -21,31 +21,37 @@ static const char source[] =
     "model m(H = 4, G = 2, d = 8, e = 8) {\n"
     "  state kb, vb: bf16[G, 160, 8]\n"
     "  state kh, vh: f16[G, 160, 8]\n"
-    "  entry plain(q: f32[G, H/G, T, d], k: f32[G, S, d], v: f32[G, S, e]) -> y: f32[G, H/G, T, e] {\n"
+    "  entry plain(q: f32[G, H/G, T, d], k: f32[G, S, d], v: f32[G, S, e]) "
+    "-> y: f32[G, H/G, T, e] {\n"
     "    return softmax(q @ k[:, none].T / sqrt(d)) @ v[:, none]\n"
     "  }\n"
-    "  entry causal_rows(q: f32[G, H/G, T, d], k: f32[G, S, d], v: f32[G, S, e]) -> y: f32[T, H * e] {\n"
+    "  entry causal_rows(q: f32[G, H/G, T, d], k: f32[G, S, d], v: f32[G, S, e]) "
+    "-> y: f32[T, H * e] {\n"
     "    s = where(causal(T, S), q @ k[:, none].T / sqrt(d), -inf)\n"
     "    return rearrange(softmax(s) @ v[:, none], \"g m t e -> t (g m e)\")\n"
     "  }\n"
-    "  entry window(q: f32[G, H/G, T, d], k: f32[G, S, d], v: f32[G, S, e]) -> y: f32[G, H/G, T, e] {\n"
+    "  entry window(q: f32[G, H/G, T, d], k: f32[G, S, d], v: f32[G, S, e]) "
+    "-> y: f32[G, H/G, T, e] {\n"
     "    ahead = arange(S)[none, :] - arange(T)[:, none]\n"
     "    s = where((ahead <= 3) and (ahead > -17), q @ k[:, none].T, -inf)\n"
     "    return gelu(softmax(s) @ v[:, none])\n"
     "  }\n"
-    "  entry biased(q: f32[G, H/G, T, d], k: f32[G, S, d], v: f32[G, S, e], b: f32[T, S], o: f32[S]) -> y: f32[G, H/G, T, e] {\n"
+    "  entry biased(q: f32[G, H/G, T, d], k: f32[G, S, d], v: f32[G, S, e], "
+    "b: f32[T, S], o: f32[S]) -> y: f32[G, H/G, T, e] {\n"
     "    return softmax(2 * tanh(q @ k[:, none].T) + b * o) @ v[:, none]\n"
     "  }\n"
     "  entry turned(q: f32[d, T], k: f32[d, S], v: f32[e, S]) -> y: f32[T, e] {\n"
     "    return softmax(q.T @ k / 4) @ v.T\n"
     "  }\n"
-    "  entry brain(q: f32[G, H/G, T, 8], k: f32[G, T, 8], v: f32[G, T, 8], pos: dim) -> y: f32[G, H/G, T, 8] {\n"
+    "  entry brain(q: f32[G, H/G, T, 8], k: f32[G, T, 8], v: f32[G, T, 8], pos: dim) "
+    "-> y: f32[G, H/G, T, 8] {\n"
     "    kb[:, pos : pos + T] = cast(k, bf16)\n"
     "    vb[:, pos : pos + T] = cast(v, bf16)\n"
     "    s = q @ cast(kb[:, none, : pos + T], f32).T\n"
     "    return softmax(where(causal(T, pos + T), s, -inf)) @ cast(vb[:, none, : pos + T], f32)\n"
     "  }\n"
-    "  entry half(q: f32[G, H/G, T, 8], k: f32[G, T, 8], v: f32[G, T, 8], pos: dim) -> y: f32[G, H/G, T, 8] {\n"
+    "  entry half(q: f32[G, H/G, T, 8], k: f32[G, T, 8], v: f32[G, T, 8], pos: dim) "
+    "-> y: f32[G, H/G, T, 8] {\n"
     "    kh[:, pos : pos + T] = cast(k, f16)\n"
     "    vh[:, pos : pos + T] = cast(v, f16)\n"
     "    s = q @ cast(kh[:, none, : pos + T], f32).T\n"
@@ -155,7 +161,9 @@ static int64_t elements(const aigc_tensor *t)
 static aigc_tensor random_tensor(uint32_t *seed, uint32_t rank, int64_t a, int64_t b, int64_t c,
                                  int64_t d)
 {
-    aigc_tensor t = {NULL, AIGC_F32, (uint8_t)rank, {a, b, c, d}};
+    aigc_tensor t = {
+        NULL, AIGC_F32, (uint8_t)rank, {a, b, c, d}
+    };
     float *x = calloc((size_t)elements(&t) + 1, sizeof *x);
     for (int64_t i = 0; i < elements(&t); i++) {
         x[i] = number(seed);
