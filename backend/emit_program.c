@@ -1,6 +1,7 @@
 #include "backend/emit_program.h"
 
 #include "ir/build.h"
+#include "passes/work.h"
 #include "runtime/abi.h"
 
 #include <stddef.h>
@@ -207,6 +208,28 @@ static LLVMValueRef emit_sizes(programmer *q)
     for (uint32_t i = 0; i < ir_graph_n_inputs(q->g); i++) {
         store_sizes(q, ir_node_type(ir_graph_input(q->g, i)), v_out, &at);
     }
+    LLVMBuildRetVoid(e->b);
+    return f;
+}
+
+static void store_number(emit *e, LLVMValueRef v, LLVMValueRef v_out, int64_t at)
+{
+    LLVMValueRef v_at = emit_i64(e, at);
+    LLVMBuildStore(e->b, v, LLVMBuildGEP2(e->b, e->i64, v_out, &v_at, 1, ""));
+}
+
+static LLVMValueRef emit_cost(programmer *q, const work_estimate *w)
+{
+    emit *e = q->e;
+    LLVMTypeRef types[2] = {e->ptr, e->ptr};
+    LLVMValueRef f = begin_function(e, "cost", q->p->entry->name, e->void_, 2, types);
+    q->v_dims = LLVMGetParam(f, 0);
+    know_entry_syms(q);
+    LLVMValueRef v_units = w->shared->overflow ? emit_i64(e, INT64_MAX) : dim_value(q, w->shared);
+    LLVMValueRef v_ns = LLVMBuildSDiv(e->b, v_units, emit_i64(e, WORK_UNITS_PER_NS), "ns");
+    store_number(e, v_ns, LLVMGetParam(f, 1), 0);
+    store_number(e, w->barriers->overflow ? emit_i64(e, 0) : dim_value(q, w->barriers),
+                 LLVMGetParam(f, 1), 1);
     LLVMBuildRetVoid(e->b);
     return f;
 }
@@ -448,9 +471,11 @@ emit_entry emit_program(emit *e, const k_module *m, const k_program *p, LLVMValu
                     .kernels = kernels,
                     .first_slot = first_slot,
                     .profile = o->profile};
-    emit_entry r;
+    work_estimate w = work_of_entry(q.g);
+    emit_entry r = {.barriers = w.barriers};
     r.bind = emit_bind(&q);
     r.sizes = emit_sizes(&q);
+    r.cost = emit_cost(&q, &w);
     r.run = emit_run(&q);
     return r;
 }

@@ -1,4 +1,4 @@
-/* Entries: bind, sizes and run, as runtime/abi.h describes them. */
+/* Entries: bind, sizes, cost and run, as runtime/abi.h describes them. */
 #ifndef AIGC_BACKEND_EMIT_PROGRAM_H
 #define AIGC_BACKEND_EMIT_PROGRAM_H
 
@@ -6,7 +6,8 @@
 #include "backend/module.h"
 
 typedef struct emit_entry {
-    LLVMValueRef bind, sizes, run;
+    LLVMValueRef bind, sizes, cost, run;
+    const ir_dim *barriers; /* in one call */
 } emit_entry;
 
 /* kernels: functions by kernel id. first_slot: of each parameter in the parameter table. */

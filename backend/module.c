@@ -195,7 +195,7 @@ static LLVMValueRef describe_entry(describer *d, const k_program *p, const emit_
                   table(d, n_results, results), u32(d, n_checks), texts(d, n_checks, checks),
                   u32(d, p->n_kernel_uses), describe_kernels(d, p), f->bind, f->sizes, f->run,
                   emit_i64(e, most), text(d, ir_dim_text(e->c, bytes)), u32(d, uses_seed(g)),
-                  u32(d, 0));
+                  u32(d, 0), f->cost, text(d, ir_dim_text(e->c, f->barriers)));
 }
 
 static LLVMValueRef describe_params(describer *d, const uint32_t *first_slot)

@@ -2,6 +2,7 @@
 #include "cli/header.h"
 #include "cli/session.h"
 #include "ir/shape.h"
+#include "passes/work.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -157,7 +158,7 @@ static void print_entry(const ir_module *m, const ir_entry *e, arena *a)
         printf(", at most ");
         print_bytes((double)bytes->hi);
     }
-    printf("\n");
+    printf("\n  barriers: %s a call\n", ir_dim_text(m->ctx, work_of_entry(g).barriers));
 }
 
 static void print_model(const ir_module *m)

@@ -309,6 +309,7 @@ static bool describe_entry(interpreter *t, const ir_entry *from, entry *e, aigc_
                             .n_checks = 1,
                             .checks = t->checks,
                             .arena_formula = "0",
+                            .barriers_formula = "0",
                             .uses_seed = 1};
     *e = (entry){.t = t, .graph = g, .abi = abi};
     return closure(e, 0, &t->bind, bind, &abi->bind) &&

@@ -19,7 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define AIGC_ABI_VERSION 2u
+#define AIGC_ABI_VERSION 3u
 #define AIGC_MAX_RANK    8
 
 /* Element types of tensors and storages of parameters. Values are part of the ABI. */
@@ -150,6 +150,10 @@ typedef struct aigc_abi_entry {
     const char *arena_formula; /* "256*T + 4096" */
     uint32_t uses_seed;
     uint32_t reserved;
+    /* out[0] = estimated nanoseconds of one thread in what threads divide among them; out[1] = how
+     * often all threads meet. NULL: not known; all threads are taken. */
+    void (*cost)(const int64_t *dims, int64_t *out);
+    const char *barriers_formula; /* how often all threads meet: "4*T + 2" */
 } aigc_abi_entry;
 
 typedef enum aigc_generate_kind {

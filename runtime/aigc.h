@@ -64,6 +64,7 @@ typedef struct aigc_context aigc_context;
 
 typedef struct aigc_context_options {
     uint32_t n_threads; /* 0: as many as there are cores */
+    bool all_threads;   /* wake them all at every call, be there ever so little to do: for tests */
     uint64_t seed;
     void *const *externs; /* addresses of extern functions, by the model's numbers; NULL when there
                              are none */

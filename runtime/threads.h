@@ -11,9 +11,10 @@ typedef struct aigc_pool aigc_pool;
 /* n - 1 workers; the caller of aigc_pool_run is the n-th. */
 AIGC_MUST_CHECK aigc_status aigc_pool_create(uint32_t n, aigc_pool **out);
 void aigc_pool_destroy(aigc_pool *p);
-/* work(data, thread) in every thread, 0 being the caller's; returns when all are done. */
-void aigc_pool_run(aigc_pool *p, void (*work)(void *data, uint32_t thread), void *data);
-/* Returns in every thread of the pool when all have entered. */
+/* work(data, thread) in n of the threads, 0 being the caller's, n at most as many as there are;
+ * returns when all are done. The others sleep on. */
+void aigc_pool_run(aigc_pool *p, uint32_t n, void (*work)(void *data, uint32_t thread), void *data);
+/* Returns in every thread of the run when all of them have entered. */
 void aigc_pool_barrier(void *pool, uint32_t thread);
 
 #endif

@@ -154,7 +154,8 @@ static inline void diff_compile(diff_module *d, int level,
     d->externs[0] = (void *)(uintptr_t)diff_double_it;
     assert_int_equal(aigc_weights_from_slots(jit_model(d->j), d->slots, &d->w), AIGC_OK);
     for (uint32_t i = 0; i < 2; i++) {
-        aigc_context_options o = {.n_threads = i + 1, .seed = 1234567, .externs = d->externs};
+        aigc_context_options o = {
+            .n_threads = i + 1, .all_threads = true, .seed = 1234567, .externs = d->externs};
         if (aigc_context_create(jit_model(d->j), d->w, &o, &d->contexts[i], &err) != AIGC_OK) {
             fail_msg("%s", err.text);
         }

@@ -106,7 +106,7 @@ static run open_run(const char *path, const char *weights, const char *cpu, int6
         fail_msg("%s\n%s", err.text, messages ? messages : "");
     }
     for (uint32_t i = 0; i < 2; i++) {
-        aigc_context_options o = {.n_threads = i + 1};
+        aigc_context_options o = {.n_threads = i + 1, .all_threads = true};
         assert_int_equal(aigc_program_context(r.p, &o, &r.c[i], &err), AIGC_OK);
     }
     return r;

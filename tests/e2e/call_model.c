@@ -111,7 +111,8 @@ int main(int argc, char **argv)
     aigc_weights *w;
     aigc_context *c;
     aigc_error err = {{0}};
-    aigc_context_options o = {.n_threads = argc > 1 ? (uint32_t)atoi(argv[1]) : 1};
+    aigc_context_options o = {.n_threads = argc > 1 ? (uint32_t)atoi(argv[1]) : 1,
+                              .all_threads = true};
     must(aigc_weights_from_slots(m, slots, &w) == AIGC_OK &&
              aigc_context_create(m, w, &o, &c, &err) == AIGC_OK,
          err.text);

@@ -46,7 +46,7 @@ static inline e2e e2e_open_with(const char *source, aigc_settings s, uint32_t th
     if (aigc_program_create(source, &s, &r.p, &messages, &err) != AIGC_OK) {
         fail_msg("%s: %s\n%s", source, err.text, messages ? messages : "");
     }
-    aigc_context_options o = {.n_threads = threads};
+    aigc_context_options o = {.n_threads = threads, .all_threads = true};
     if (aigc_program_context(r.p, &o, &r.c, &err) != AIGC_OK) {
         fail_msg("%s: %s", source, err.text);
     }

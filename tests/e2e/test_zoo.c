@@ -165,7 +165,7 @@ static void compare(const char *how, const json_t *want, const aigc_tensor *foun
 static void run_calls(const char *how, aigc_program *p, uint32_t threads, const json_t *calls)
 {
     aigc_context *c;
-    aigc_context_options o = {.n_threads = threads};
+    aigc_context_options o = {.n_threads = threads, .all_threads = true};
     aigc_error err = {{0}};
     const json_t *k, *x;
     size_t n, i;

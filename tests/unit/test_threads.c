@@ -44,7 +44,7 @@ static void with_pool(uint32_t n, void (*work)(void *data, uint32_t thread), uin
     *j = (job){.n = n};
     assert_int_equal(aigc_pool_create(n, &j->pool), AIGC_OK);
     for (uint32_t i = 0; i < times; i++) {
-        aigc_pool_run(j->pool, work, j);
+        aigc_pool_run(j->pool, n, work, j);
     }
     aigc_pool_destroy(j->pool);
 }
@@ -71,6 +71,29 @@ static void test_barrier(void **state)
             assert_int_equal(j.wrong[i], 0);
         }
     }
+}
+
+/* A run takes as many threads as it is told to; those left out come to later barriers in step. */
+static void test_some_of_the_threads(void **state)
+{
+    (void)state;
+    static const uint32_t sizes[] = {4, 1, 2, 4, 3, 1, 4};
+    job j = {.n = 0};
+    assert_int_equal(aigc_pool_create(4, &j.pool), AIGC_OK);
+    for (uint32_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        aigc_pool *pool = j.pool;
+        j = (job){.pool = pool, .n = sizes[i]};
+        aigc_pool_run(pool, sizes[i], count_own, &j);
+        for (uint32_t k = 0; k < MOST; k++) {
+            assert_int_equal(j.written[0][k], k < sizes[i]);
+        }
+        aigc_pool_run(pool, sizes[i], write_and_read_others, &j);
+        for (uint32_t k = 0; k < MOST; k++) {
+            assert_int_equal(j.wrong[k], 0);
+            assert_int_equal(j.written[1][k], k < sizes[i] ? ROUNDS - 1 : 0);
+        }
+    }
+    aigc_pool_destroy(j.pool);
 }
 
 static void test_no_work(void **state)
@@ -110,6 +133,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_thread_works_once), cmocka_unit_test(test_barrier),
-        cmocka_unit_test(test_no_work), cmocka_unit_test(test_pools_side_by_side)};
+        cmocka_unit_test(test_some_of_the_threads), cmocka_unit_test(test_no_work),
+        cmocka_unit_test(test_pools_side_by_side)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
