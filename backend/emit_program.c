@@ -237,15 +237,18 @@ static LLVMValueRef emit_cost(programmer *q, const work_estimate *w)
 /* run --------------------------------------------------------------------------------------------
  */
 
-static void emit_barrier(programmer *q)
+/* All threads meet, unless their number divides `unless`. */
+static void emit_barrier(programmer *q, int64_t unless)
 {
     emit *e = q->e;
     emit_if f;
     LLVMTypeRef types[2] = {e->ptr, e->i32};
     LLVMValueRef args[2] = {q->v_barrier_data, q->v_thread};
-    emit_if_begin(e, &f,
-                  LLVMBuildICmp(e->b, LLVMIntUGT, q->v_threads, LLVMConstInt(e->i32, 1, false), ""),
-                  "barrier");
+    LLVMValueRef v_number = LLVMConstInt(e->i32, (uint64_t)unless, false);
+    LLVMValueRef v_meet =
+        unless == 1 ? LLVMBuildICmp(e->b, LLVMIntUGT, q->v_threads, v_number, "")
+                    : LLVMBuildIsNotNull(e->b, LLVMBuildURem(e->b, v_number, q->v_threads, ""), "");
+    emit_if_begin(e, &f, v_meet, "barrier");
     LLVMBuildCall2(e->b, LLVMFunctionType(e->void_, types, 2, false), q->v_barrier, args, 2, "");
     emit_if_end(e, &f);
 }
@@ -391,10 +394,10 @@ static void emit_program_loop(programmer *q, const k_item *t)
     q->n_known--;
     LLVMValueRef v_next = LLVMConstInt(e->i1, 1, false);
     if (t->cond) {
-        emit_barrier(q);
+        emit_barrier(q, 1);
         LLVMValueRef v_byte = LLVMBuildLoad2(e->b, e->i8, place_value(q, t->cond), "");
         v_next = LLVMBuildICmp(e->b, LLVMIntNE, v_byte, LLVMConstInt(e->i8, 0, false), "");
-        emit_barrier(q);
+        emit_barrier(q, 1);
     }
     LLVMBasicBlockRef from = LLVMGetInsertBlock(e->b);
     LLVMBasicBlockRef skipped = LLVMGetPreviousBasicBlock(from);
@@ -412,7 +415,7 @@ static void emit_items(programmer *q, const k_item *items, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++) {
         if (items[i].barrier) {
-            emit_barrier(q);
+            emit_barrier(q, items[i].barrier);
         }
         if (items[i].kind == K_ITEM_KERNEL) {
             emit_call(q, &items[i]);

@@ -188,7 +188,7 @@ typedef enum k_item_kind { K_ITEM_KERNEL, K_ITEM_LOOP, K_ITEM_EXTERN } k_item_ki
 typedef struct k_item k_item;
 struct k_item {
     k_item_kind kind;
-    bool barrier; /* all threads meet before it */
+    int64_t barrier; /* all threads meet before it unless their number divides this; 0: never */
     ir_loc loc;
     /* KERNEL */
     const k_kernel *kernel;
@@ -217,7 +217,7 @@ typedef struct k_program {
     uint32_t n_kernel_uses; /* numbers of K_ITEM_KERNEL items are below this */
     const char **use_names; /* [n_kernel_uses] */
     ir_loc *use_locs;
-    uint32_t n_barriers; /* in the text of the program */
+    uint32_t n_barriers; /* in the text of the program, without those that some threads leave out */
 } k_program;
 
 typedef struct k_module {

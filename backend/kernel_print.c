@@ -168,7 +168,10 @@ static void print_items(printer *p, const k_item *items, uint32_t n, int indent)
 {
     for (uint32_t i = 0; i < n; i++) {
         const k_item *t = &items[i];
-        fprintf(p->out, "%*s%s", indent, "", t->barrier ? "barrier; " : "");
+        fprintf(p->out, "%*s%s", indent, "", t->barrier == 1 ? "barrier; " : "");
+        if (t->barrier > 1) {
+            fprintf(p->out, "barrier unless threads divide %lld; ", (long long)t->barrier);
+        }
         if (t->kind == K_ITEM_KERNEL) {
             fprintf(p->out, "%s (kernel %u)\n", t->name, t->kernel->id);
         } else if (t->kind == K_ITEM_EXTERN) {

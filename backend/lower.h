@@ -27,9 +27,10 @@ typedef struct lower {
     arena *a;
     ir_ctx *c;
     const char *name;
-    map *exprs;     /* by content */
-    map *values;    /* (node, index, guard) -> expr */
-    map *variables; /* symbol -> expr it stands for (axes, data-dependent indices) */
+    map *exprs;      /* by content */
+    map *values;     /* (node, index, guard) -> expr */
+    map *statistics; /* of the nest's norms, by row */
+    map *variables;  /* symbol -> expr it stands for (axes, data-dependent indices) */
     uint32_t n_exprs, n_axes;
     VEC(const k_buf *) bufs;
     VEC(k_step) steps;           /* of the nest being built */

@@ -92,6 +92,7 @@ static void begin_nest(building *b)
     b->l.steps.at = NULL;
     b->l.steps.cap = 0;
     b->l.values = map_create(b->l.a);
+    b->l.statistics = map_create(b->l.a);
 }
 
 static void end_nest(building *b, uint32_t n_outer, const k_axis *const *outer, int split)

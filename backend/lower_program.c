@@ -227,9 +227,9 @@ static void add_items(programmer *p, const frame *f, item_list *out)
         } else {
             continue;
         }
-        t.barrier = ir_node_int(n, IR_ATTR_barrier, 0) != 0;
+        t.barrier = ir_node_int(n, IR_ATTR_barrier, 0);
         t.loc = n->loc;
-        p->n_barriers += t.barrier;
+        p->n_barriers += t.barrier == 1;
         vec_push(p->a, out, t);
     }
 }

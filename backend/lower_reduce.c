@@ -124,25 +124,58 @@ static const k_expr *scale_value(lower *l, const lower_scope *s, const ir_node *
     return lower_cast(l, lower_value(l, s, n->in[k], inner, guard), acc);
 }
 
-static const k_expr *norm(lower *l, const lower_scope *s, const ir_node *n,
-                          const ir_dim *const *index, const k_expr *guard)
+/* What a norm knows of one row. */
+typedef struct row_statistics {
+    const k_expr *mean; /* NULL: not subtracted */
+    const k_expr *scale;
+} row_statistics;
+
+static row_statistics *find_statistics(lower *l, const lower_scope *s, const ir_node *n,
+                                       const ir_dim *const *index, const k_expr *guard)
 {
     rows r = reduced_rows(l, n, index, true);
-    ir_dtype t = ir_node_type(n->in[0])->dtype, acc = lower_acc(t);
+    ir_dtype acc = lower_acc(ir_node_type(n->in[0])->dtype);
     const k_expr *row = lower_cast(l, lower_value(l, s, n->in[0], r.full, guard), acc);
-    const k_expr *x = lower_cast(l, lower_value(l, s, n->in[0], index, guard), acc);
     const k_expr *count = count_value(l, r.count, acc);
+    row_statistics *q = arena_new(l->a, row_statistics);
     if (n->op == IR_OP_layer_norm) {
-        const k_expr *mean = lower_binary(
-            l, IR_OP_div, lower_add_reduce(l, IR_OP_reduce_sum, r.n, r.axes, row, acc), count);
-        row = lower_binary(l, IR_OP_sub, row, mean);
-        x = lower_binary(l, IR_OP_sub, x, mean);
+        q->mean = lower_binary(l, IR_OP_div,
+                               lower_add_reduce(l, IR_OP_reduce_sum, r.n, r.axes, row, acc), count);
+        row = lower_binary(l, IR_OP_sub, row, q->mean);
     }
     const k_expr *ss = lower_add_reduce(l, IR_OP_reduce_sum, r.n, r.axes,
                                         lower_binary(l, IR_OP_mul, row, row), acc);
     const k_expr *v = lower_binary(l, IR_OP_add, lower_binary(l, IR_OP_div, ss, count),
                                    lower_const_f(l, acc, ir_node_float(n, IR_ATTR_eps, 1e-5)));
-    const k_expr *y = lower_binary(l, IR_OP_mul, x, lower_unary(l, IR_OP_rsqrt, v));
+    q->scale = lower_unary(l, IR_OP_rsqrt, v);
+    return q;
+}
+
+/* Steps are made once for all elements of a row: they are remembered by the kept part of the index,
+ * so that two products that read one norm share them. */
+static const row_statistics *statistics(lower *l, const lower_scope *s, const ir_node *n,
+                                        const ir_dim *const *index, const k_expr *guard)
+{
+    uint64_t key = hash_combine(hash_combine(map_key(n), map_key(guard)), map_key(s));
+    for (uint32_t i = 0; i < ir_node_type(n)->rank; i++) {
+        key = hash_combine(key, is_reduced(n, i) ? UINT64_MAX : index[i]->id);
+    }
+    row_statistics *known = map_get(l->statistics, key);
+    if (!known) {
+        known = find_statistics(l, s, n, index, guard);
+        map_set(l->statistics, key, known);
+    }
+    return known;
+}
+
+static const k_expr *norm(lower *l, const lower_scope *s, const ir_node *n,
+                          const ir_dim *const *index, const k_expr *guard)
+{
+    ir_dtype t = ir_node_type(n->in[0])->dtype, acc = lower_acc(t);
+    const row_statistics *q = statistics(l, s, n, index, guard);
+    const k_expr *x = lower_cast(l, lower_value(l, s, n->in[0], index, guard), acc);
+    x = q->mean ? lower_binary(l, IR_OP_sub, x, q->mean) : x;
+    const k_expr *y = lower_binary(l, IR_OP_mul, x, q->scale);
     if (n->n_in > 1) {
         y = lower_binary(l, IR_OP_mul, y, scale_value(l, s, n, 1, index, guard, acc));
     }
@@ -155,8 +188,6 @@ static const k_expr *norm(lower *l, const lower_scope *s, const ir_node *n,
 const k_expr *lower_value_norm(lower *l, const lower_scope *s, const ir_node *n,
                                const ir_dim *const *index, const k_expr *guard)
 {
-    /* Steps are made once for all elements of a row: remember them by the kept part of the index.
-     */
     switch (n->op) {
     case IR_OP_softmax:
     case IR_OP_log_softmax:

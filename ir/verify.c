@@ -117,12 +117,24 @@ static bool forbidden_within_kernel(ir_op op)
            op == IR_OP_extern;
 }
 
-/* The family is that of the ops in the body: one op of it, but for reductions, and none of another.
- */
+/* May a kernel that does x do y as well? Reductions go together; norms go before products, and two
+ * products side by side. */
+static bool may_share_kernel(const char *x, ir_op y, uint32_t count)
+{
+    const char *family = ir_op_kernel_family(y);
+    bool norm = y == IR_OP_rms_norm || y == IR_OP_layer_norm;
+    if (strcmp(x, "contract") == 0) {
+        return norm || (y == IR_OP_contract && count < 2);
+    }
+    return strcmp(x, "reduce") == 0 && (strcmp(family, "reduce") == 0 || y == IR_OP_contract);
+}
+
+/* The family is that of the ops in the body: one op of it, or as many as may be. */
 static void verify_kernel_family(verifier *v, const ir_graph *g, const ir_node *n)
 {
     const char *said = ir_node_str(n, IR_ATTR_family), *found = "map";
     uint32_t count = 0;
+    bool norms = true; /* nothing but norms among its reductions */
     for (uint32_t i = 0; i < ir_graph_size(n->bodies[0]); i++) {
         ir_op op = ir_graph_node(n->bodies[0], i)->op;
         const char *family = ir_op_kernel_family(op);
@@ -130,13 +142,18 @@ static void verify_kernel_family(verifier *v, const ir_graph *g, const ir_node *
             SAY(v, g, n, "%s cannot stand within a kernel", ir_op_name(op));
             return;
         }
-        if (strcmp(family, "map") != 0) {
-            if (count++ && (strcmp(found, family) != 0 || strcmp(family, "reduce") != 0)) {
-                SAY(v, g, n, "one kernel cannot do both %s and %s", found, family);
-                return;
-            }
-            found = family;
+        if (strcmp(family, "map") == 0) {
+            continue;
         }
+        bool reduces = strcmp(family, "reduce") == 0;
+        norms &= !reduces || op == IR_OP_rms_norm || op == IR_OP_layer_norm;
+        bool fits = strcmp(found, "map") == 0 || may_share_kernel(found, op, count);
+        if (!fits || (op == IR_OP_contract && !norms)) {
+            SAY(v, g, n, "one kernel cannot do both %s and %s", found, family);
+            return;
+        }
+        count += op == IR_OP_contract;
+        found = reduces && count ? found : family;
     }
     if (!said || strcmp(said, found) != 0) {
         SAY(v, g, n, "this kernel's family is %s, not %s", found, said ? said : "missing");

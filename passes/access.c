@@ -271,9 +271,10 @@ static void visit_concat(access *w, const ir_node *n, const ir_dim *const *index
     const ir_dim *begin = ir_dim_const(w->c, 0);
     memcpy(at, index, rank * sizeof *at);
     for (uint32_t k = 0; k < n->n_in; k++) {
-        at[axis] = ir_dim_sub(w->c, index[axis], begin);
+        const ir_dim *size = ir_node_type(n->in[k])->dims[axis];
+        at[axis] = w->parts_bounded ? fresh(w, size) : ir_dim_sub(w->c, index[axis], begin);
         visit_guarded(w, n->in[k], at);
-        begin = ir_dim_add(w->c, begin, ir_node_type(n->in[k])->dims[axis]);
+        begin = ir_dim_add(w->c, begin, size);
     }
 }
 
@@ -555,12 +556,14 @@ static const ir_node *find_main(const ir_node *kernel)
     const char *family = ir_node_str(kernel, IR_ATTR_family);
     const ir_graph *body = kernel->bodies[0];
     bool map_family = strcmp(family, "map") == 0, reduce = strcmp(family, "reduce") == 0;
+    bool contract = strcmp(family, "contract") == 0; /* norms of its rows may come before it */
     for (uint32_t i = 0; i < ir_graph_size(body) && !map_family; i++) {
         const ir_node *n = ir_graph_node(body, i);
         ir_family f = ir_op_family(n->op);
         bool plain = f == IR_FAMILY_ELEMENTWISE || f == IR_FAMILY_LEAF || f == IR_FAMILY_MOVE ||
                      f == IR_FAMILY_STRUCTURE;
-        if (!plain && (!reduce || access_is_reduction(n))) {
+        if (!plain && (!reduce || access_is_reduction(n)) &&
+            (!contract || n->op == IR_OP_contract)) {
             return n;
         }
     }
@@ -616,4 +619,6 @@ void access_kernel(access *w, const ir_node *kernel, access_domain *d)
         access_result_index(w->c, kernel, d, r, index);
         access_root(w, ir_graph_output(kernel->bodies[0], r)->node, index);
     }
+    /* A norm of a product's rows runs along axes of its own, whatever the domain. */
+    w->misaligned &= !d->main || d->main->op != IR_OP_contract;
 }

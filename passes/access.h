@@ -34,6 +34,9 @@ typedef struct access {
     uint32_t full_rank, mask;
     const ir_dim *full_dims[IR_MAX_RANK];
     const ir_dim *full_index[IR_MAX_RANK];
+    /* Places within the parts of a concat are taken for any within their bounds: what is known of
+     * them is where they are, not which points of the domain they belong to. */
+    bool parts_bounded;
     bool misaligned; /* a reduction was met that does not fit the full shape's axes */
 
     VEC(access_visit) visits;

@@ -8,11 +8,16 @@
  * update), as long as one value leaves it and nothing it reads depends on it. Operands are read
  * through transposes and slices where that keeps loads affine, and parameters through casts.
  *
+ * Into products made by tiles (tiles.h) a norm of their rows is taken as well, if every reader of
+ * it is such a product, and a product of the same rows that nothing but the epilogue reads:
+ * silu(norm(x) @ g) * (norm(x) @ u) is one kernel, that reads x and writes y.
+ *
  * Leaves alone: products whose value has readers outside of the region, users of another shape, and
  * everything behind a reduction. */
 #include "passes/access.h"
 #include "passes/fuse_cost.h"
 #include "passes/kernel_form.h"
+#include "passes/tiles.h"
 
 #include <string.h>
 
@@ -28,6 +33,7 @@ typedef struct finder {
     VEC(const ir_node *) * users; /* [size] of nodes */
     bool *output;                 /* [size] read by the graph's outputs */
     bool *taken;                  /* [size] within some region already */
+    tiles *tiles;
 } finder;
 
 typedef struct members {
@@ -212,27 +218,101 @@ static bool read_through(const finder *f, const ir_node *product, const ir_node 
     return true;
 }
 
+/* Is the value of use to nobody but this region? */
+static bool alone(const finder *f, const members *s, const ir_node *x, const bool *inlined)
+{
+    bool yes = !f->output[x->id];
+    for (uint32_t k = 0; k < f->users[x->id].len; k++) {
+        const ir_node *u = f->users[x->id].at[k];
+        yes &= is_member(s, u) || inlined[u->id];
+    }
+    return yes;
+}
+
+/* A second product of the same rows is made beside the first: one such. */
+static bool take_twin(finder *f, const members *s, const ir_node *product, const ir_node *x,
+                      bool *inlined)
+{
+    bool taken = false;
+    for (uint32_t i = 0; i < ir_graph_size(f->g); i++) {
+        taken |= inlined[i] && i != product->id && is_product(ir_graph_node(f->g, i));
+    }
+    if (taken || f->taken[x->id] || !tiles_are_twins(f->tiles, product, x) ||
+        !alone(f, s, x, inlined)) {
+        return false;
+    }
+    inlined[x->id] = f->taken[x->id] = true;
+    if (f->c->explain) {
+        fprintf(f->c->explain, "%s: %%%u contract -> %%%u contract: made together (%s bytes)\n",
+                ir_graph_name(f->g), x->id, product->id,
+                ir_dim_text(f->ctx, ir_type_bytes(f->ctx, ir_node_type(x))));
+    }
+    return true;
+}
+
+/* The norm of a product's rows, maybe of some of them only. */
+static const ir_node *norm_of_rows(const ir_node *rows)
+{
+    uint32_t last = rows ? ir_node_type(rows)->rank - 1 : 0;
+    if (rows && rows->op == IR_OP_slice &&
+        ir_node_type(rows)->rank == ir_node_type(rows->in[0])->rank &&
+        ir_node_type(rows)->dims[last] == ir_node_type(rows->in[0])->dims[last]) {
+        rows = rows->in[0];
+    }
+    return rows && tiles_is_norm(rows) ? rows : NULL;
+}
+
+/* Is the value read as rows of products made by tiles, and in no other way? */
+static bool read_as_rows(const finder *f, const ir_node *x)
+{
+    bool all = !f->output[x->id];
+    for (uint32_t k = 0; k < f->users[x->id].len && all; k++) {
+        const ir_node *u = f->users[x->id].at[k];
+        bool part = u->op == IR_OP_slice && norm_of_rows(u) == x;
+        all = part ? read_as_rows(f, u) : tiles_rows(f->tiles, u) == x;
+    }
+    return all;
+}
+
+/* A norm that only products made by tiles read: each of them norms the rows that it needs. */
+static bool take_norm(const finder *f, const ir_node *product, bool *inlined)
+{
+    const ir_node *rows = tiles_rows(f->tiles, product), *norm = norm_of_rows(rows);
+    if (!norm) {
+        return false;
+    }
+    bool all = read_as_rows(f, norm);
+    inlined[norm->id] = all;
+    inlined[rows->id] |= all;
+    if (f->c->explain) {
+        fprintf(f->c->explain, "%s: %%%u %s -> %%%u contract: %s (%s bytes)\n", ir_graph_name(f->g),
+                norm->id, ir_op_name(norm->op), product->id,
+                all ? "fused, every thread norms its rows" : "kept, it is needed in memory",
+                ir_dim_text(f->ctx, ir_type_bytes(f->ctx, ir_node_type(norm))));
+    }
+    return all;
+}
+
 /* A value that the region reads beside the product: computed within where that is as good. */
-static void read_side(const finder *f, const members *s, const ir_node *product, const ir_node *x,
+static void read_side(finder *f, const members *s, const ir_node *product, const ir_node *x,
                       bool *inlined)
 {
     if (form_is_immediate(x)) {
         inlined[x->id] = true;
         return;
     }
+    if (take_twin(f, s, product, x, inlined)) {
+        return;
+    }
     if (!fuse_is_pointwise(x) || x->op == IR_OP_reshape || x->op == IR_OP_take ||
         x->op == IR_OP_gather || f->taken[x->id] || f->output[x->id] || inlined[x->id]) {
         return;
     }
-    bool alone = true;
-    for (uint32_t k = 0; k < f->users[x->id].len; k++) {
-        const ir_node *u = f->users[x->id].at[k];
-        alone &= is_member(s, u) || inlined[u->id];
-    }
+    bool own = alone(f, s, x, inlined);
     bool move = ir_op_family(x->op) == IR_FAMILY_MOVE && x->op != IR_OP_concat;
     bool full = same_dims(ir_node_type(x), ir_node_type(product));
     bool cheap = f->tree.ops[x->id] <= 0.5 && f->tree.loads[x->id] <= 1;
-    if ((alone && (full || cheap)) || (cheap && move)) {
+    if ((own && (full || cheap)) || (cheap && move)) {
         inlined[x->id] = true;
         for (uint32_t i = 0; i < x->n_in; i++) {
             read_side(f, s, product, x->in[i], inlined);
@@ -270,6 +350,7 @@ static void form(finder *f, const ir_node *product)
             through |= read_through(f, product, product->in[i], inlined);
         }
     }
+    through |= take_norm(f, product, inlined);
     explain(f, &s, root);
     if (s.n == 1 && !through) {
         return;
@@ -291,7 +372,7 @@ static void form(finder *f, const ir_node *product)
     group->inlined = inlined;
 }
 
-static ir_graph *fuse(pass_ctx *c, const ir_graph *g, uint32_t *number)
+static ir_graph *fuse(pass_ctx *c, tiles *t, const ir_graph *g, uint32_t *number)
 {
     uint32_t size = ir_graph_size(g);
     finder f = {.c = c,
@@ -302,7 +383,8 @@ static ir_graph *fuse(pass_ctx *c, const ir_graph *g, uint32_t *number)
                 .tree = fuse_tree_costs(g, ir_graph_use_counts(g, c->scratch), c->scratch),
                 .users = arena_alloc_array(c->scratch, size, sizeof *f.users),
                 .output = arena_array(c->scratch, bool, size),
-                .taken = arena_array(c->scratch, bool, size)};
+                .taken = arena_array(c->scratch, bool, size),
+                .tiles = t};
     bool *live = arena_array(c->scratch, bool, size);
     for (uint32_t i = 0; i < ir_graph_n_outputs(g); i++) {
         uint32_t id = ir_graph_output(g, i)->node->id;
@@ -321,12 +403,13 @@ static ir_graph *fuse(pass_ctx *c, const ir_graph *g, uint32_t *number)
             vec_push(f.a, &f.users[n->in[k]->id], n);
         }
         if (n->op == IR_OP_loop) {
-            f.p->bodies[i] = fuse(c, n->bodies[0], number);
+            tiles_enter(t, n);
+            f.p->bodies[i] = fuse(c, t, n->bodies[0], number);
         }
     }
     for (uint32_t i = 0; i < size; i++) {
         const ir_node *n = ir_graph_node(g, i);
-        if (is_product(n) && (f.users[i].len || f.output[i])) {
+        if (is_product(n) && !f.taken[i] && (f.users[i].len || f.output[i])) {
             form(&f, n);
         }
     }
@@ -336,5 +419,7 @@ static ir_graph *fuse(pass_ctx *c, const ir_graph *g, uint32_t *number)
 ir_graph *pass_fuse_epilogue(pass_ctx *c, const ir_graph *g)
 {
     uint32_t number = 0;
-    return ir_graph_stage(g) == IR_STAGE_TENSOR ? fuse(c, g, &number) : ir_graph_clone(g);
+    tiles t;
+    tiles_init(&t, c->module, c->scratch);
+    return ir_graph_stage(g) == IR_STAGE_TENSOR ? fuse(c, &t, g, &number) : ir_graph_clone(g);
 }

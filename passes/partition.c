@@ -7,6 +7,10 @@
  * lowered step by step, a step being another division of one kernel and, where they can follow, of
  * those it reads.
  *
+ * Shares that do not line up for every number of threads may do so for some: heads in 8 and in 32
+ * pieces are cut at the same places by 2, 4 and 8 threads. Such a meeting has a number N, and is
+ * left out when the program runs where the number of threads divides N; an ordinary one has 1.
+ *
  * Rules that plan_memory relies on: the first kernel of a loop's body and the first after a loop
  * begin with a meeting; before an extern call all threads meet, and after it before its results are
  * read. */
@@ -22,7 +26,9 @@ enum {
     MOST_CLIMBED = 96,  /* kernels in a graph for which divisions are chosen together */
     THREADS = 8,        /* assumed, for weighing */
     MEETING = 4000,     /* operations that one thread does while all meet */
+    SELDOM = 4,         /* times dearer than one that some numbers of threads leave out */
     DISAGREEMENT = 600, /* a pair that would need one */
+    COLUMNS = 16,       /* that blocks of weights interleave */
     LINE = 64
 };
 
@@ -36,7 +42,7 @@ typedef struct item {
     share_kernel *kernel; /* NULL: a loop or a call */
     choices c;
     share s;
-    bool meet;
+    int64_t meet; /* all threads before it, unless their number divides this; 0: never */
     VEC(uint32_t)
     related; /* kernels before it that touch what it writes, or write what it touches */
 } item;
@@ -50,7 +56,7 @@ typedef struct region {
     value_table *t;
     uint32_t *same;
     VEC(item) items;
-    map *agree; /* of pairs with their shares */
+    map *meets; /* of pairs with their shares: shares_meet's number, and 1 */
 } region;
 
 void partition_map_split(const ir_type *t, ir_attr *split, ir_attr *grain)
@@ -117,6 +123,16 @@ static int64_t default_grain(const region *r, const share_kernel *k, uint32_t ax
     return product && r->c->panel > line ? r->c->panel : line;
 }
 
+/* Tiles of a product's columns begin at multiples of a vector, and of what blocks of weights hold.
+ */
+static bool grain_fits(const region *r, const share_kernel *k, share s)
+{
+    int64_t lanes = r->c->panel / 2 > COLUMNS ? r->c->panel / 2 : COLUMNS;
+    bool columns =
+        k->domain.main && k->domain.main->op == IR_OP_contract && s.axis + 1 == (int)k->domain.rank;
+    return !columns || r->c->panel == 0 || s.grain % lanes == 0;
+}
+
 static void own_choices(const region *r, item *it)
 {
     const share_kernel *k = it->kernel;
@@ -149,11 +165,12 @@ static void related_choices(region *r, item *x, item *y)
                                        &ky)) {
                         continue;
                     }
-                    if ((kx * sx.grain) % ky == 0) {
-                        add_choice(&y->c, (share){sy.axis, kx * sx.grain / ky});
+                    share ny = {sy.axis, kx * sx.grain / ky}, nx = {sx.axis, ky * sy.grain / kx};
+                    if ((kx * sx.grain) % ky == 0 && grain_fits(r, y->kernel, ny)) {
+                        add_choice(&y->c, ny);
                     }
-                    if ((ky * sy.grain) % kx == 0) {
-                        add_choice(&x->c, (share){sx.axis, ky * sy.grain / kx});
+                    if ((ky * sy.grain) % kx == 0 && grain_fits(r, x->kernel, nx)) {
+                        add_choice(&x->c, nx);
                     }
                 }
             }
@@ -161,77 +178,130 @@ static void related_choices(region *r, item *x, item *y)
     }
 }
 
+/* Attention's heads of one group share their keys: to give them to several threads has each of
+ * those read all keys. */
+static bool divides_group(const share_kernel *k, share s)
+{
+    const ir_node *m = k->domain.main;
+    if (!m || m->op != IR_OP_attention || s.axis + 2 >= (int)k->domain.rank) {
+        return false;
+    }
+    const ir_type *keys = ir_node_type(m->in[1]);
+    int axis = s.axis + (int)keys->rank - (int)k->domain.rank;
+    return axis < 0 || ir_dim_is_one(keys->dims[axis]);
+}
+
+/* Over a few numbers of threads, as nobody knows how many there will be. */
 static double time_of(const share_kernel *k, share s)
 {
     if (s.axis < 0) {
         return k->work;
     }
     int64_t units = (shares_least(k->domain.dims[s.axis]) + s.grain - 1) / s.grain;
-    int64_t rounds = (units + THREADS - 1) / THREADS;
+    double part = 0;
+    uint32_t n = 0;
+    for (int64_t threads = 2; threads <= THREADS; threads *= 2, n++) {
+        int64_t rounds = (units + threads - 1) / threads;
+        part += (double)rounds / (double)units;
+    }
+    part *= divides_group(k, s) ? 1.5 : 1;
     /* Outer axes first: longer runs of memory for each thread. */
-    return k->work * (double)rounds / (double)units + 0.5 * s.axis;
+    return k->work * part / n + 0.5 * s.axis;
 }
 
 /* Meetings ------------------------------------------------------------------------------------- */
 
-static bool agree(region *r, uint32_t p, uint32_t i, uint32_t q, uint32_t j)
+static int64_t meeting_of(region *r, uint32_t p, uint32_t i, uint32_t q, uint32_t j)
 {
     const item *x = &r->items.at[p], *y = &r->items.at[q];
     uint64_t h = hash_combine(((uint64_t)p << 32) | q, ((uint64_t)i << 32) | j);
     h = hash_combine(hash_combine(h, (uint64_t)(x->s.axis * 64 + y->s.axis)),
                      hash_combine((uint64_t)x->s.grain, (uint64_t)y->s.grain));
-    uintptr_t known = (uintptr_t)map_get(r->agree, h);
+    int64_t known = (int64_t)(uintptr_t)map_get(r->meets, h);
     if (!known) {
-        bool ok = shares_agree(r->ctx, x->kernel, &x->kernel->accesses.at[i], x->s, y->kernel,
-                               &y->kernel->accesses.at[j], y->s);
-        known = ok ? 2 : 1;
-        map_set(r->agree, h, (void *)known);
+        known = 1 + shares_meet(r->ctx, x->kernel, &x->kernel->accesses.at[i], x->s, y->kernel,
+                                &y->kernel->accesses.at[j], y->s);
+        map_set(r->meets, h, (void *)(uintptr_t)known);
     }
-    return known == 2;
+    return known - 1;
 }
 
-/* Do the two kernels touch something at which their threads do not agree? Counts such pairs. */
-static uint32_t clashes(region *r, uint32_t p, uint32_t q, bool all)
+static int64_t common_divisor(int64_t x, int64_t y)
+{
+    return y == 0 ? x : common_divisor(y, x % y);
+}
+
+/* How the two kernels must meet: 0 when their threads agree on all that both touch. */
+static int64_t meeting_between(region *r, uint32_t p, uint32_t q)
 {
     const item *x = &r->items.at[p], *y = &r->items.at[q];
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < x->kernel->accesses.len; i++) {
+    int64_t n = 0;
+    for (uint32_t i = 0; i < x->kernel->accesses.len && n != 1; i++) {
         for (uint32_t j = 0; j < y->kernel->accesses.len; j++) {
             const share_access *a = &x->kernel->accesses.at[i], *b = &y->kernel->accesses.at[j];
-            if (a->value == b->value && (a->write || b->write) && !agree(r, p, i, q, j)) {
-                n++;
-                if (!all) {
-                    return n;
-                }
+            if (a->value == b->value && (a->write || b->write)) {
+                n = common_divisor(n, meeting_of(r, p, i, q, j));
             }
         }
     }
     return n;
 }
 
-/* Sets where all must meet; returns how many times. */
-static uint32_t set_meetings(region *r)
+/* What disagreements between the two weigh, in pairs of accesses. */
+static double clashes(region *r, uint32_t p, uint32_t q)
 {
-    uint32_t since = 0, n = 0;
+    const item *x = &r->items.at[p], *y = &r->items.at[q];
+    double n = 0;
+    for (uint32_t i = 0; i < x->kernel->accesses.len; i++) {
+        for (uint32_t j = 0; j < y->kernel->accesses.len; j++) {
+            const share_access *a = &x->kernel->accesses.at[i], *b = &y->kernel->accesses.at[j];
+            if (a->value == b->value && (a->write || b->write)) {
+                int64_t meets = meeting_of(r, p, i, q, j);
+                n += meets == 1 ? 1 : meets > 1 ? 1.0 / SELDOM : 0;
+            }
+        }
+    }
+    return n;
+}
+
+/* Does a meeting after p and up to q, by way of those set so far, do for what p and q need? It is
+ * held wherever the number of threads does not divide its own. */
+static bool met_between(const region *r, uint32_t p, uint32_t q, int64_t need)
+{
+    for (uint32_t k = p + 1; k <= q; k++) {
+        int64_t held = r->items.at[k].meet;
+        if (held && need % held == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Sets where all must meet; returns what that costs, in ordinary meetings. */
+static double set_meetings(region *r)
+{
+    uint32_t since = 0;
+    double n = 0;
     bool must = r->in_loop;
     for (uint32_t q = 0; q < r->items.len; q++) {
         item *y = &r->items.at[q];
         if (!y->kernel) {
             y->meet = y->node->op == IR_OP_extern;
-            n += y->meet;
+            n += (double)y->meet;
             must = true;
             since = q + 1;
             continue;
         }
         y->meet = must;
-        for (uint32_t i = 0; i < y->related.len && !y->meet; i++) {
+        for (uint32_t i = 0; i < y->related.len && y->meet != 1; i++) {
             uint32_t p = y->related.at[i];
-            y->meet = p >= since && clashes(r, p, q, false) > 0;
+            int64_t need = p >= since ? meeting_between(r, p, q) : 0;
+            if (need && !met_between(r, p, q, need)) {
+                y->meet = common_divisor(y->meet, need);
+            }
         }
-        if (y->meet) {
-            since = q;
-            n++;
-        }
+        since = y->meet == 1 ? q : since;
+        n += y->meet == 1 ? 1 : y->meet > 1 ? 1.0 / SELDOM : 0;
         must = false;
     }
     return n;
@@ -239,7 +309,7 @@ static uint32_t set_meetings(region *r)
 
 static double cost(region *r)
 {
-    double total = (double)set_meetings(r) * (double)MEETING;
+    double total = set_meetings(r) * (double)MEETING;
     for (uint32_t q = 0; q < r->items.len; q++) {
         const item *y = &r->items.at[q];
         if (!y->kernel) {
@@ -247,7 +317,7 @@ static double cost(region *r)
         }
         total += time_of(y->kernel, y->s);
         for (uint32_t i = 0; i < y->related.len; i++) {
-            total += clashes(r, y->related.at[i], q, true) * (double)DISAGREEMENT;
+            total += clashes(r, y->related.at[i], q) * (double)DISAGREEMENT;
         }
     }
     return total;
@@ -263,14 +333,14 @@ static void move(region *r, uint32_t q, share s, int depth)
     for (uint32_t k = 0; k < y->related.len && depth > 0; k++) {
         uint32_t p = y->related.at[k];
         item *x = &r->items.at[p];
-        if (clashes(r, p, q, false) == 0) {
+        if (meeting_between(r, p, q) == 0) {
             continue;
         }
         share before = x->s;
         bool found = false;
         for (uint32_t i = 0; i < x->c.n && !found; i++) {
             x->s = x->c.at[i];
-            found = clashes(r, p, q, false) == 0;
+            found = meeting_between(r, p, q) == 0;
         }
         share after = x->s;
         x->s = before;
@@ -350,7 +420,7 @@ static void describe(region *r)
     uint32_t size = ir_graph_size(r->g);
     r->t = values_create(r->g, r->a);
     r->same = arena_array(r->a, uint32_t, r->t->n);
-    r->agree = map_create(r->a);
+    r->meets = map_create(r->a);
     for (uint32_t v = 0; v < r->t->n; v++) {
         int64_t k = values_inplace(r->t->nodes[v], r->t->results[v]);
         r->same[v] = k < 0 ? v : r->same[values_of(r->t, r->t->nodes[v]->in[k])];
@@ -397,13 +467,26 @@ static void relate(region *r)
 
 static void explain(const region *r)
 {
+    uint32_t n = 0, seldom = 0;
     for (uint32_t q = 0; r->c->explain && q < r->items.len; q++) {
         const item *y = &r->items.at[q];
-        if (y->kernel) {
-            fprintf(r->c->explain, "%s: %s: split %d grain %lld%s\n", ir_graph_name(r->g),
-                    ir_node_str(y->node, IR_ATTR_name), y->s.axis, (long long)y->s.grain,
-                    y->meet ? ", after all threads have met" : "");
+        n += y->meet == 1;
+        seldom += y->meet > 1;
+        if (!y->kernel) {
+            continue;
         }
+        fprintf(r->c->explain, "%s: %s: split %d grain %lld", ir_graph_name(r->g),
+                ir_node_str(y->node, IR_ATTR_name), y->s.axis, (long long)y->s.grain);
+        if (y->meet > 1) {
+            fprintf(r->c->explain, ", after all threads have met unless their number divides %lld",
+                    (long long)y->meet);
+        }
+        fprintf(r->c->explain, "%s\n", y->meet == 1 ? ", after all threads have met" : "");
+    }
+    if (r->c->explain) {
+        fprintf(r->c->explain, "%s: threads meet %u times a %s%s\n", ir_graph_name(r->g), n,
+                r->in_loop ? "turn" : "call",
+                seldom ? ", and more where their number does not divide the shares" : "");
     }
 }
 

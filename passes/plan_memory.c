@@ -120,7 +120,8 @@ static region *enter(planner *p, const ir_graph *g, const ir_node *loop, region 
             continue;
         }
         p->now.at++;
-        p->now.epoch += n->op == IR_OP_loop || p->after_loop || ir_node_int(n, IR_ATTR_barrier, 0);
+        p->now.epoch +=
+            n->op == IR_OP_loop || p->after_loop || ir_node_int(n, IR_ATTR_barrier, 0) == 1;
         p->after_loop = false;
         r->item_begin[i] = p->now;
         if (n->op == IR_OP_loop) {

@@ -79,7 +79,7 @@ static void count_uses(region *r)
         if (!values_is_item(n)) {
             continue;
         }
-        epoch += n->op == IR_OP_loop || after_loop || ir_node_int(n, IR_ATTR_barrier, 0) != 0;
+        epoch += n->op == IR_OP_loop || after_loop || ir_node_int(n, IR_ATTR_barrier, 0) == 1;
         after_loop = n->op == IR_OP_loop;
         r->epoch[i] = epoch;
         r->copy[i] = arena_array(r->a, bool, n->n_in);

@@ -412,7 +412,7 @@ static bool may_overwrite(checker *k, const ir_node *n, uint32_t r, uint32_t i)
 
 static bool run_kernel(checker *k, frame *f, const ir_node *n)
 {
-    k->meetings += ir_node_int(n, IR_ATTR_barrier, 0) != 0;
+    k->meetings += ir_node_int(n, IR_ATTR_barrier, 0) == 1;
     for (uint32_t i = 0; i < n->n_in; i++) {
         if (!check_read(k, f, n, n->in[i])) {
             return false;
@@ -567,7 +567,7 @@ static bool run_graph(checker *k, frame *f)
         switch (n->op) {
         case IR_OP_kernel:
         case IR_OP_extern:
-            if (must_meet && !ir_node_int(n, IR_ATTR_barrier, 0)) {
+            if (must_meet && ir_node_int(n, IR_ATTR_barrier, 0) != 1) {
                 return fail(k, n, "threads do not meet after a loop");
             }
             must_meet = n->op == IR_OP_extern;
@@ -621,7 +621,7 @@ static bool bodies_meet(checker *k, const ir_graph *g)
                 break;
             }
             if (b->op == IR_OP_kernel || b->op == IR_OP_extern) {
-                if (!ir_node_int(b, IR_ATTR_barrier, 0)) {
+                if (ir_node_int(b, IR_ATTR_barrier, 0) != 1) {
                     return fail(k, b, "threads do not meet before a turn");
                 }
                 break;

@@ -30,13 +30,14 @@ static double extent_product(const ir_type *t)
 static double work_of(const share_kernel *k)
 {
     const ir_graph *body = k->node->bodies[0];
-    double points = 1, per_point = 1;
+    double points = 1, per_point = 1, products = 0;
     for (uint32_t i = 0; i < k->domain.rank; i++) {
         points *= (double)shares_least(k->domain.dims[i]);
     }
     for (uint32_t i = 0; i < ir_graph_size(body); i++) {
         const ir_node *n = ir_graph_node(body, i);
         per_point += ir_op_family(n->op) == IR_FAMILY_ELEMENTWISE ? 0.5 : 0;
+        products += n->op == IR_OP_contract;
     }
     const ir_node *m = k->domain.main;
     if (!m || access_is_reduction(m)) {
@@ -50,6 +51,7 @@ static double work_of(const share_kernel *k)
             bool kept = strchr(labels->strs[2], labels->strs[0][i]) != NULL;
             inner *= kept ? 1 : (double)shares_least(x->dims[i]);
         }
+        inner *= products;
     } else if (m->op == IR_OP_attention) {
         int64_t keys = shares_least(ir_node_type(m->in[1])->dims[ir_node_type(m->in[1])->rank - 2]);
         inner = 2 * (double)(keys < 64 ? 64 : keys);
@@ -124,6 +126,7 @@ void shares_describe(ir_ctx *c, arena *a, const value_table *t, const uint32_t *
     *k = (share_kernel){.node = kernel};
     access w;
     access_init(&w, a, c);
+    w.parts_bounded = true;
     access_kernel(&w, kernel, &k->domain);
     add_reads(c, a, t, same, &w, k);
     add_writes(c, a, t, same, k);
@@ -148,7 +151,8 @@ static bool unit_of(ir_ctx *c, const ir_dim *e, const ir_dim *axis, int64_t *coe
     return s && e && ir_dim_split(c, e, s, coef, rest) && *coef > 0;
 }
 
-/* The part of the rest that does not depend on axes or data: an offset. */
+/* The part of the rest that depends neither on axes nor on data: an offset, but for its constant
+ * term, which is a matter of bounds. */
 static const ir_dim *offset_of(ir_ctx *c, const ir_dim *rest)
 {
     const ir_dim *sum = rest;
@@ -159,7 +163,8 @@ static const ir_dim *offset_of(ir_ctx *c, const ir_dim *rest)
             sum = ir_dim_subst(c, sum, syms[i], ir_dim_const(c, 0));
         }
     }
-    return sum;
+    bool constant = sum->n_terms && sum->terms[sum->n_terms - 1].n_factors == 0;
+    return constant ? ir_dim_offset(c, sum, -sum->terms[sum->n_terms - 1].coef) : sum;
 }
 
 static bool within(ir_ctx *c, const ir_dim *rest, int64_t size)
@@ -189,18 +194,46 @@ bool shares_relate(ir_ctx *c, const share_kernel *kx, const share_access *x, int
     return false;
 }
 
-bool shares_agree(ir_ctx *c, const share_kernel *kx, const share_access *x, share sx,
-                  const share_kernel *ky, const share_access *y, share sy)
+static int64_t common_divisor(int64_t x, int64_t y)
+{
+    while (y) {
+        int64_t rest = x % y;
+        x = y;
+        y = rest;
+    }
+    return x;
+}
+
+/* Shares are runs of units of so many elements each along the value's axis. Where both kernels go
+ * over the same stretch of it, n threads cut it at multiples of its n-th part; those are multiples
+ * of both units when the stretch is N of their least common multiple and n divides N. */
+static int64_t cuts_in_common(const ir_dim *x, int64_t unit_x, const ir_dim *y, int64_t unit_y,
+                              int64_t cx, int64_t cy)
+{
+    if (!ir_dim_is_const(x) || !ir_dim_is_const(y) ||
+        ir_dim_value(x) * cx != ir_dim_value(y) * cy) {
+        return 1;
+    }
+    int64_t both = unit_x / common_divisor(unit_x, unit_y) * unit_y;
+    int64_t stretch = ir_dim_value(x) * cx;
+    return stretch > 0 && stretch % both == 0 ? stretch / both : 1;
+}
+
+int64_t shares_meet(ir_ctx *c, const share_kernel *kx, const share_access *x, share sx,
+                    const share_kernel *ky, const share_access *y, share sy)
 {
     if (sx.axis < 0 || sy.axis < 0) {
-        return sx.axis < 0 && sy.axis < 0;
+        return sx.axis < 0 && sy.axis < 0 ? 0 : 1;
     }
     int64_t cx, cy;
-    if (!shares_relate(c, kx, x, sx.axis, ky, y, sy.axis, &cx, &cy) ||
-        cx * sx.grain != cy * sy.grain) {
-        return false;
+    if (!shares_relate(c, kx, x, sx.axis, ky, y, sy.axis, &cx, &cy)) {
+        return 1;
     }
-    const ir_dim *ux = ir_dim_ceildiv(c, kx->domain.dims[sx.axis], ir_dim_const(c, sx.grain));
-    const ir_dim *uy = ir_dim_ceildiv(c, ky->domain.dims[sy.axis], ir_dim_const(c, sy.grain));
-    return ux == uy;
+    const ir_dim *ex = kx->domain.dims[sx.axis], *ey = ky->domain.dims[sy.axis];
+    const ir_dim *ux = ir_dim_ceildiv(c, ex, ir_dim_const(c, sx.grain));
+    const ir_dim *uy = ir_dim_ceildiv(c, ey, ir_dim_const(c, sy.grain));
+    if (cx * sx.grain == cy * sy.grain && ux == uy) {
+        return 0;
+    }
+    return cuts_in_common(ex, cx * sx.grain, ey, cy * sy.grain, cx, cy);
 }

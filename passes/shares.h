@@ -31,9 +31,11 @@ typedef struct share_kernel {
 /* Fills in everything. `same` maps a value to the first of those that share its buffer. */
 void shares_describe(ir_ctx *c, arena *a, const value_table *t, const uint32_t *same,
                      const ir_node *kernel, share_kernel *k);
-/* Is every element that x and y both touch touched by one thread? */
-bool shares_agree(ir_ctx *c, const share_kernel *kx, const share_access *x, share sx,
-                  const share_kernel *ky, const share_access *y, share sy);
+/* Is every element that x and y both touch touched by one thread? 0: yes, however many threads
+ * there are. Else the greatest number N such that it is whenever the number of threads divides N:
+ * shares of both then begin and end at the same elements. 1: only where there is one thread. */
+int64_t shares_meet(ir_ctx *c, const share_kernel *kx, const share_access *x, share sx,
+                    const share_kernel *ky, const share_access *y, share sy);
 /* How the units of ky's axis b relate to those of kx's axis a through one value: x's place along
  * the value's axis is cx * a + (0..cx), y's is cy * b + (0..cy). False when they do not. */
 bool shares_relate(ir_ctx *c, const share_kernel *kx, const share_access *x, int a,

@@ -14,8 +14,9 @@
 
 #include <cmocka.h>
 
-/* Entries that lead to all forms of the product: a plain one; one with its rows made while they
- * are packed; two that share their rows; weights the other way round; one more axis. */
+/* Entries that lead to all forms of the product: a plain one; ones with their rows made, or
+ * normed, while they are packed; two that share their rows; weights the other way round; one more
+ * axis. */
 static const char source[] =
     "model m(k = 8, n = 8) {\n"
     "  w: f32[n, k]\n"
@@ -27,12 +28,16 @@ static const char source[] =
     "  entry plain(x: f32[M, k]) -> y: f32[M, n] { return x @ w.T }\n"
     "  entry bias(x: f32[M, k]) -> y: f32[M, n] { return gelu(x @ t + b) }\n"
     "  entry gate(x: f32[M, k]) -> y: f32[M, n] { return silu(norm(x) @ w.T) * (norm(x) @ u.T) }\n"
+    "  fn layer(x) { c = x - mean(x, axis = -1, keep = true)\n"
+    "    return c * rsqrt(mean(c * c, axis = -1, keep = true) + 1e-5) * g }\n"
+    "  entry normed(x: f32[M, k]) -> y: f32[M, n] { return layer(x) @ w.T + b }\n"
     "  entry residual(x: f32[M, k], r: f32[M, n]) -> y: f32[M, n] { return r + relu(x) @ w.T }\n"
     "  entry one(x: f32[M, k]) -> y: f32[n] { return norm(x)[0] @ w.T }\n"
     "  entry batch(x: f32[M, k]) -> y: f32[2, M, n] { return stack([x, -x]) @ t }\n"
     "}\n";
 
-static const char *const entries[] = {"plain", "bias", "gate", "residual", "one", "batch"};
+static const char *const entries[] = {"plain",    "bias", "gate", "normed",
+                                      "residual", "one",  "batch"};
 static const int64_t row_counts[] = {1, 2, 3, 7, 13, 14, 15, 29, 63};
 static const struct {
     int64_t k, n;

@@ -1,5 +1,5 @@
-/* stories260K (shared/models): greedy text token for token and logits, from every storage, with 1
- * and 2 threads, -O0 to -O3. */
+/* stories260K (shared/models): greedy text token for token and logits, from every storage, with 1,
+ * 2 and 3 threads, -O0 to -O3. */
 #include "e2e/e2e.h"
 
 #define LLAMA AIGC_SOURCE_DIR "/examples/llama/llama.aigc"
@@ -27,6 +27,7 @@ static void test_safetensors(void **state)
     (void)state;
     texts("stories260K/model.safetensors", 2, 1);
     texts("stories260K/model.safetensors", 2, 2);
+    texts("stories260K/model.safetensors", 2, 3); /* divides the heads of no layer */
 }
 
 static void test_gguf(void **state)

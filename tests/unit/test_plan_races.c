@@ -235,7 +235,8 @@ static void run_graph(runner *r, const ir_graph *g)
     for (uint32_t i = 0; i < ir_graph_size(g) && !r->race; i++) {
         const ir_node *n = ir_graph_node(g, i);
         if (n->op == IR_OP_kernel) {
-            r->epoch += ir_node_int(n, IR_ATTR_barrier, 0) != 0;
+            int64_t barrier = ir_node_int(n, IR_ATTR_barrier, 0);
+            r->epoch += barrier && barrier % r->threads != 0;
             run_kernel(r, n);
         } else if (n->op == IR_OP_loop) {
             int64_t lo = num(r, ir_node_attr(n, IR_ATTR_lo)->dims[0]);
@@ -254,8 +255,8 @@ static void run_graph(runner *r, const ir_graph *g)
 
 static void check_races(fixture *f, const ir_graph *g, int64_t t, const char *what)
 {
-    static const int threads[] = {2, 3, 8};
-    for (int i = 0; i < 3; i++) {
+    static const int threads[] = {2, 3, 4, 6, 8};
+    for (int i = 0; i < 5; i++) {
         runner r = {.f = f,
                     .a = arena_create(),
                     .lasting = arena_create(),
