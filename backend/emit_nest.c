@@ -1,6 +1,7 @@
 /* Loop nests. Every point of the outer axes runs the nest's steps; several points are worked on
  * together (jammed) where the schedule says so, so that what they load is loaded once. */
 #include "backend/emit.h"
+#include "backend/emit_conv.h"
 #include "backend/schedule.h"
 
 #include <math.h>
@@ -427,6 +428,10 @@ static void run_axis(nest_emitter *q, uint32_t depth, uint32_t rows, uint32_t co
 
 void emit_nest(emit *e, const k_nest *n)
 {
+    if (emit_conv_can(e, n)) {
+        emit_conv(e, n);
+        return;
+    }
     contract_form product;
     if (contract_form_of(e->c, e->a, n, e->t, &product)) {
         emit_contract(e, &product);

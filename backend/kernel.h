@@ -99,6 +99,21 @@ typedef struct k_step {
     bool reverse, exclusive; /* SCAN */
 } k_step;
 
+/* What the first step of a nest sums up when it is a convolution of f32s or the transpose of one:
+ * the nest's outer axes are n, o and the spatial ones, its steps that sum and one STORE of it.
+ *
+ *     x  [N, C, spatial...]    w  [O, C / groups, taps...]; transposed: [C, O / groups, taps...]
+ *     y[at] += x[at * stride - pad + tap * dilation] * w[tap]
+ *     transposed: y[at * stride - pad + tap * dilation] += x[at] * w[tap] */
+typedef struct k_conv {
+    const k_buf *x, *w;
+    uint32_t n_spatial; /* 1 to 3 */
+    bool transposed;
+    int64_t groups, in_group, out_group;               /* channels of a group */
+    int64_t taps[3], strides[3], dilations[3], pads[3]; /* pads: before the first element */
+    const ir_dim *sizes[3];                            /* of x */
+} k_conv;
+
 typedef struct k_nest {
     uint32_t n_outer;
     const k_axis *const *outer;
@@ -106,6 +121,7 @@ typedef struct k_nest {
     int64_t grain;
     uint32_t n_steps;
     const k_step *steps;
+    const k_conv *conv; /* or NULL; the steps alone say as much */
 } k_nest;
 
 /* softmax over j of score(i, j) with score = hole rewritten, hole = scale * sum_d q[i,d] k[j,d];

@@ -145,6 +145,27 @@ static void add_store(building *b, uint32_t result, const target *t, const ir_di
     vec_push(b->l.a, &b->l.steps, s);
 }
 
+static const ir_node *find_family(const ir_graph *g, ir_family f)
+{
+    for (uint32_t i = 0; i < ir_graph_size(g); i++) {
+        if (ir_op_family(ir_graph_node(g, i)->op) == f) {
+            return ir_graph_node(g, i);
+        }
+    }
+    return NULL;
+}
+
+/* The convolution that the nest just ended is, for emitters that know of them. */
+static void note_conv(building *b)
+{
+    const ir_node *n = find_family(b->body, IR_FAMILY_CONV);
+    k_nest *nest = &b->nests.at[b->nests.len - 1];
+    target t = target_of(b, 0);
+    if (n && ir_type_same_shape(ir_node_type(n), ir_node_type(t.value))) {
+        nest->conv = lower_conv(&b->l, &b->scope, n);
+    }
+}
+
 /* map, contract, conv, pool: all results have one domain. For maps the last axis is within the
  * STORE steps; for contractions all axes are outside. */
 static void lower_nest(building *b, const char *kind)
@@ -178,6 +199,9 @@ static void lower_nest(building *b, const char *kind)
         add_store(b, r, &t, index, n_inner, inner);
     }
     end_nest(b, n_outer, outer, split);
+    if (strcmp(kind, "conv") == 0) {
+        note_conv(b);
+    }
 }
 
 static const ir_node *find_rows(const ir_graph *g)
@@ -348,16 +372,6 @@ static void lower_sort(building *b)
         s->indices_offset = at;
     }
     b->sort = s;
-}
-
-static const ir_node *find_family(const ir_graph *g, ir_family f)
-{
-    for (uint32_t i = 0; i < ir_graph_size(g); i++) {
-        if (ir_op_family(ir_graph_node(g, i)->op) == f) {
-            return ir_graph_node(g, i);
-        }
-    }
-    return NULL;
 }
 
 /* The index of an operand of attention: its batch axes broadcast, then its own two. */

@@ -105,6 +105,39 @@ const k_expr *lower_value_conv(lower *l, const lower_scope *s, const ir_node *n,
                       t);
 }
 
+/* The buffer of an operand of f32s in rows; NULL when it is anything else. */
+static const k_buf *plain_buf(const lower_scope *s, const ir_node *x)
+{
+    if (x->op != IR_OP_input || !s->bufs) {
+        return NULL;
+    }
+    const k_buf *b = s->bufs[ir_node_int(x, IR_ATTR_index, 0)];
+    bool plain = b->dtype == IR_f32 && b->storage == IR_STORAGE_f32 && !b->panel;
+    return plain ? b : NULL;
+}
+
+const k_conv *lower_conv(lower *l, const lower_scope *s, const ir_node *n)
+{
+    const ir_type *x = ir_node_type(n->in[0]), *w = ir_node_type(n->in[1]), *y = ir_node_type(n);
+    k_conv *v = arena_new(l->a, k_conv);
+    int64_t groups = ir_node_int(n, IR_ATTR_groups, 1);
+    *v = (k_conv){.x = plain_buf(s, n->in[0]),
+                  .w = plain_buf(s, n->in[1]),
+                  .n_spatial = x->rank - 2,
+                  .transposed = n->op == IR_OP_conv_transpose,
+                  .groups = groups,
+                  .in_group = ir_dim_value(x->dims[1]) / groups,
+                  .out_group = ir_dim_value(y->dims[1]) / groups};
+    for (uint32_t i = 0; i < v->n_spatial; i++) {
+        v->taps[i] = ir_dim_value(w->dims[i + 2]);
+        v->strides[i] = list_at(n, IR_ATTR_strides, i, 1);
+        v->dilations[i] = list_at(n, IR_ATTR_dilations, i, 1);
+        v->pads[i] = list_at(n, IR_ATTR_pads_lo, i, 0);
+        v->sizes[i] = x->dims[i + 2];
+    }
+    return v->x && v->w ? v : NULL;
+}
+
 const k_expr *lower_value_pool(lower *l, const lower_scope *s, const ir_node *n,
                                const ir_dim *const *index, const k_expr *guard)
 {
