@@ -151,5 +151,15 @@ LLVMValueRef emit_scratch(emit *e, uint64_t bytes);
  */
 LLVMTypeRef emit_kernel_type(emit *e, const k_kernel *k);
 LLVMValueRef emit_kernel(emit *e, const k_kernel *k);
+/* A function that a kernel calls: parts of it that need all registers. Between begin and end, code
+ * goes into it; only its own arguments are known there. It returns nothing. */
+typedef struct emit_function {
+    LLVMValueRef fn;
+    LLVMBasicBlockRef block;
+    emit_memo *memo, own;
+} emit_function;
+LLVMValueRef emit_function_begin(emit *e, const char *name, LLVMTypeRef *types, uint32_t n,
+                                 emit_function *outside);
+void emit_function_end(emit *e, emit_function *outside);
 
 #endif

@@ -17,7 +17,7 @@
 
 #include "backend/conv_plan.h"
 
-enum { UNROLL = 4, MOST_SUMS = 24, AHEAD = 64 };
+enum { MOST_SUMS = 24, TILE_ARGS = 8 };
 
 typedef struct range {
     LLVMValueRef v_lo, v_hi;
@@ -34,6 +34,7 @@ typedef struct conv_emitter {
     LLVMValueRef v_at[3], v_n[3]; /* the block: its first place and its extent, by axis */
     LLVMValueRef v_places;        /* of the block */
     LLVMValueRef v_channel, v_channels; /* the part of the group's channels */
+    emit_function outside;              /* while a tile's function is written */
 } conv_emitter;
 
 static LLVMValueRef add(conv_emitter *q, LLVMValueRef x, LLVMValueRef y)
@@ -230,10 +231,10 @@ static void add_products(conv_emitter *q, const tile *t, LLVMValueRef v_w, LLVMV
 }
 
 static void begin_sums(conv_emitter *q, emit_loop *l, const char *name, LLVMValueRef v_lo,
-                       LLVMValueRef v_hi, int64_t step, const tile *t, LLVMValueRef *v_sums)
+                       LLVMValueRef v_hi, const tile *t, LLVMValueRef *v_sums)
 {
     uint32_t n = t->rows * t->vectors;
-    emit_loop_begin(q->e, l, name, v_lo, v_hi, emit_i64(q->e, step), n, v_sums);
+    emit_loop_begin(q->e, l, name, v_lo, v_hi, emit_i64(q->e, 1), n, v_sums);
     for (uint32_t i = 0; i < n; i++) {
         v_sums[i] = l->v_carry[i];
     }
@@ -247,23 +248,15 @@ static void end_sums(conv_emitter *q, emit_loop *l, const tile *t, LLVMValueRef 
     }
 }
 
-/* Weights of a row that lie side by side, as channels and taps run. */
+/* Weights of a row that lie side by side, as channels and taps run. One product a turn: with more,
+ * LLVM moves so many loads to the front that sums are spilled. */
 static void sum_line(conv_emitter *q, const tile *t, LLVMValueRef *v_sums)
 {
-    emit *e = q->e;
-    LLVMValueRef v_all = times(q, q->v_channels, q->p.most);
-    LLVMValueRef v_whole = LLVMBuildAnd(e->b, v_all, emit_i64(e, -UNROLL), "");
-    for (uint32_t i = 0; i < 2; i++) {
-        int64_t step = i ? 1 : UNROLL;
-        emit_loop l;
-        begin_sums(q, &l, "k", i ? v_whole : zero(q), i ? v_all : v_whole, step, t, v_sums);
-        for (int64_t u = 0; u < step; u++) {
-            LLVMValueRef v_k = plus(q, l.v_i, u);
-            add_products(q, t, f32_at(q, t->v_w, v_k),
-                         f32_at(q, t->v_b, times(q, v_k, q->p.stride)), v_sums);
-        }
-        end_sums(q, &l, t, v_sums);
-    }
+    emit_loop l;
+    begin_sums(q, &l, "k", zero(q), times(q, q->v_channels, q->p.most), t, v_sums);
+    add_products(q, t, f32_at(q, t->v_w, l.v_i),
+                 f32_at(q, t->v_b, times(q, l.v_i, q->p.stride)), v_sums);
+    end_sums(q, &l, t, v_sums);
 }
 
 /* Those of a phase lie apart. */
@@ -274,14 +267,14 @@ static void sum_phase(conv_emitter *q, const tile *t, LLVMValueRef *v_sums)
             b_step = q->p.most * q->p.stride;
     emit_loop l[4];
     LLVMValueRef v_w = t->v_w, v_b = t->v_b;
-    begin_sums(q, &l[3], "channel", zero(q), q->v_channels, 1, t, v_sums);
+    begin_sums(q, &l[3], "channel", zero(q), q->v_channels, t, v_sums);
     v_w = f32_at(q, v_w, times(q, l[3].v_i, w_step));
     v_b = f32_at(q, v_b, times(q, l[3].v_i, b_step));
     w_step /= q->p.conv->out_group;
     for (uint32_t i = 0; i < 3; i++) {
         w_step /= axes[i].taps;
         b_step /= axes[i].most;
-        begin_sums(q, &l[i], "tap", zero(q), t->v_taps[i], 1, t, v_sums);
+        begin_sums(q, &l[i], "tap", zero(q), t->v_taps[i], t, v_sums);
         v_w = f32_at(q, v_w, times(q, l[i].v_i, w_step * axes[i].phases));
         v_b = f32_at(q, v_b, times(q, l[i].v_i, b_step));
     }
@@ -293,7 +286,7 @@ static void sum_phase(conv_emitter *q, const tile *t, LLVMValueRef *v_sums)
 }
 
 /* The tile's sums go to memory: v_to[row][phases][places]. */
-static void run_tile(conv_emitter *q, const tile *t, LLVMValueRef v_to)
+static void tile_sums(conv_emitter *q, const tile *t, LLVMValueRef v_to)
 {
     emit *e = q->e;
     uint32_t n = t->rows * t->vectors;
@@ -318,6 +311,40 @@ static void run_tile(conv_emitter *q, const tile *t, LLVMValueRef v_to)
         LLVMValueRef v = LLVMBuildStore(e->b, v_sums[i], f32_at(q, v_to, v_at[i]));
         LLVMSetAlignment(v, 4 * e->lanes);
     }
+}
+
+/* A tile is a function of its own: values of the loops around it would take registers from sums. Its
+ * arguments: weights, packed inputs, sums; first channel, channels, taps of the phase. */
+static LLVMValueRef tile_function(conv_emitter *q, tile t)
+{
+    emit *e = q->e;
+    conv_emitter inner = *q;
+    LLVMTypeRef types[TILE_ARGS] = {e->ptr, e->ptr, e->ptr, e->i64, e->i64, e->i64, e->i64, e->i64};
+    char name[64];
+    snprintf(name, sizeof name, "k%u_conv_%ux%u", e->k->id, t.rows, t.vectors);
+    LLVMValueRef f = emit_function_begin(e, name, types, TILE_ARGS, &inner.outside);
+    t.v_w = LLVMGetParam(f, 0);
+    t.v_b = LLVMGetParam(f, 1);
+    inner.v_channel = LLVMGetParam(f, 3);
+    inner.v_channels = LLVMGetParam(f, 4);
+    for (uint32_t i = 0; i < 3; i++) {
+        t.v_taps[i] = LLVMGetParam(f, 5 + i);
+    }
+    tile_sums(&inner, &t, LLVMGetParam(f, 2));
+    emit_function_end(e, &inner.outside);
+    return f;
+}
+
+static void run_tile(conv_emitter *q, const tile *t, LLVMValueRef v_to)
+{
+    emit *e = q->e;
+    LLVMValueRef f = tile_function(q, *t), v_one = emit_i64(e, 1);
+    LLVMValueRef args[TILE_ARGS] = {t->v_w, t->v_b, v_to, q->v_channel, q->v_channels,
+                                    v_one,  v_one,  v_one};
+    for (uint32_t i = 0; i < 3 && t->v_taps[i]; i++) {
+        args[5 + i] = t->v_taps[i];
+    }
+    LLVMBuildCall2(e->b, LLVMGlobalGetValueType(f), f, args, TILE_ARGS, "");
 }
 
 /* All places of the block, a tile at a time. */

@@ -27,14 +27,42 @@ LLVMValueRef emit_scratch(emit *e, uint64_t bytes)
     return e->v_scratch;
 }
 
+static LLVMValueRef add_function(emit *e, const char *name, LLVMTypeRef type)
+{
+    LLVMValueRef f = LLVMAddFunction(e->module, name, type);
+    LLVMSetLinkage(f, LLVMInternalLinkage);
+    add_attribute(e, f, (LLVMAttributeIndex)LLVMAttributeFunctionIndex, "nounwind");
+    add_attribute(e, f, (LLVMAttributeIndex)LLVMAttributeFunctionIndex, "noinline");
+    return f;
+}
+
+LLVMValueRef emit_function_begin(emit *e, const char *name, LLVMTypeRef *types, uint32_t n,
+                                 emit_function *outside)
+{
+    LLVMValueRef f = add_function(e, name, LLVMFunctionType(e->void_, types, n, false));
+    outside->fn = e->fn;
+    outside->block = LLVMGetInsertBlock(e->b);
+    outside->memo = e->memo;
+    e->fn = f;
+    e->memo = NULL;
+    emit_memo_push(e, &outside->own);
+    LLVMPositionBuilderAtEnd(e->b, LLVMAppendBasicBlockInContext(e->ctx, f, "entry"));
+    return f;
+}
+
+void emit_function_end(emit *e, emit_function *outside)
+{
+    LLVMBuildRetVoid(e->b);
+    LLVMPositionBuilderAtEnd(e->b, outside->block);
+    e->fn = outside->fn;
+    e->memo = outside->memo;
+}
+
 LLVMValueRef emit_kernel(emit *e, const k_kernel *k)
 {
     char name[64];
     snprintf(name, sizeof name, "k%u_%s", k->id, k->kind);
-    LLVMValueRef f = LLVMAddFunction(e->module, name, emit_kernel_type(e, k));
-    LLVMSetLinkage(f, LLVMInternalLinkage);
-    add_attribute(e, f, (LLVMAttributeIndex)LLVMAttributeFunctionIndex, "nounwind");
-    add_attribute(e, f, (LLVMAttributeIndex)LLVMAttributeFunctionIndex, "noinline");
+    LLVMValueRef f = add_function(e, name, emit_kernel_type(e, k));
     e->fn = f;
     e->k = k;
     e->v_bufs = arena_array(e->a, LLVMValueRef, k->n_bufs);

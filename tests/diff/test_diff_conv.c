@@ -1,0 +1,236 @@
+/* Convolutions against the interpreter: sizes around those of tiles, strides, borders, dilations,
+ * groups, transposes, epilogues, at every level of vectors, on one thread and two. */
+#include "cli/libaigc.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+/* y = op(x, w, bias, ...), with what `more` says after the bias, then the epilogue. */
+typedef struct conv_case {
+    const char *op, *more;
+    uint32_t rank;
+    int64_t x[5], w[5], y[5];
+} conv_case;
+
+enum { LONG = 3001 };
+
+static const conv_case cases[] = {
+    /* channels around those of a tile */
+    {"conv2d",           "1, 1",                     4, {1, 1, 7, 7},    {1, 1, 3, 3},    {1, 1, 7, 7}   },
+    {"conv2d",           "1, 1",                     4, {2, 3, 28, 28},  {17, 3, 3, 3},   {2, 17, 28, 28}},
+    {"conv2d",           "1, 1",                     4, {1, 33, 7, 7},   {33, 33, 3, 3},  {1, 33, 7, 7}  },
+    {"conv2d",           "1, 2",                     4, {1, 17, 14, 15}, {24, 17, 5, 5},  {1, 24, 14, 15}},
+    {"conv2d",           "1, 0",                     4, {1, 16, 13, 29}, {40, 16, 1, 1},  {1, 40, 13, 29}},
+    {"conv2d",           "1, 0",                     4, {1, 5, 2, 1},    {3, 5, 2, 1},    {1, 3, 1, 1}   },
+    /* sums of several parts, and rows longer than a block */
+    {"conv2d",           "1, 1",                     4, {1, 270, 5, 9},  {11, 270, 3, 3}, {1, 11, 5, 9}  },
+    {"conv1d",           "1, 1",                     3, {1, 70, LONG},   {9, 70, 3},      {1, 9, LONG}   },
+    /* strides, dilations, borders of several widths */
+    {"conv2d",           "2, 3",                     4, {1, 3, 30, 31},  {9, 3, 7, 7},    {1, 9, 15, 16} },
+    {"conv2d",           "2, 0",                     4, {1, 8, 9, 40},   {8, 8, 1, 1},    {1, 8, 5, 20}  },
+    {"conv2d",           "[3, 1], [0, 2], [1, 2]",   4, {1, 4, 19, 18},  {6, 4, 2, 3},    {1, 6, 6, 18}  },
+    {"conv2d",           "3, 1",                     4, {2, 2, 17, 50},  {5, 2, 3, 3},    {2, 5, 6, 17}  },
+    {"conv1d",           "2, 3, 2",                  3, {3, 2, 45},      {4, 2, 4},       {3, 4, 23}     },
+    {"conv3d",           "[1, 2, 1], [1, 0, 1]",     5, {1, 2, 5, 6, 9}, {9, 2, 3, 2, 3}, {1, 9, 5, 3, 9}},
+    /* groups, and a channel each */
+    {"conv2d",           "1, 1, 1, 2",               4, {1, 6, 9, 9},    {10, 3, 3, 3},   {1, 10, 9, 9}  },
+    {"conv2d",           "2, 1, 1, 20",              4, {1, 20, 9, 35},  {20, 1, 3, 3},   {1, 20, 5, 18} },
+    /* transposes: a phase and several, taps that do not divide, output padding, groups */
+    {"conv_transpose2d", "1, 1",                     4, {1, 9, 6, 7},    {9, 18, 3, 3},   {1, 18, 6, 7}  },
+    {"conv_transpose2d", "2, 1",                     4, {1, 20, 8, 9},   {20, 17, 4, 4},  {1, 17, 16, 18}},
+    {"conv_transpose2d", "2, 1, 1",                  4, {2, 3, 5, 17},   {3, 8, 3, 3},    {2, 8, 10, 34} },
+    {"conv_transpose2d", "[3, 1], [0, 1], [1, 0]",   4, {1, 2, 5, 6},    {2, 5, 2, 3},    {1, 5, 15, 6}  },
+    {"conv_transpose2d", "2, 0, 0, 2",               4, {1, 6, 4, 5},    {6, 4, 5, 2},    {1, 8, 11, 10} },
+    {"conv_transpose2d", "2, 0",                     4, {1, 300, 1, 1},  {300, 9, 4, 4},  {1, 9, 4, 4}   },
+    {"conv_transpose2d", "1, 1, 0, 1, 2",            4, {1, 3, 7, 8},    {3, 4, 3, 3},    {1, 4, 9, 10}  },
+    {"conv_transpose2d", "2, 1, 0, 1, 2",            4, {1, 3, 5, 6},    {3, 4, 3, 3},    {1, 4, 11, 13} },
+    {"conv_transpose1d", "4, 2, 1",                  3, {1, 5, 33},      {5, 3, 7},       {1, 3, 132}    },
+    {"conv_transpose3d", "2, 1",                     5, {1, 2, 3, 3, 4}, {2, 9, 4, 4, 4}, {1, 9, 6, 6, 8}},
+};
+enum { N_CASES = sizeof cases / sizeof *cases };
+
+static int64_t size_of(const int64_t *dims, uint32_t rank)
+{
+    int64_t n = 1;
+    for (uint32_t i = 0; i < rank; i++) {
+        n *= dims[i];
+    }
+    return n;
+}
+
+static void write_type(FILE *f, const int64_t *dims, uint32_t rank)
+{
+    for (uint32_t i = 0; i < rank; i++) {
+        fprintf(f, "%s%lld", i ? ", " : "f32[", (long long)dims[i]);
+    }
+    fprintf(f, "]");
+}
+
+/* Every case with an epilogue, and with the sizes of pictures known when called only. */
+static void write_source(FILE *f)
+{
+    fprintf(f, "model m {\n");
+    for (uint32_t i = 0; i < N_CASES; i++) {
+        const conv_case *c = &cases[i];
+        for (uint32_t loose = 0; loose < 2; loose++) {
+            fprintf(f, "  entry %s%u(x: ", loose ? "loose" : "fixed", i);
+            if (loose) {
+                static const char *const names[] = {"", "A", "A, B", "A, B, C"};
+                fprintf(f, "f32[N, %lld, %s]", (long long)c->x[1], names[c->rank - 2]);
+            } else {
+                write_type(f, c->x, c->rank);
+            }
+            fprintf(f, ", w: ");
+            write_type(f, c->w, c->rank);
+            fprintf(f, ", b: f32[%lld]", (long long)c->y[1]);
+            if (loose) {
+                fprintf(f, ") { return %s(x, w, none, %s) }\n", c->op, c->more);
+            } else {
+                fprintf(f, ", r: ");
+                write_type(f, c->y, c->rank);
+                fprintf(f, ") { return relu(%s(x, w, b, %s)) + r }\n", c->op, c->more);
+            }
+        }
+    }
+    fprintf(f, "}\n");
+}
+
+typedef struct run {
+    aigc_program *p;
+    aigc_context *c[2];
+} run;
+
+static run open_run(const char *path, const char *cpu, bool interpret)
+{
+    run r = {0};
+    char *messages = NULL;
+    aigc_error err;
+    aigc_settings s = {.cpu = cpu, .opt_level = 2, .no_cache = true, .interpret = interpret};
+    if (aigc_program_create(path, &s, &r.p, &messages, &err) != AIGC_OK) {
+        fail_msg("%s\n%s", err.text, messages ? messages : "");
+    }
+    for (uint32_t i = 0; i < 2; i++) {
+        aigc_context_options o = {.n_threads = i + 1};
+        assert_int_equal(aigc_program_context(r.p, &o, &r.c[i], &err), AIGC_OK);
+    }
+    return r;
+}
+
+static void close_run(run *r)
+{
+    aigc_context_destroy(r->c[0]);
+    aigc_context_destroy(r->c[1]);
+    aigc_program_destroy(r->p);
+}
+
+static aigc_tensor call(run *r, uint32_t context, const char *entry, const aigc_tensor *args,
+                        uint32_t n_args)
+{
+    aigc_tensor y = {0};
+    aigc_error err;
+    if (aigc_program_call(r->p, r->c[context], entry, NULL, args, n_args, &y, 1, &err) != AIGC_OK) {
+        fail_msg("%s: %s", entry, err.text);
+    }
+    return y;
+}
+
+/* Sums of k products of numbers within [-1, 1]. */
+static void compare(const aigc_tensor *x, const aigc_tensor *y, int64_t k, const char *what)
+{
+    const float *a = x->data, *b = y->data;
+    int64_t n = size_of(y->dims, y->rank);
+    assert_int_equal(size_of(x->dims, x->rank), n);
+    for (int64_t i = 0; i < n; i++) {
+        float bound = 2e-7f * (float)(k + 10);
+        if (!(fabsf(a[i] - b[i]) <= bound)) {
+            fail_msg("%s: element %lld is %.9g, not %.9g", what, (long long)i, (double)a[i],
+                     (double)b[i]);
+        }
+    }
+}
+
+static aigc_tensor draw(const int64_t *dims, uint32_t rank, uint32_t *seed)
+{
+    aigc_tensor t = {.dtype = AIGC_F32, .rank = (uint8_t)rank};
+    float *at = malloc((size_t)size_of(dims, rank) * sizeof *at);
+    for (int64_t i = 0; i < size_of(dims, rank); i++) {
+        *seed = *seed * 1664525u + 1013904223u;
+        at[i] = (float)(*seed >> 8) / 16777216.0f * 2 - 1;
+    }
+    memcpy(t.dims, dims, rank * sizeof *dims);
+    t.data = at;
+    return t;
+}
+
+static void check_case(run *runs, uint32_t n_runs, uint32_t number, bool loose)
+{
+    const conv_case *c = &cases[number];
+    uint32_t seed = number + 1, n_args = loose ? 3 : 4;
+    aigc_tensor args[4] = {draw(c->x, c->rank, &seed), draw(c->w, c->rank, &seed),
+                           draw(&c->y[1], 1, &seed), draw(c->y, c->rank, &seed)};
+    char entry[32], what[128];
+    snprintf(entry, sizeof entry, "%s%u", loose ? "loose" : "fixed", number);
+    aigc_tensor want = call(&runs[0], 0, entry, args, n_args);
+    int64_t k = size_of(&c->w[2], c->rank - 2) * c->x[1];
+    for (uint32_t i = 1; i < n_runs; i++) {
+        snprintf(what, sizeof what, "%s, %s(%s), cpu %u", entry, c->op, c->more, i);
+        aigc_tensor one = call(&runs[i], 0, entry, args, n_args),
+                    two = call(&runs[i], 1, entry, args, n_args);
+        compare(&one, &want, k, what);
+        assert_int_equal(size_of(one.dims, one.rank), size_of(c->y, c->rank));
+        assert_memory_equal(one.data, two.data, (size_t)size_of(c->y, c->rank) * 4);
+        free(one.data);
+        free(two.data);
+    }
+    free(want.data);
+    for (uint32_t i = 0; i < 4; i++) {
+        free(args[i].data);
+    }
+}
+
+static void test_conv(void **state)
+{
+    (void)state;
+    static const char *const cpus[] = {NULL, "x86-64-v3", "x86-64"};
+    char path[] = "/tmp/aigc-convXXXXXX.aigc";
+    int fd = mkstemps(path, 5);
+    assert_true(fd >= 0);
+    FILE *f = fdopen(fd, "w");
+    assert_non_null(f);
+    write_source(f);
+    fclose(f);
+    run runs[4] = {open_run(path, NULL, true)};
+    uint32_t n_runs = 1, have = aigc_cpu_features();
+    for (size_t i = 0; i < sizeof cpus / sizeof *cpus; i++) {
+#if !defined(__x86_64__)
+        if (cpus[i]) {
+            continue;
+        }
+#endif
+        if (i != 1 || have & AIGC_CPU_AVX2_FMA) {
+            runs[n_runs++] = open_run(path, cpus[i], false);
+        }
+    }
+    for (uint32_t i = 0; i < 2 * N_CASES; i++) {
+        check_case(runs, n_runs, i / 2, i % 2);
+    }
+    for (uint32_t i = 0; i < n_runs; i++) {
+        close_run(&runs[i]);
+    }
+    unlink(path);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_conv)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
