@@ -52,8 +52,8 @@ static void plan_rows(conv_plan *p, int64_t lanes)
         return;
     }
     for (int64_t r = 1; r <= rows && r * columns <= p->places; r++) {
-        int64_t vectors = rows / r * vectors_of(r * columns, lanes) +
-                          vectors_of(rows % r * columns, lanes);
+        int64_t vectors =
+            rows / r * vectors_of(r * columns, lanes) + vectors_of(rows % r * columns, lanes);
         int64_t cost = 8 * vectors + (rows + r - 1) / r;
         if (cost <= best) {
             best = cost;

@@ -10,13 +10,13 @@
 #include "backend/target.h"
 
 typedef struct conv_axis {
-    const k_axis *out;    /* of y; NULL: there is no such axis */
-    const ir_dim *size;   /* of x */
-    int64_t taps;         /* of w */
-    int64_t most;         /* taps of a phase, at most */
-    int64_t phases;       /* outputs of a place */
-    int64_t pad;          /* the place of output y is (y + pad) / phases, of phase (y + pad) % phases;
-                           * of a plain convolution 0 */
+    const k_axis *out;  /* of y; NULL: there is no such axis */
+    const ir_dim *size; /* of x */
+    int64_t taps;       /* of w */
+    int64_t most;       /* taps of a phase, at most */
+    int64_t phases;     /* outputs of a place */
+    int64_t pad;        /* the place of output y is (y + pad) / phases, of phase (y + pad) % phases;
+                         * of a plain convolution 0 */
     int64_t by, first, tap; /* x's index of place t and tap j: t * by + first + j * tap */
 } conv_axis;
 

@@ -26,13 +26,13 @@ typedef struct range {
 typedef struct conv_emitter {
     emit *e;
     conv_plan p;
-    LLVMValueRef v_packed; /* f32[channels, most][stride] */
-    LLVMValueRef v_sums;   /* f32[channels of y][phases][places] */
-    range out[3];           /* this thread's part of y, by axis */
+    LLVMValueRef v_packed;   /* f32[channels, most][stride] */
+    LLVMValueRef v_sums;     /* f32[channels of y][phases][places] */
+    range out[3];            /* this thread's part of y, by axis */
     LLVMValueRef v_sizes[3]; /* of x */
     LLVMValueRef v_image, v_group;
-    LLVMValueRef v_at[3], v_n[3]; /* the block: its first place and its extent, by axis */
-    LLVMValueRef v_places;        /* of the block */
+    LLVMValueRef v_at[3], v_n[3];       /* the block: its first place and its extent, by axis */
+    LLVMValueRef v_places;              /* of the block */
     LLVMValueRef v_channel, v_channels; /* the part of the group's channels */
     emit_function outside;              /* while a tile's function is written */
 } conv_emitter;
@@ -124,7 +124,8 @@ static LLVMValueRef load_row(conv_emitter *q, LLVMValueRef v_row, LLVMValueRef v
 {
     emit *e = q->e;
     LLVMTypeRef vt = emit_vector(e, e->f32), it = emit_vector(e, e->i32);
-    LLVMValueRef v_lanes = LLVMBuildMul(e->b, emit_iota(e, e->i32), emit_const_int(e, it, step), "");
+    LLVMValueRef v_lanes =
+        LLVMBuildMul(e->b, emit_iota(e, e->i32), emit_const_int(e, it, step), "");
     LLVMValueRef v_at = emit_splat(e, LLVMBuildTrunc(e->b, v_first, e->i32, ""));
     v_at = LLVMBuildAdd(e->b, v_at, v_lanes, "");
     LLVMValueRef v_end = emit_splat(e, LLVMBuildTrunc(e->b, v_limit, e->i32, ""));
@@ -176,8 +177,8 @@ static void pack(conv_emitter *q)
     int64_t all = q->p.conv->in_group;
     emit_loop c, depth, high, row;
     begin(q, &c, "channel", zero(q), q->v_channels, 1);
-    LLVMValueRef v_c = add(q, times(q, q->v_image, all * q->p.conv->groups),
-                           times(q, q->v_group, all));
+    LLVMValueRef v_c =
+        add(q, times(q, q->v_image, all * q->p.conv->groups), times(q, q->v_group, all));
     v_c = add(q, add(q, v_c, q->v_channel), c.v_i);
     begin(q, &depth, "depth", zero(q), emit_i64(e, axes[0].most), 1);
     LLVMValueRef v_z = source_index(q, 0, q->v_at[0], depth.v_i);
@@ -254,8 +255,8 @@ static void sum_line(conv_emitter *q, const tile *t, LLVMValueRef *v_sums)
 {
     emit_loop l;
     begin_sums(q, &l, "k", zero(q), times(q, q->v_channels, q->p.most), t, v_sums);
-    add_products(q, t, f32_at(q, t->v_w, l.v_i),
-                 f32_at(q, t->v_b, times(q, l.v_i, q->p.stride)), v_sums);
+    add_products(q, t, f32_at(q, t->v_w, l.v_i), f32_at(q, t->v_b, times(q, l.v_i, q->p.stride)),
+                 v_sums);
     end_sums(q, &l, t, v_sums);
 }
 
@@ -298,8 +299,8 @@ static void tile_sums(conv_emitter *q, const tile *t, LLVMValueRef v_to)
         v_at[i] = emit_i64(e, at);
         v_sums[i] = LLVMConstNull(emit_vector(e, e->f32));
         if (!q->p.whole) {
-            v_sums[i] = emit_select(e, v_first, v_sums[i],
-                                    load_vector(q, v_to, v_at[i], 4 * e->lanes));
+            v_sums[i] =
+                emit_select(e, v_first, v_sums[i], load_vector(q, v_to, v_at[i], 4 * e->lanes));
         }
     }
     if (q->p.conv->transposed) {
@@ -313,8 +314,8 @@ static void tile_sums(conv_emitter *q, const tile *t, LLVMValueRef v_to)
     }
 }
 
-/* A tile is a function of its own: values of the loops around it would take registers from sums. Its
- * arguments: weights, packed inputs, sums; first channel, channels, taps of the phase. */
+/* A tile is a function of its own: values of the loops around it would take registers from sums.
+ * Its arguments: weights, packed inputs, sums; first channel, channels, taps of the phase. */
 static LLVMValueRef tile_function(conv_emitter *q, tile t)
 {
     emit *e = q->e;
@@ -339,8 +340,8 @@ static void run_tile(conv_emitter *q, const tile *t, LLVMValueRef v_to)
 {
     emit *e = q->e;
     LLVMValueRef f = tile_function(q, *t), v_one = emit_i64(e, 1);
-    LLVMValueRef args[TILE_ARGS] = {t->v_w, t->v_b, v_to, q->v_channel, q->v_channels,
-                                    v_one,  v_one,  v_one};
+    LLVMValueRef args[TILE_ARGS] = {t->v_w,        t->v_b, v_to,  q->v_channel,
+                                    q->v_channels, v_one,  v_one, v_one};
     for (uint32_t i = 0; i < 3 && t->v_taps[i]; i++) {
         args[5 + i] = t->v_taps[i];
     }
