@@ -8,7 +8,8 @@ typedef struct finder {
     contract_form *f;
 } finder;
 
-enum { ALIASING = 1024 }; /* f32s in 4 KiB: rows that far apart meet in the same sets of L1 */
+enum { BLOCK_COLUMNS = 16 }; /* of interleaved blocks */
+enum { ALIASING = 1024 };    /* f32s in 4 KiB: rows that far apart meet in the same sets of L1 */
 
 static bool is_sum_of_products(const k_step *s)
 {
@@ -79,8 +80,12 @@ static bool take_products(finder *q)
             f->a = a;
             f->k = s->axes;
             f->n_k = s->n_axes;
+            f->kind = s->math ? CONTRACT_Q8 : CONTRACT_F32;
         } else {
             f->more_k = s->axes;
+            if ((s->math ? CONTRACT_Q8 : CONTRACT_F32) != f->kind) {
+                return false;
+            }
             for (uint32_t i = 0; i < f->n_k; i++) {
                 if (s->n_axes != f->n_k || s->axes[i]->extent != f->k[i]->extent) {
                     return false;
@@ -119,6 +124,20 @@ static void find_rows(finder *q)
 }
 
 /* Vectors of b along n lie side by side in memory. */
+/* Weights in interleaved blocks, all columns and all of k at their own places. */
+static bool reads_blocks(const finder *q, const k_expr *b)
+{
+    const k_axis *k = q->f->k[0];
+    bool aligned = q->n->split + 1 != (int)q->n->n_outer || q->n->grain % BLOCK_COLUMNS == 0;
+    if (b->kind != K_LOAD || b->guard || !b->buf->panel || ir_storage_is_dense(b->buf->storage) ||
+        !aligned || q->f->n_k != 1 || !ir_dim_is_const(k->extent)) {
+        return false;
+    }
+    const k_expr *n = b->args[1];
+    return n->kind == K_AXIS && n->axis == q->f->n && b->buf->type->dims[1] == k->extent &&
+           b->buf->type->dims[0] == q->f->n->extent;
+}
+
 static bool reads_vectors(const finder *q, const k_expr *b)
 {
     while (b->kind == K_CAST) {
@@ -141,7 +160,7 @@ static bool reads_in_place(const finder *q)
 {
     const contract_form *f = q->f;
     const k_axis *k = f->k[f->n_k - 1];
-    if (f->n_row_steps) {
+    if (f->n_row_steps || f->kind != CONTRACT_F32) {
         return false;
     }
     if (f->n_k > 1 || !ir_dim_is_const(k->extent)) {
@@ -184,7 +203,9 @@ bool contract_form_of(ir_ctx *c, arena *a, const k_nest *n, const target *t, con
     }
     find_rows(&q);
     for (uint32_t p = 0; p < out->n_products; p++) {
-        if (!reads_vectors(&q, out->b[p])) {
+        bool fits =
+            out->kind == CONTRACT_Q8 ? reads_blocks(&q, out->b[p]) : reads_vectors(&q, out->b[p]);
+        if (!fits) {
             return false;
         }
     }

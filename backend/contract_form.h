@@ -13,10 +13,18 @@
 #include "backend/kernel.h"
 #include "backend/target.h"
 
-enum { CONTRACT_MOST_PRODUCTS = 2 };
+enum { CONTRACT_MOST_PRODUCTS = 2, CONTRACT_BLOCK = 32 };
+
+/* How products are formed. */
+typedef enum contract_math {
+    CONTRACT_F32,
+    CONTRACT_Q8 /* rows in int8 blocks of 32, weights in interleaved blocks (runtime/pack_blocks.h)
+                 */
+} contract_math;
 
 typedef struct contract_form {
     const k_nest *nest;
+    contract_math kind;
     uint32_t n_row_steps;                    /* the nest's first steps */
     uint32_t n_products;                     /* the steps after them */
     const k_axis *m, *n;                     /* m: NULL when there is one row */

@@ -127,6 +127,11 @@ void emit_store(emit *e, const k_buf *b, const k_expr *offset, emit_value v, boo
 bool emit_uses_lane(emit *e, const k_expr *x);
 LLVMValueRef emit_convert(emit *e, LLVMValueRef v, ir_dtype from, ir_dtype to);
 
+/* Weights in blocks (emit_blocks.c), by their places in the row-major matrix: v_offset is a scalar,
+ * or one a lane. run: lanes that lie side by side within one block of a row. */
+LLVMValueRef emit_decode(emit *e, const k_buf *b, LLVMValueRef v_offset);
+LLVMValueRef emit_decode_run(emit *e, const k_buf *b, LLVMValueRef v_offset);
+
 /* Kernels */
 void emit_nest(emit *e, const k_nest *n);
 void emit_attention(emit *e, const k_attention *t);

@@ -10,37 +10,24 @@
  * not read in place are packed first: their statistics, then their values, each row beside the
  * last. Every element is summed in the order of k, whatever tile it is in, so that results depend
  * neither on the number of threads nor on the number of rows. */
-#include "backend/emit.h"
-#include "backend/schedule.h"
+#include "backend/emit_contract.h"
 
-typedef struct contract_emitter {
-    emit *e;
-    const contract_form *f;
-    schedule_product s;
-    LLVMValueRef v_tile;   /* f32[products][rows][vectors][lanes]: a tile's sums on their way out */
-    LLVMValueRef v_packed; /* f32[most_rows][row_stride]; NULL: a is read in place */
-    LLVMValueRef v_first;  /* the first row that is packed */
-    uint32_t first_product; /* its step */
-} contract_emitter;
+static const contract_kind *const kinds[] = {
+    [CONTRACT_F32] = &contract_f32,
+    [CONTRACT_Q8] = &contract_q8,
+};
 
-/* A tile at a place: rows x vectors; the last vector may be under a mask. */
-typedef struct tile {
-    LLVMValueRef v_m, v_n;
-    uint32_t rows, vectors;
-    LLVMValueRef v_mask; /* of its only vector, or NULL */
-} tile;
-
-static LLVMValueRef f32_at(emit *e, LLVMValueRef v_base, LLVMValueRef v_i)
+LLVMValueRef contract_at(emit *e, LLVMTypeRef t, LLVMValueRef v_base, LLVMValueRef v_i)
 {
-    return LLVMBuildGEP2(e->b, e->f32, v_base, &v_i, 1, "");
+    return LLVMBuildGEP2(e->b, t, v_base, &v_i, 1, "");
 }
 
-static LLVMValueRef plus(emit *e, LLVMValueRef v, int64_t i)
+LLVMValueRef contract_plus(emit *e, LLVMValueRef v, int64_t i)
 {
     return i ? LLVMBuildAdd(e->b, v, emit_i64(e, i), "") : v;
 }
 
-static void set_column(contract_emitter *q, const tile *t, LLVMValueRef v_vector)
+void contract_set_column(contract_emitter *q, const tile *t, LLVMValueRef v_vector)
 {
     emit *e = q->e;
     LLVMValueRef v_by = LLVMBuildMul(e->b, v_vector, emit_i64(e, e->lanes), "");
@@ -49,122 +36,16 @@ static void set_column(contract_emitter *q, const tile *t, LLVMValueRef v_vector
     e->v_mask = t->v_mask;
 }
 
-static void leave_column(contract_emitter *q)
+void contract_leave_column(contract_emitter *q)
 {
     q->e->lane_axis = NULL;
     q->e->v_mask = NULL;
 }
 
-static void set_row(contract_emitter *q, LLVMValueRef v_m)
+void contract_set_row(contract_emitter *q, LLVMValueRef v_m)
 {
     if (q->f->m) {
         q->e->v_axes[q->f->m->id] = v_m;
-    }
-}
-
-/* Sums ----------------------------------------------------------------------------------------- */
-
-static LLVMValueRef row_value(contract_emitter *q, const tile *t, uint32_t r, LLVMValueRef v_k)
-{
-    emit *e = q->e;
-    LLVMValueRef v;
-    if (q->v_packed) {
-        LLVMValueRef v_row = LLVMBuildSub(e->b, t->v_m, q->v_first, "");
-        LLVMValueRef v_at = LLVMBuildMul(e->b, v_row, emit_i64(e, q->s.row_stride), "");
-        v_at = LLVMBuildAdd(e->b, v_at, v_k, "");
-        v = LLVMBuildLoad2(e->b, e->f32, f32_at(e, q->v_packed, plus(e, v_at, r * q->s.row_stride)),
-                           "");
-        return emit_splat(e, v);
-    }
-    emit_memo memo;
-    emit_memo_push(e, &memo);
-    set_row(q, plus(e, t->v_m, r));
-    v = emit_splat(e, emit_scalar(e, q->f->a));
-    emit_memo_pop(e);
-    return v;
-}
-
-/* One step of k for the whole tile. */
-static void add_products(contract_emitter *q, const tile *t, LLVMValueRef v_k, LLVMValueRef *v_sums)
-{
-    emit *e = q->e;
-    const contract_form *f = q->f;
-    LLVMValueRef v_b[CONTRACT_MOST_PRODUCTS][16];
-    emit_memo memo;
-    emit_memo_push(e, &memo);
-    e->v_axes[f->k[f->n_k - 1]->id] = v_k;
-    for (uint32_t i = 0; f->more_k && i < f->n_k; i++) {
-        e->v_axes[f->more_k[i]->id] = e->v_axes[f->k[i]->id];
-    }
-    for (uint32_t v = 0; v < t->vectors; v++) {
-        emit_memo column;
-        emit_memo_push(e, &column);
-        set_column(q, t, emit_i64(e, v));
-        for (uint32_t p = 0; p < f->n_products; p++) {
-            v_b[p][v] = emit_lanes(e, f->b[p]);
-        }
-        leave_column(q);
-        emit_memo_pop(e);
-    }
-    for (uint32_t r = 0; r < t->rows; r++) {
-        LLVMValueRef v_a = row_value(q, t, r, v_k);
-        for (uint32_t p = 0; p < f->n_products; p++) {
-            for (uint32_t v = 0; v < t->vectors; v++) {
-                LLVMValueRef *v_sum = &v_sums[(p * t->rows + r) * t->vectors + v];
-                *v_sum = emit_fma(e, v_a, v_b[p][v], *v_sum);
-            }
-        }
-    }
-    emit_memo_pop(e);
-}
-
-/* k from v_lo to v_hi, so many steps a turn. */
-static void sum_steps(contract_emitter *q, const tile *t, LLVMValueRef v_lo, LLVMValueRef v_hi,
-                      uint32_t unroll, uint32_t n, LLVMValueRef *v_sums)
-{
-    emit *e = q->e;
-    LLVMValueRef v_next[64];
-    emit_loop l;
-    emit_loop_begin(e, &l, "k", v_lo, v_hi, emit_i64(e, unroll), n, v_sums);
-    for (uint32_t i = 0; i < n; i++) {
-        v_next[i] = l.v_carry[i];
-    }
-    for (uint32_t u = 0; u < unroll; u++) {
-        add_products(q, t, plus(e, l.v_i, u), v_next);
-    }
-    emit_loop_end(e, &l, v_next);
-    for (uint32_t i = 0; i < n; i++) {
-        v_sums[i] = l.v_carry[i];
-    }
-}
-
-static void sum_axis(contract_emitter *q, const tile *t, uint32_t axis, uint32_t n,
-                     LLVMValueRef *v_sums)
-{
-    emit *e = q->e;
-    const k_axis *k = q->f->k[axis];
-    LLVMValueRef v_zero = emit_i64(e, 0), v_size = emit_kernel_dim(e, k->extent);
-    if (axis + 1 == q->f->n_k) {
-        int64_t unroll = q->s.unroll;
-        bool exact = ir_dim_is_const(k->extent) && ir_dim_value(k->extent) % unroll == 0;
-        LLVMValueRef v_whole =
-            exact ? v_size : LLVMBuildAnd(e->b, v_size, emit_i64(e, -unroll), "");
-        sum_steps(q, t, v_zero, v_whole, q->s.unroll, n, v_sums);
-        if (!exact) {
-            sum_steps(q, t, v_whole, v_size, 1, n, v_sums);
-        }
-        return;
-    }
-    emit_loop l;
-    emit_loop_begin(e, &l, k->name, v_zero, v_size, emit_i64(e, 1), n, v_sums);
-    e->v_axes[k->id] = l.v_i;
-    for (uint32_t i = 0; i < n; i++) {
-        v_sums[i] = l.v_carry[i];
-    }
-    sum_axis(q, t, axis + 1, n, v_sums);
-    emit_loop_end(e, &l, v_sums);
-    for (uint32_t i = 0; i < n; i++) {
-        v_sums[i] = l.v_carry[i];
     }
 }
 
@@ -173,7 +54,8 @@ static void sum_axis(contract_emitter *q, const tile *t, uint32_t axis, uint32_t
 static LLVMValueRef tile_place(contract_emitter *q, const tile *t, uint32_t p, LLVMValueRef v_at)
 {
     emit *e = q->e;
-    return f32_at(e, q->v_tile, plus(e, v_at, (int64_t)p * t->rows * t->vectors * e->lanes));
+    return contract_at(e, e->f32, q->v_tile,
+                       contract_plus(e, v_at, (int64_t)p * t->rows * t->vectors * e->lanes));
 }
 
 /* The tile's sums go through memory, so that the epilogue is written out once, not for every
@@ -183,13 +65,13 @@ static void finish(contract_emitter *q, const tile *t, LLVMValueRef *v_sums)
     emit *e = q->e;
     uint32_t points = t->rows * t->vectors;
     for (uint32_t i = 0; i < points * q->f->n_products; i++) {
-        LLVMValueRef v_to = f32_at(e, q->v_tile, emit_i64(e, (int64_t)i * e->lanes));
+        LLVMValueRef v_to = contract_at(e, e->f32, q->v_tile, emit_i64(e, (int64_t)i * e->lanes));
         LLVMSetAlignment(LLVMBuildStore(e->b, v_sums[i], v_to), 4 * e->lanes);
     }
     emit_loop row, col;
     LLVMValueRef v_zero = emit_i64(e, 0), v_one = emit_i64(e, 1);
     emit_loop_begin(e, &row, "row", v_zero, emit_i64(e, t->rows), v_one, 0, NULL);
-    set_row(q, LLVMBuildAdd(e->b, t->v_m, row.v_i, ""));
+    contract_set_row(q, LLVMBuildAdd(e->b, t->v_m, row.v_i, ""));
     emit_loop_begin(e, &col, "col", v_zero, emit_i64(e, t->vectors), v_one, 0, NULL);
     LLVMValueRef v_at = LLVMBuildMul(e->b, row.v_i, emit_i64(e, t->vectors), "");
     v_at = LLVMBuildAdd(e->b, v_at, col.v_i, "");
@@ -200,10 +82,10 @@ static void finish(contract_emitter *q, const tile *t, LLVMValueRef *v_sums)
         LLVMSetAlignment(v, 4 * e->lanes);
         e->reduced[q->first_product + p] = (emit_value){v, true};
     }
-    set_column(q, t, col.v_i);
+    contract_set_column(q, t, col.v_i);
     emit_value out = emit_expr(e, q->f->store->value);
     emit_store(e, q->f->store->buf, q->f->store->offset, out, false);
-    leave_column(q);
+    contract_leave_column(q);
     emit_loop_end(e, &col, NULL);
     emit_loop_end(e, &row, NULL);
 }
@@ -215,7 +97,7 @@ static void run_tile(contract_emitter *q, const tile *t)
     for (uint32_t i = 0; i < n; i++) {
         v_sums[i] = LLVMConstNull(emit_vector(q->e, q->e->f32));
     }
-    sum_axis(q, t, 0, n, v_sums);
+    q->kind->sum(q, t, v_sums);
     finish(q, t, v_sums);
 }
 
@@ -334,46 +216,24 @@ static void run_block(contract_emitter *q, span2 m, span2 n)
 
 /* Packing -------------------------------------------------------------------------------------- */
 
-static void pack_values(contract_emitter *q, LLVMValueRef v_lo, LLVMValueRef v_hi,
-                        LLVMValueRef v_row, bool whole)
-{
-    emit *e = q->e;
-    const k_axis *k = q->f->k[0];
-    emit_loop l;
-    emit_loop_begin(e, &l, "pack", v_lo, v_hi, emit_i64(e, e->lanes), 0, NULL);
-    e->v_axes[k->id] = l.v_i;
-    e->lane_axis = k;
-    e->v_mask = whole ? NULL : emit_lanes_below(e, l.v_i, v_hi);
-    LLVMValueRef v = emit_lanes(e, q->f->a);
-    e->v_mask = NULL;
-    e->lane_axis = NULL;
-    LLVMSetAlignment(LLVMBuildStore(e->b, v, f32_at(e, v_row, l.v_i)), 4 * e->lanes);
-    emit_loop_end(e, &l, NULL);
-}
-
 /* Rows m.v_lo ... m.v_hi, at most most_rows of them, to v_packed. */
 static void pack_rows(contract_emitter *q, span2 m)
 {
     emit *e = q->e;
     emit_loop l;
     emit_loop_begin(e, &l, "packed", m.v_lo, m.v_hi, emit_i64(e, 1), 0, NULL);
-    set_row(q, l.v_i);
+    contract_set_row(q, l.v_i);
     emit_row_steps(e, q->f->nest, q->f->n_row_steps);
     LLVMValueRef v_at = LLVMBuildSub(e->b, l.v_i, m.v_lo, "");
-    LLVMValueRef v_row =
-        f32_at(e, q->v_packed, LLVMBuildMul(e->b, v_at, emit_i64(e, q->s.row_stride), ""));
-    int64_t size = ir_dim_value(q->f->k[0]->extent), whole = size / e->lanes * e->lanes;
-    pack_values(q, emit_i64(e, 0), emit_i64(e, whole), v_row, true);
-    if (whole < size) {
-        pack_values(q, emit_i64(e, whole), emit_i64(e, size), v_row, false);
-    }
+    v_at = LLVMBuildMul(e->b, v_at, emit_i64(e, q->s.row_bytes), "");
+    q->kind->pack_row(q, contract_at(e, e->i8, q->v_packed, v_at));
     emit_loop_end(e, &l, NULL);
 }
 
 static void run_packed(contract_emitter *q, span2 m, span2 n)
 {
     emit *e = q->e;
-    q->v_packed = emit_scratch(e, (uint64_t)(q->s.most_rows * q->s.row_stride) * sizeof(float));
+    q->v_packed = emit_scratch(e, (uint64_t)(q->s.most_rows * q->s.row_bytes));
     emit_loop l;
     emit_loop_begin(e, &l, "rows", m.v_lo, m.v_hi, emit_i64(e, q->s.most_rows), 0, NULL);
     LLVMValueRef v_end = emit_intrinsic2(
@@ -426,8 +286,11 @@ static void run_outer(contract_emitter *q, uint32_t depth)
 
 void emit_contract(emit *e, const contract_form *f)
 {
-    contract_emitter q = {
-        .e = e, .f = f, .s = schedule_contract(f, e->t), .first_product = f->n_row_steps};
+    contract_emitter q = {.e = e,
+                          .f = f,
+                          .kind = kinds[f->kind],
+                          .s = schedule_contract(f, e->t),
+                          .first_product = f->n_row_steps};
     uint32_t most = q.s.heights[0] * q.s.vectors > q.s.row_vectors ? q.s.heights[0] * q.s.vectors
                                                                    : q.s.row_vectors;
     q.v_tile =

@@ -160,71 +160,6 @@ static bool multiple_of(const emit *e, const k_expr *x, int64_t m)
     return false;
 }
 
-/* Weights of a block format at flat positions; v_offset scalar, or one a lane. */
-static LLVMValueRef decode(emit *e, const k_buf *b, LLVMValueRef v_offset)
-{
-    LLVMTypeRef t = LLVMTypeOf(v_offset);
-    int64_t bytes = ir_storage_block_bytes(b->storage);
-    LLVMValueRef v_block = LLVMBuildLShr(e->b, v_offset, emit_const_int(e, t, 5), "");
-    LLVMValueRef v_in = LLVMBuildAnd(e->b, v_offset, emit_const_int(e, t, 31), "");
-    LLVMValueRef v_at = LLVMBuildMul(e->b, v_block, emit_const_int(e, t, bytes), "");
-    bool q4 = b->storage == IR_STORAGE_q4_0;
-    LLVMValueRef v_byte = q4 ? LLVMBuildAnd(e->b, v_in, emit_const_int(e, t, 15), "") : v_in;
-    v_byte = LLVMBuildAdd(e->b, LLVMBuildAdd(e->b, v_at, v_byte, ""), emit_const_int(e, t, 2), "");
-    uint32_t lanes = emit_is_vector(v_offset) ? e->lanes : 1;
-    LLVMValueRef r = lanes > 1 ? LLVMGetPoison(emit_vector(e, e->f32)) : NULL;
-    for (uint32_t i = 0; i < lanes; i++) {
-        LLVMValueRef at = LLVMConstInt(e->i32, i, false);
-        LLVMValueRef v_a = lanes > 1 ? LLVMBuildExtractElement(e->b, v_at, at, "") : v_at;
-        LLVMValueRef v_q = lanes > 1 ? LLVMBuildExtractElement(e->b, v_byte, at, "") : v_byte;
-        LLVMValueRef v_i = lanes > 1 ? LLVMBuildExtractElement(e->b, v_in, at, "") : v_in;
-        LLVMValueRef v_scale = load(e, e->f16, element_ptr(e, b, e->i8, v_a), 1);
-        LLVMValueRef v_weight = load(e, e->i8, element_ptr(e, b, e->i8, v_q), 1);
-        LLVMValueRef v_int;
-        if (q4) {
-            LLVMValueRef v_high = LLVMBuildICmp(e->b, LLVMIntUGE, v_i, emit_i64(e, 16), "");
-            LLVMValueRef v_shift = emit_select(e, v_high, LLVMConstInt(e->i8, 4, false),
-                                               LLVMConstInt(e->i8, 0, false));
-            LLVMValueRef v_nibble = LLVMBuildAnd(e->b, LLVMBuildLShr(e->b, v_weight, v_shift, ""),
-                                                 LLVMConstInt(e->i8, 15, false), "");
-            v_int = LLVMBuildSub(e->b, LLVMBuildZExt(e->b, v_nibble, e->i32, ""),
-                                 LLVMConstInt(e->i32, 8, false), "");
-        } else {
-            v_int = LLVMBuildSExt(e->b, v_weight, e->i32, "");
-        }
-        LLVMValueRef v = LLVMBuildFMul(e->b, LLVMBuildFPExt(e->b, v_scale, e->f32, ""),
-                                       LLVMBuildSIToFP(e->b, v_int, e->f32, ""), "");
-        r = lanes > 1 ? LLVMBuildInsertElement(e->b, r, v, at, "") : v;
-    }
-    return r;
-}
-
-/* The same for lanes that lie side by side within one block. */
-static LLVMValueRef decode_run(emit *e, const k_buf *b, LLVMValueRef v_offset)
-{
-    LLVMValueRef v_block = LLVMBuildLShr(e->b, v_offset, emit_i64(e, 5), "");
-    LLVMValueRef v_in = LLVMBuildAnd(e->b, v_offset, emit_i64(e, 31), "");
-    LLVMValueRef v_at =
-        LLVMBuildMul(e->b, v_block, emit_i64(e, ir_storage_block_bytes(b->storage)), "");
-    LLVMValueRef v_scale = load(e, e->f16, element_ptr(e, b, e->i8, v_at), 1);
-    bool q4 = b->storage == IR_STORAGE_q4_0;
-    LLVMValueRef v_byte = q4 ? LLVMBuildAnd(e->b, v_in, emit_i64(e, 15), "") : v_in;
-    v_byte = LLVMBuildAdd(e->b, LLVMBuildAdd(e->b, v_at, v_byte, ""), emit_i64(e, 2), "");
-    LLVMTypeRef i8s = emit_vector(e, e->i8), i32s = emit_vector(e, e->i32);
-    LLVMValueRef v = load(e, i8s, element_ptr(e, b, e->i8, v_byte), 1);
-    if (q4) {
-        LLVMValueRef v_high = LLVMBuildICmp(e->b, LLVMIntUGE, v_in, emit_i64(e, 16), "");
-        LLVMValueRef v_shift = emit_splat(e, emit_select(e, v_high, LLVMConstInt(e->i8, 4, false),
-                                                         LLVMConstInt(e->i8, 0, false)));
-        v = LLVMBuildAnd(e->b, LLVMBuildLShr(e->b, v, v_shift, ""), emit_const_int(e, i8s, 15), "");
-        v = LLVMBuildSub(e->b, LLVMBuildZExt(e->b, v, i32s, ""), emit_const_int(e, i32s, 8), "");
-    } else {
-        v = LLVMBuildSExt(e->b, v, i32s, "");
-    }
-    LLVMValueRef v_s = emit_splat(e, LLVMBuildFPExt(e->b, v_scale, e->f32, ""));
-    return LLVMBuildFMul(e->b, v_s, LLVMBuildSIToFP(e->b, v, emit_vector(e, e->f32), ""), "");
-}
-
 /* Are the lanes of a load from panels side by side? Panels are whole vectors, so they are where a
  * vector begins at a multiple of the lanes. */
 static bool within_panel(const emit *e, const k_expr *x)
@@ -243,7 +178,7 @@ static LLVMValueRef load_scalar(emit *e, const k_expr *x, LLVMValueRef v_guard)
         v_offset = emit_select(e, v_guard, v_offset, emit_i64(e, 0));
     }
     if (!ir_storage_is_dense(b->storage)) {
-        return decode(e, b, v_offset);
+        return emit_decode(e, b, v_offset);
     }
     ir_dtype stored = ir_storage_dtype(b->storage);
     LLVMTypeRef t = emit_memory_type(e, stored);
@@ -273,14 +208,15 @@ static LLVMValueRef load_lanes(emit *e, const k_expr *x, LLVMValueRef v_guard)
     bool side_by_side = affine && ir_dim_is_one(stride);
     LLVMValueRef v_mask = lane_mask(e, v_guard);
     if (!ir_storage_is_dense(b->storage)) {
-        if (side_by_side && !v_mask && e->lanes <= 16 && multiple_of(e, x->args[0], e->lanes)) {
-            return decode_run(e, b, emit_scalar(e, x->args[0]));
+        if (side_by_side && !v_mask && !b->panel && e->lanes <= 16 &&
+            multiple_of(e, x->args[0], e->lanes)) {
+            return emit_decode_run(e, b, emit_scalar(e, x->args[0]));
         }
         LLVMValueRef v_offsets = emit_lanes(e, x->args[0]);
         if (v_mask) {
             v_offsets = emit_select(e, v_mask, v_offsets, LLVMConstNull(LLVMTypeOf(v_offsets)));
         }
-        return decode(e, b, v_offsets);
+        return emit_decode(e, b, v_offsets);
     }
     ir_dtype stored = ir_storage_dtype(b->storage);
     LLVMTypeRef t = emit_memory_type(e, stored), vt = emit_vector(e, t);

@@ -92,8 +92,9 @@ typedef struct k_step {
      * SCAN: reduce_sum. */
     ir_op op;
     const k_expr *value;
-    ir_dtype acc;            /* REDUCE, SCAN: type accumulated in (f32 for f16, bf16, f32) */
-    const k_buf *buf;        /* STORE, SCAN */
+    const char *math; /* of a sum of products: "q8" where the first factor is rounded; or NULL */
+    ir_dtype acc;     /* REDUCE, SCAN: type accumulated in (f32 for f16, bf16, f32) */
+    const k_buf *buf; /* STORE, SCAN */
     const k_expr *offset;    /* STORE, SCAN: in elements */
     bool add;                /* STORE: buffer[offset] += value (scatter; never split) */
     bool reverse, exclusive; /* SCAN */

@@ -74,7 +74,8 @@ static void print_nest(printer *p, const k_nest *n)
         static const char *const kinds[] = {"reduce", "store", "scan"};
         fprintf(p->out, "    ");
         if (s->kind == K_STEP_REDUCE) {
-            fprintf(p->out, "r%u = %s %s", i, ir_op_name(s->op), ir_dtype_name(s->acc));
+            fprintf(p->out, "r%u = %s %s%s%s", i, ir_op_name(s->op), ir_dtype_name(s->acc),
+                    s->math ? " " : "", s->math ? s->math : "");
         } else {
             fprintf(p->out, "%s%s%s%s", kinds[s->kind], s->add ? " add" : "",
                     s->reverse ? " reverse" : "", s->exclusive ? " exclusive" : "");

@@ -362,10 +362,12 @@ const k_expr *lower_load_packed(lower *l, const k_buf *b, const ir_dim *const *i
     const ir_dim *n = index[b->pack_transposed ? 1 : 0], *k = index[b->pack_transposed ? 0 : 1];
     const ir_dim *depth = b->type->dims[b->pack_transposed ? 0 : 1],
                  *panel = ir_dim_const(l->c, b->panel);
+    bool blocks = !ir_storage_is_dense(b->storage); /* the place in the matrix: decode finds it */
     const ir_dim *row =
         ir_dim_add(l->c, ir_dim_mul(l->c, ir_dim_floordiv(l->c, n, panel), depth), k);
     const ir_dim *offset =
         ir_dim_add(l->c, ir_dim_mul(l->c, row, panel), ir_dim_mod(l->c, n, panel));
+    offset = blocks ? ir_dim_add(l->c, ir_dim_mul(l->c, n, depth), k) : offset;
     const k_expr *args[2] = {lower_index(l, offset), lower_index(l, n)};
     const k_expr *fallback = guard ? lower_const_i(l, b->dtype, 0) : NULL;
     return add_expr(l,

@@ -39,7 +39,9 @@ const k_expr *lower_value_contract(lower *l, const lower_scope *s, const ir_node
         x[k] = lower_cast(l, lower_value(l, s, n->in[k], inner, guard), acc);
     }
     const k_expr *product = lower_binary(l, IR_OP_mul, x[0], x[1]);
-    return lower_cast(l, lower_add_reduce(l, IR_OP_reduce_sum, n_axes, axes, product, acc), t);
+    const k_expr *sum = lower_add_reduce(l, IR_OP_reduce_sum, n_axes, axes, product, acc);
+    l->steps.at[l->steps.len - 1].math = ir_node_str(n, IR_ATTR_math);
+    return lower_cast(l, sum, t);
 }
 
 static int64_t list_at(const ir_node *n, ir_attr_key key, uint32_t i, int64_t otherwise)

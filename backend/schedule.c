@@ -90,20 +90,37 @@ static bool is_product(const k_nest *n)
            n->steps[1].n_axes == 0;
 }
 
-enum { PACKED_BYTES = 1 << 20, LINE_FLOATS = 16 };
+enum { PACKED_BYTES = 1 << 20, LINE = 64 };
+
+/* A line more than the row, so that rows do not fall upon each other in the cache. */
+static int64_t packed_row_bytes(const contract_form *f)
+{
+    int64_t k = ir_dim_value(f->k[0]->extent);
+    int64_t bytes = f->kind == CONTRACT_Q8 ? k + k / CONTRACT_BLOCK * 8 : k * 4;
+    return (bytes + LINE - 1) / LINE * LINE + LINE;
+}
+
+/* Rows of the highest tile: sums, the columns' vectors and one value of a row fit the registers.
+ * Sums of int8 are two: of the block, and of all blocks. */
+static uint32_t tallest(const contract_form *f, const target *t, uint32_t vectors)
+{
+    uint32_t wide = vectors * f->n_products, sums = f->kind == CONTRACT_Q8 ? 2 : 1;
+    uint32_t rows = (t->registers - wide - 1) / (wide * sums);
+    return rows < 1 ? 1 : rows;
+}
 
 schedule_product schedule_contract(const contract_form *f, const target *t)
 {
-    uint32_t wide = 2 * f->n_products, tall = (t->registers - wide - 1) / wide;
-    schedule_product s = {.vectors = 2, .row_vectors = 8 / f->n_products, .unroll = 2};
+    bool q8 = f->kind == CONTRACT_Q8;
+    schedule_product s = {.vectors = 2, .row_vectors = (q8 ? 4 : 8) / f->n_products, .unroll = 2};
+    uint32_t tall = tallest(f, t, s.vectors);
     for (uint32_t h = tall; h > 1; h = h > 8 ? 8 : (h + 1) / 2) {
         s.heights[s.n_heights++] = h;
     }
     s.heights[s.n_heights++] = 1;
     if (!f->in_place) {
-        int64_t k = ir_dim_value(f->k[0]->extent);
-        s.row_stride = (k + LINE_FLOATS - 1) / LINE_FLOATS * LINE_FLOATS + LINE_FLOATS;
-        s.most_rows = PACKED_BYTES / (s.row_stride * (int64_t)sizeof(float)) / tall * tall;
+        s.row_bytes = packed_row_bytes(f);
+        s.most_rows = PACKED_BYTES / s.row_bytes / tall * tall;
         s.most_rows = s.most_rows < tall ? tall : s.most_rows;
         if (!f->m) {
             s.most_rows = 1;

@@ -31,7 +31,7 @@ typedef struct schedule_product {
     uint32_t row_vectors; /* the same where there is one row: streams of weights side by side */
     uint32_t n_heights, heights[8]; /* rows of tiles, descending, the last 1 */
     uint32_t unroll;                /* steps of k in one turn */
-    int64_t row_stride;             /* packed rows: f32s from one to the next */
+    int64_t row_bytes;              /* packed rows: from one to the next */
     int64_t most_rows;              /* packed rows that are worked on together */
 } schedule_product;
 

@@ -8,17 +8,20 @@
  * round the file keeps the matrix. Transposes are gone by then, into the product's letters: they
  * are sunk into the packing ("nk" or "kn").
  *
+ * Parameters in blocks (q8_0, q4_0) come in panels of 16 columns, block beside block.
+ *
  * Changes the module's parameters, no graph. Leaves alone: parameters that are read in any other
- * way too (an embedding's rows, slices), block storages, products whose output axis is not the
- * result's last one or is read by both operands, matrices narrower than a panel, and everything
- * when the target wants no panels. */
+ * way too (slices; rows picked by an index are fine), products whose output axis is not the
+ * result's last one or is read by both operands, matrices narrower than a panel, blocks that do
+ * not run along the summed axis, and everything when the target wants no panels. */
 #include "passes/rewrite.h"
 
 #include <string.h>
 
 typedef struct use {
     const ir_param *param;
-    bool seen, fits;
+    uint32_t products;
+    bool other;      /* it is read in a way that wants rows */
     bool transposed; /* [K, N] */
 } use;
 
@@ -35,12 +38,31 @@ static use *use_of(const finder *f, const ir_node *n)
     return p ? &f->uses[p - f->m->params] : NULL;
 }
 
-static bool may_be_packed(const ir_param *p, uint32_t panel)
+enum { BLOCK_COLUMNS = 16 }; /* of interleaved blocks, on every machine: runtime/pack_blocks.h */
+
+static bool in_blocks(const ir_param *p)
 {
-    return p->type->rank == 2 && ir_dtype_is_float(p->type->dtype) && p->type->dtype != IR_f64 &&
-           ir_storage_is_dense(p->storage) && ir_dtype_is_float(ir_storage_dtype(p->storage)) &&
+    return !ir_storage_is_dense(p->storage);
+}
+
+static uint32_t panel_of(const finder *f, const ir_param *p)
+{
+    return in_blocks(p) ? BLOCK_COLUMNS : f->panel;
+}
+
+static bool may_be_packed(const finder *f, const use *u)
+{
+    const ir_param *p = u->param;
+    if (p->type->rank != 2 || !ir_dtype_is_float(p->type->dtype) || p->type->dtype == IR_f64) {
+        return false;
+    }
+    if (in_blocks(p)) { /* blocks run along k; an axis of one is no axis of the product */
+        return !u->transposed && ir_dim_value(p->type->dims[0]) > 1 &&
+               ir_dim_value(p->type->dims[1]) % ir_storage_block(p->storage) == 0;
+    }
+    return ir_dtype_is_float(ir_storage_dtype(p->storage)) &&
            ir_storage_dtype(p->storage) != IR_f64 &&
-           (ir_dim_value(p->type->dims[0]) >= panel || ir_dim_value(p->type->dims[1]) >= panel);
+           ir_dim_value(p->type->dims[u->transposed ? 1 : 0]) >= f->panel;
 }
 
 /* Does operand k of the product have one axis of its own, the result's last, and one summed over?
@@ -61,14 +83,17 @@ static bool fits(const ir_node *n, uint32_t k, bool *transposed)
     return false;
 }
 
-static void read_at(finder *f, use *u, const ir_node *n, uint32_t k)
+/* Rows that are picked out of a matrix (an embedding) are found in panels as well. */
+static void read_at(use *u, const ir_node *n, uint32_t k)
 {
     bool transposed = false;
-    bool good = n->op == IR_OP_contract && n->in[0] != n->in[1] && fits(n, k, &transposed);
-    good = good && ir_dim_value(u->param->type->dims[transposed ? 1 : 0]) >= f->panel;
-    u->fits = good && (u->seen ? u->fits && u->transposed == transposed : true);
-    u->transposed = transposed;
-    u->seen = true;
+    if (n->op == IR_OP_contract && n->in[0] != n->in[1] && fits(n, k, &transposed)) {
+        u->other |= u->products && u->transposed != transposed;
+        u->transposed = transposed;
+        u->products++;
+    } else {
+        u->other |= n->op != IR_OP_take || k != 0;
+    }
 }
 
 /* of[i]: the parameter that node i is, also where a loop's body has it as a capture. */
@@ -87,7 +112,7 @@ static void find(finder *f, const ir_graph *g, use *const *captured)
             if (u && k >= carries) {
                 inner[k] = u;
             } else if (u) {
-                read_at(f, u, n, k);
+                read_at(u, n, k);
             }
         }
         for (uint32_t k = 0; k < n->n_bodies; k++) {
@@ -97,8 +122,7 @@ static void find(finder *f, const ir_graph *g, use *const *captured)
     for (uint32_t i = 0; i < ir_graph_n_outputs(g); i++) {
         use *u = of[ir_graph_output(g, i)->node->id];
         if (u) {
-            u->fits = false;
-            u->seen = true;
+            u->other = true;
         }
     }
     arena_destroy(a);
@@ -121,9 +145,10 @@ ir_graph *pass_layout(pass_ctx *c, const ir_graph *g)
     intern_table *names = ir_ctx_names(m->ctx);
     for (uint32_t i = 0; early && i < m->n_params; i++) {
         ir_param *p = &m->params[i];
-        bool packed = c->panel && f.uses[i].seen && f.uses[i].fits && may_be_packed(p, c->panel);
+        bool packed =
+            c->panel && f.uses[i].products && !f.uses[i].other && may_be_packed(&f, &f.uses[i]);
         p->layout = intern(names, packed ? "panels" : "rows");
-        p->panel = packed ? c->panel : 0;
+        p->panel = packed ? panel_of(&f, p) : 0;
         p->pack_transposed = packed && f.uses[i].transposed;
     }
     return ir_graph_clone(g);

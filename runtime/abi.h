@@ -51,8 +51,10 @@ typedef enum aigc_meaning {
 
 /* How a parameter lies in memory when kernels read it. */
 typedef enum aigc_layout {
-    AIGC_LAYOUT_ROWS = 0,   /* as in the file: row-major */
-    AIGC_LAYOUT_PANELS = 1, /* [ceil(N/panel)][K][panel], N the output axis, zero padded */
+    AIGC_LAYOUT_ROWS = 0, /* as in the file: row-major */
+    /* [ceil(N/panel)][K][panel], N the output axis, zero padded; of block storages: 16 rows' blocks
+     * interleaved, pack_blocks.h */
+    AIGC_LAYOUT_PANELS = 1,
 } aigc_layout;
 
 typedef struct aigc_abi_tensor {
@@ -189,7 +191,7 @@ typedef struct aigc_abi_model {
     const char *const *extern_names; /* "libblur.so:blur" */
     const aigc_abi_generate *generates;
     uint64_t scratch_bytes; /* memory each thread needs for itself during calls; a multiple of 64 */
-    const char *target; /* "x86_64-pc-linux-gnu/skylake-avx512" */
+    const char *target;     /* "x86_64-pc-linux-gnu/skylake-avx512" */
 } aigc_abi_model;
 
 /* CPU features a model may need (aigc_abi_model.cpu_features). */

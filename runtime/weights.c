@@ -1,4 +1,4 @@
-#include "runtime/aigc.h"
+#include "runtime/pack_blocks.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -72,6 +72,20 @@ static void fill(uint8_t storage, void *data, int64_t bytes, uint64_t *seed)
     }
 }
 
+/* Interleaved blocks: any bits will do for weights, not for their scales. */
+static void fill_blocks(uint8_t storage, void *data, int64_t bytes, uint64_t *seed)
+{
+    unsigned char *p = data;
+    int64_t unit = (int64_t)aigc_dtype_bytes(storage) * AIGC_BLOCK_ROWS,
+            scales = aigc_pack_blocks_scales(storage);
+    for (int64_t i = 0; i + unit <= bytes; i += unit) {
+        for (int64_t k = 0; k < scales; k++) {
+            p[i + k] = (unsigned char)next(seed);
+        }
+        fill(AIGC_F16, p + i + scales, unit - scales, seed);
+    }
+}
+
 aigc_status aigc_weights_random(const aigc_abi_model *m, uint64_t seed, aigc_weights **out)
 {
     int64_t total = 0;
@@ -96,7 +110,11 @@ aigc_status aigc_weights_random(const aigc_abi_model *m, uint64_t seed, aigc_wei
         const aigc_abi_param *p = &m->params[i];
         int64_t bytes = aigc_param_bytes(p);
         for (uint32_t k = 0; k < p->slots; k++) {
-            fill(p->storage, at, bytes, &seed);
+            if (p->layout == AIGC_LAYOUT_PANELS && aigc_dtype_block(p->storage) > 1) {
+                fill_blocks(p->storage, at, bytes, &seed);
+            } else {
+                fill(p->storage, at, bytes, &seed);
+            }
             slots[p->first_slot + k] = at;
             at += (bytes + 63) / 64 * 64;
         }

@@ -1,5 +1,6 @@
 #include "runtime/io/weights_load.h"
 #include "runtime/convert.h"
+#include "runtime/pack_blocks.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -310,7 +311,9 @@ aigc_status weights_load(const aigc_abi_model *m, weights_file *f, weights_repor
                 slots[p->first_slot + k] = t->data;
                 continue;
             }
-            if (p->layout == AIGC_LAYOUT_PANELS) {
+            if (p->layout == AIGC_LAYOUT_PANELS && aigc_dtype_block(p->storage) > 1) {
+                aigc_pack_blocks(p->storage, t->data, p->dims[0], p->dims[1], at);
+            } else if (p->layout == AIGC_LAYOUT_PANELS) {
                 pack_panels(p, t, at);
             } else {
                 convert_rows(p, t, at);

@@ -45,6 +45,9 @@ static void test_levels(void **state)
     }
 }
 
+/* The reference has f32 activations, and so has code without packed weights (-O0). Rounded to int8
+ * blocks they move the logits of this small model by at most 0.2 of 20; its first choices part from
+ * the reference where two are that close. */
 static void test_blocks(void **state)
 {
     (void)state;
@@ -56,15 +59,17 @@ static void test_blocks(void **state)
     e2e_model("stories260K/reference-quantised.safetensors", logits);
     json_t *all = e2e_json(e2e_model("stories260K/reference-quantised.json", reference));
     for (int i = 0; i < 2; i++) {
-        e2e r = e2e_open(LLAMA, e2e_model(storages[i][1], path), 2, 2);
         const json_t *k = json_object_get(all, storages[i][0]);
-        e2e_greedy(&r, json_object_get(k, "prompt_ids"), json_object_get(k, "generated_ids"),
-                   SIZE_MAX);
-        char name[64];
-        snprintf(name, sizeof name, "%s.logits", storages[i][0]);
-        e2e_compare(&r, "forward", e2e_model("stories260K/reference.safetensors", reference),
-                    "tokens", logits, name, 1e-4);
-        e2e_close(&r);
+        for (int level = 0; level < 3; level += 2) {
+            e2e r = e2e_open(LLAMA, e2e_model(storages[i][1], path), level, 2);
+            e2e_greedy(&r, json_object_get(k, "prompt_ids"), json_object_get(k, "generated_ids"),
+                       level ? 80 : SIZE_MAX);
+            char name[64];
+            snprintf(name, sizeof name, "%s.logits", storages[i][0]);
+            e2e_compare(&r, "forward", e2e_model("stories260K/reference.safetensors", reference),
+                        "tokens", logits, name, level ? 0.25 : 1e-4);
+            e2e_close(&r);
+        }
     }
     json_decref(all);
 }

@@ -1,0 +1,44 @@
+/* Inside the emission of products: the loops over tiles are emit_contract.c's, what a tile sums and
+ * how rows are packed is its kind's. */
+#ifndef AIGC_BACKEND_EMIT_CONTRACT_H
+#define AIGC_BACKEND_EMIT_CONTRACT_H
+
+#include "backend/emit.h"
+#include "backend/schedule.h"
+
+typedef struct contract_kind contract_kind;
+
+typedef struct contract_emitter {
+    emit *e;
+    const contract_form *f;
+    const contract_kind *kind;
+    schedule_product s;
+    LLVMValueRef v_tile;   /* f32[products][rows][vectors][lanes]: a tile's sums on their way out */
+    LLVMValueRef v_packed; /* [most_rows] rows of row_bytes; NULL: a is read in place */
+    LLVMValueRef v_first;  /* the first row that is packed */
+    uint32_t first_product; /* its step */
+} contract_emitter;
+
+/* A tile at a place: rows x vectors; its only vector may be under a mask. */
+typedef struct tile {
+    LLVMValueRef v_m, v_n;
+    uint32_t rows, vectors;
+    LLVMValueRef v_mask; /* or NULL */
+} tile;
+
+struct contract_kind {
+    /* Writes the row at the current values of the axes (its statistics are there) to v_row. */
+    void (*pack_row)(contract_emitter *q, LLVMValueRef v_row);
+    /* Adds to v_sums, f32 vectors [products][rows][vectors]. */
+    void (*sum)(contract_emitter *q, const tile *t, LLVMValueRef *v_sums);
+};
+extern const contract_kind contract_f32, contract_q8;
+
+LLVMValueRef contract_at(emit *e, LLVMTypeRef t, LLVMValueRef v_base, LLVMValueRef v_i);
+LLVMValueRef contract_plus(emit *e, LLVMValueRef v, int64_t i);
+/* Lanes along n from the tile's vector v_vector on; and back to scalars. */
+void contract_set_column(contract_emitter *q, const tile *t, LLVMValueRef v_vector);
+void contract_leave_column(contract_emitter *q);
+void contract_set_row(contract_emitter *q, LLVMValueRef v_m);
+
+#endif

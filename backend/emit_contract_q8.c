@@ -1,0 +1,331 @@
+/* Products of int8: weights in blocks of 32 along k, 16 columns interleaved
+ * (runtime/pack_blocks.h), rows rounded to blocks of 32 while they are packed (math "q8",
+ * docs/ir.md).
+ *
+ *     packed row    i8[K], then f32[K / 32] scales, then i32[K / 32] starts
+ *     block's sum   i32: start + sum of u8 weight * i8 value, four k a step
+ *     tile's sum    f32: += float(block's sum) * row's scale * columns' scales
+ *
+ * Weights are stored with an offset (128 for q8_0, 8 for q4_0), so that they are unsigned; a
+ * block's start is minus the offset times the sum of the row's values, which takes it away again.
+ * The recipe is llama.cpp's idea of int8 dot products on a layout that needs no sums across
+ * lanes. */
+#include "backend/emit_contract.h"
+#include "runtime/abi.h"
+
+enum { COLUMNS = 16, LINE = 64, STEP = 4 }; /* of an interleaved block; k in a step */
+
+/* One step of k: v_sum[lane] += sum of 4 of u8 v_w[4 * lane ...] * i8 v_a[...]. */
+typedef struct dot {
+    uint32_t cpu;   /* AIGC_CPU_ features it needs */
+    uint32_t lanes; /* of i32 that it works on */
+    LLVMValueRef (*add)(emit *e, LLVMValueRef v_sum, LLVMValueRef v_w, LLVMValueRef v_a);
+    bool in_f32; /* sums are f32, exact below 2^24: 32 products of 8 bits each stay below 2^21 */
+} dot;
+
+static LLVMValueRef as_type(emit *e, LLVMValueRef v, LLVMTypeRef t)
+{
+    return LLVMTypeOf(v) == t ? v : LLVMBuildBitCast(e->b, v, t, "");
+}
+
+/* Operand types differ between versions of LLVM: they are asked of the function. */
+static LLVMValueRef call_dot(emit *e, const char *name, LLVMTypeRef overload, LLVMValueRef v_sum,
+                             LLVMValueRef v_x, LLVMValueRef v_y)
+{
+    unsigned id = LLVMLookupIntrinsicID(name, __builtin_strlen(name));
+    LLVMTypeRef types[2] = {LLVMTypeOf(v_sum), overload}, params[3];
+    LLVMValueRef f = LLVMGetIntrinsicDeclaration(e->module, id, types, overload ? 2 : 0);
+    LLVMTypeRef t = LLVMIntrinsicGetType(e->ctx, id, types, overload ? 2 : 0);
+    LLVMGetParamTypes(t, params);
+    LLVMValueRef args[3] = {v_sum, as_type(e, v_x, params[1]), as_type(e, v_y, params[2])};
+    return LLVMBuildCall2(e->b, t, f, args, 3, "");
+}
+
+static LLVMValueRef add_vpdpbusd_512(emit *e, LLVMValueRef v_sum, LLVMValueRef v_w,
+                                     LLVMValueRef v_a)
+{
+    return call_dot(e, "llvm.x86.avx512.vpdpbusd.512", NULL, v_sum, v_w, v_a);
+}
+
+static LLVMValueRef add_vpdpbusd_256(emit *e, LLVMValueRef v_sum, LLVMValueRef v_w,
+                                     LLVMValueRef v_a)
+{
+    return call_dot(e, "llvm.x86.avx512.vpdpbusd.256", NULL, v_sum, v_w, v_a);
+}
+
+/* Byte k of every lane, as an f32. */
+static LLVMValueRef byte_as_f32(emit *e, LLVMValueRef v, uint32_t k, bool is_signed)
+{
+    LLVMTypeRef t = LLVMTypeOf(v), f = emit_vector(e, e->f32);
+    if (is_signed) {
+        v = LLVMBuildShl(e->b, v, emit_const_int(e, t, 24 - 8 * (int64_t)k), "");
+        return LLVMBuildSIToFP(e->b, LLVMBuildAShr(e->b, v, emit_const_int(e, t, 24), ""), f, "");
+    }
+    v = LLVMBuildLShr(e->b, v, emit_const_int(e, t, 8 * (int64_t)k), "");
+    return LLVMBuildSIToFP(e->b, LLVMBuildAnd(e->b, v, emit_const_int(e, t, 255), ""), f, "");
+}
+
+static LLVMValueRef add_f32(emit *e, LLVMValueRef v_sum, LLVMValueRef v_w, LLVMValueRef v_a)
+{
+    for (uint32_t k = 0; k < STEP; k++) {
+        v_sum = emit_fma(e, byte_as_f32(e, v_w, k, false), byte_as_f32(e, v_a, k, true), v_sum);
+    }
+    return v_sum;
+}
+
+static const dot dots[] = {
+    {AIGC_CPU_AVX512_VNNI, 16, add_vpdpbusd_512, false},
+    {AIGC_CPU_AVX_VNNI,    8,  add_vpdpbusd_256, false},
+    {0,                    0,  add_f32,          true },
+};
+
+static const dot *dot_for(const emit *e)
+{
+    const dot *d = dots;
+    while (d->cpu && !(target_has(e->t, d->cpu) && d->lanes == e->lanes)) {
+        d++;
+    }
+    return d;
+}
+
+/* Weights -------------------------------------------------------------------------------------- */
+
+static const k_buf *weights(const contract_form *f, uint32_t p)
+{
+    const k_expr *b = f->b[p];
+    while (b->kind == K_CAST) {
+        b = b->args[0];
+    }
+    return b->buf;
+}
+
+typedef struct blocks {
+    int64_t lines, bytes, offset; /* of an interleaved block; what is added to weights */
+    bool nibbles;
+} blocks;
+
+static blocks blocks_of(const k_buf *b)
+{
+    bool nibbles = b->storage == IR_STORAGE_q4_0;
+    int64_t lines = nibbles ? 4 : 8;
+    return (blocks){lines, lines * LINE + COLUMNS * 2, nibbles ? 8 : 128, nibbles};
+}
+
+static int64_t depth(const contract_emitter *q)
+{
+    return ir_dim_value(q->f->k[0]->extent);
+}
+
+/* Where the first block of a vector of columns begins, its own part of the lines: v_n is a multiple
+ * of the lanes, which are 16 or divide 16. */
+static LLVMValueRef first_block(contract_emitter *q, const k_buf *b, LLVMValueRef v_n)
+{
+    emit *e = q->e;
+    blocks k = blocks_of(b);
+    LLVMValueRef v_panel = LLVMBuildLShr(e->b, v_n, emit_i64(e, 4), "");
+    LLVMValueRef v_at =
+        LLVMBuildMul(e->b, v_panel, emit_i64(e, depth(q) / CONTRACT_BLOCK * k.bytes), "");
+    return contract_at(e, e->i8, e->v_bufs[b->id], v_at);
+}
+
+/* Columns of a vector within their panel of 16. */
+static LLVMValueRef column_in_panel(emit *e, LLVMValueRef v_n)
+{
+    return LLVMBuildAnd(e->b, v_n, emit_i64(e, COLUMNS - 1), "");
+}
+
+static LLVMValueRef load_vector(emit *e, LLVMTypeRef t, LLVMValueRef v_ptr, unsigned align)
+{
+    LLVMValueRef v = LLVMBuildLoad2(e->b, t, v_ptr, "");
+    LLVMSetAlignment(v, align);
+    return v;
+}
+
+/* One vector of columns of one product. */
+typedef struct stream {
+    LLVMValueRef v_lines, v_scales; /* of its first block */
+} stream;
+
+static stream stream_of(contract_emitter *q, uint32_t p, LLVMValueRef v_n)
+{
+    emit *e = q->e;
+    const k_buf *b = weights(q->f, p);
+    LLVMValueRef v_block = first_block(q, b, v_n), v_column = column_in_panel(e, v_n);
+    LLVMValueRef v_scale = LLVMBuildMul(e->b, v_column, emit_i64(e, 2), "");
+    v_scale = contract_plus(e, v_scale, blocks_of(b).lines * LINE);
+    return (stream){contract_at(e, e->i32, v_block, v_column),
+                    contract_at(e, e->i8, v_block, v_scale)};
+}
+
+/* The weights of one step of k: from a line, or from one half of its nibbles. */
+static LLVMValueRef step_weights(emit *e, const blocks *k, LLVMValueRef *v_line, uint32_t step)
+{
+    LLVMValueRef v = v_line[step % k->lines];
+    LLVMTypeRef t = LLVMTypeOf(v);
+    if (!k->nibbles) {
+        return v;
+    }
+    v = step < k->lines ? v : LLVMBuildLShr(e->b, v, emit_const_int(e, t, 4), "");
+    return LLVMBuildAnd(e->b, v, emit_const_int(e, t, 0x0f0f0f0f), "");
+}
+
+/* Sums ----------------------------------------------------------------------------------------- */
+
+/* A row of the tile as it is packed. */
+typedef struct row {
+    LLVMValueRef v_values, v_scales, v_starts;
+} row;
+
+static row packed_row(contract_emitter *q, const tile *t, uint32_t r)
+{
+    emit *e = q->e;
+    int64_t k = depth(q), n = k / CONTRACT_BLOCK;
+    LLVMValueRef v_at = LLVMBuildSub(e->b, t->v_m, q->v_first, "");
+    v_at = LLVMBuildMul(e->b, v_at, emit_i64(e, q->s.row_bytes), "");
+    v_at = contract_plus(e, v_at, r * q->s.row_bytes);
+    return (row){contract_at(e, e->i8, q->v_packed, v_at),
+                 contract_at(e, e->i8, q->v_packed, contract_plus(e, v_at, k)),
+                 contract_at(e, e->i8, q->v_packed, contract_plus(e, v_at, k + n * 4))};
+}
+
+static LLVMValueRef splat_at(emit *e, LLVMTypeRef t, LLVMValueRef v_base, LLVMValueRef v_i)
+{
+    LLVMValueRef v = LLVMBuildLoad2(e->b, t, contract_at(e, t, v_base, v_i), "");
+    LLVMSetAlignment(v, 4);
+    return emit_splat(e, v);
+}
+
+/* A block of one vector of columns for all rows. */
+static void add_block(contract_emitter *q, const tile *t, uint32_t p, const stream *s,
+                      const row *rows, LLVMValueRef v_block, LLVMValueRef *v_sums, uint32_t apart)
+{
+    emit *e = q->e;
+    const dot *d = dot_for(e);
+    blocks k = blocks_of(weights(q->f, p));
+    LLVMTypeRef i32s = emit_vector(e, e->i32), f32s = emit_vector(e, e->f32),
+                f16s = emit_vector(e, e->f16);
+    LLVMValueRef v_at = LLVMBuildMul(e->b, v_block, emit_i64(e, k.bytes), "");
+    LLVMValueRef v_lines = contract_at(e, e->i8, s->v_lines, v_at), v_line[8], v_dot[64];
+    for (int64_t i = 0; i < k.lines; i++) {
+        v_line[i] = load_vector(e, i32s, contract_at(e, e->i8, v_lines, emit_i64(e, i * LINE)), 4);
+    }
+    LLVMValueRef v_scale = LLVMBuildFPExt(
+        e->b, load_vector(e, f16s, contract_at(e, e->i8, s->v_scales, v_at), 2), f32s, "");
+    for (uint32_t r = 0; r < t->rows; r++) {
+        v_dot[r] = splat_at(e, e->i32, rows[r].v_starts, v_block);
+        v_dot[r] = d->in_f32 ? LLVMBuildSIToFP(e->b, v_dot[r], f32s, "") : v_dot[r];
+    }
+    LLVMValueRef v_k = LLVMBuildMul(e->b, v_block, emit_i64(e, CONTRACT_BLOCK / STEP), "");
+    for (uint32_t step = 0; step < CONTRACT_BLOCK / STEP; step++) {
+        LLVMValueRef v_w = step_weights(e, &k, v_line, step);
+        for (uint32_t r = 0; r < t->rows; r++) {
+            LLVMValueRef v_a = splat_at(e, e->i32, rows[r].v_values, contract_plus(e, v_k, step));
+            v_dot[r] = d->add(e, v_dot[r], v_w, v_a);
+        }
+    }
+    for (uint32_t r = 0; r < t->rows; r++) {
+        LLVMValueRef v = d->in_f32 ? v_dot[r] : LLVMBuildSIToFP(e->b, v_dot[r], f32s, "");
+        LLVMValueRef v_both =
+            LLVMBuildFMul(e->b, v_scale, splat_at(e, e->f32, rows[r].v_scales, v_block), "");
+        v_sums[r * apart] = emit_fma(e, v, v_both, v_sums[r * apart]);
+    }
+}
+
+static void sum(contract_emitter *q, const tile *t, LLVMValueRef *v_sums)
+{
+    emit *e = q->e;
+    uint32_t n_products = q->f->n_products, n = t->rows * t->vectors * n_products;
+    stream streams[CONTRACT_MOST_PRODUCTS][16];
+    row rows[32];
+    for (uint32_t p = 0; p < n_products; p++) {
+        for (uint32_t v = 0; v < t->vectors; v++) {
+            streams[p][v] = stream_of(q, p, contract_plus(e, t->v_n, (int64_t)v * e->lanes));
+        }
+    }
+    for (uint32_t r = 0; r < t->rows; r++) {
+        rows[r] = packed_row(q, t, r);
+    }
+    emit_loop l;
+    LLVMValueRef v_next[64];
+    emit_loop_begin(e, &l, "blocks", emit_i64(e, 0), emit_i64(e, depth(q) / CONTRACT_BLOCK),
+                    emit_i64(e, 1), n, v_sums);
+    for (uint32_t i = 0; i < n; i++) {
+        v_next[i] = l.v_carry[i];
+    }
+    for (uint32_t p = 0; p < n_products; p++) {
+        for (uint32_t v = 0; v < t->vectors; v++) {
+            add_block(q, t, p, &streams[p][v], rows, l.v_i, &v_next[p * t->rows * t->vectors + v],
+                      t->vectors);
+        }
+    }
+    emit_loop_end(e, &l, v_next);
+    for (uint32_t i = 0; i < n; i++) {
+        v_sums[i] = l.v_carry[i];
+    }
+}
+
+/* Rows ----------------------------------------------------------------------------------------- */
+
+static LLVMValueRef reduce(emit *e, const char *name, LLVMValueRef v)
+{
+    LLVMTypeRef t = LLVMTypeOf(v);
+    return emit_intrinsic(e, name, 1, &t, 1, &v);
+}
+
+/* 32 values of the row, rounded to whole multiples of their largest / 127; a nan among them makes
+ * the scale nan. */
+static void pack_block(contract_emitter *q, const row *to, LLVMValueRef v_block)
+{
+    emit *e = q->e;
+    uint32_t n = CONTRACT_BLOCK / e->lanes;
+    LLVMTypeRef i32s = emit_vector(e, e->i32), i8s = emit_vector(e, e->i8);
+    LLVMValueRef v_x[16], v_most = NULL, v_total = NULL;
+    LLVMValueRef v_k = LLVMBuildMul(e->b, v_block, emit_i64(e, CONTRACT_BLOCK), "");
+    for (uint32_t i = 0; i < n; i++) {
+        emit_memo memo;
+        emit_memo_push(e, &memo);
+        e->v_axes[q->f->k[0]->id] = contract_plus(e, v_k, (int64_t)i * e->lanes);
+        e->lane_axis = q->f->k[0];
+        v_x[i] = emit_lanes(e, q->f->a);
+        e->lane_axis = NULL;
+        emit_memo_pop(e);
+        LLVMValueRef v_abs = emit_intrinsic1(e, "llvm.fabs", v_x[i]);
+        v_most = v_most ? emit_intrinsic2(e, "llvm.maximum", v_most, v_abs) : v_abs;
+    }
+    LLVMValueRef v_largest = reduce(e, "llvm.vector.reduce.fmaximum", v_most),
+                 v_zero = emit_f32(e, 0);
+    LLVMValueRef v_any = LLVMBuildFCmp(e->b, LLVMRealOGT, v_largest, v_zero, "");
+    LLVMValueRef v_by =
+        emit_select(e, v_any, LLVMBuildFDiv(e->b, emit_f32(e, 127), v_largest, ""), v_zero);
+    for (uint32_t i = 0; i < n; i++) {
+        LLVMValueRef v = LLVMBuildFMul(e->b, v_x[i], emit_splat(e, v_by), "");
+        v = emit_intrinsic1(e, "llvm.roundeven", v);
+        LLVMTypeRef types[2] = {i32s, LLVMTypeOf(v)};
+        v = emit_intrinsic(e, "llvm.fptosi.sat", 2, types, 1, &v);
+        v_total = v_total ? LLVMBuildAdd(e->b, v_total, v, "") : v;
+        LLVMValueRef v_at = contract_plus(e, v_k, (int64_t)i * e->lanes);
+        LLVMSetAlignment(LLVMBuildStore(e->b, LLVMBuildTrunc(e->b, v, i8s, ""),
+                                        contract_at(e, e->i8, to->v_values, v_at)),
+                         4);
+    }
+    LLVMValueRef v_scale = LLVMBuildFMul(e->b, v_largest, emit_f32(e, 1.0 / 127), "");
+    LLVMBuildStore(e->b, v_scale, contract_at(e, e->f32, to->v_scales, v_block));
+    LLVMValueRef v_start =
+        LLVMBuildMul(e->b, reduce(e, "llvm.vector.reduce.add", v_total),
+                     LLVMConstInt(e->i32, (uint64_t)-blocks_of(weights(q->f, 0)).offset, true), "");
+    LLVMBuildStore(e->b, v_start, contract_at(e, e->i32, to->v_starts, v_block));
+}
+
+static void pack_row(contract_emitter *q, LLVMValueRef v_row)
+{
+    emit *e = q->e;
+    int64_t k = depth(q), n = k / CONTRACT_BLOCK;
+    row to = {v_row, contract_at(e, e->i8, v_row, emit_i64(e, k)),
+              contract_at(e, e->i8, v_row, emit_i64(e, k + n * 4))};
+    emit_loop l;
+    emit_loop_begin(e, &l, "pack", emit_i64(e, 0), emit_i64(e, n), emit_i64(e, 1), 0, NULL);
+    pack_block(q, &to, l.v_i);
+    emit_loop_end(e, &l, NULL);
+}
+
+const contract_kind contract_q8 = {pack_row, sum};
