@@ -1,5 +1,7 @@
 #include "backend/contract_form.h"
 
+#include <string.h>
+
 typedef struct finder {
     ir_ctx *c;
     arena *a;
@@ -65,6 +67,25 @@ static bool take_product(finder *q, const k_step *s, const k_expr **a, const k_e
     return first != second;
 }
 
+static const k_expr *without_casts(const k_expr *x)
+{
+    while (x->kind == K_CAST) {
+        x = x->args[0];
+    }
+    return x;
+}
+
+/* Of a product of bf16 whose weights are not in pairs, the expressions themselves round. */
+static contract_math math_of(const k_step *s, const k_expr *b)
+{
+    b = without_casts(b);
+    bool bf16 = s->math && strcmp(s->math, "bf16") == 0;
+    return !s->math                                         ? CONTRACT_F32
+           : !bf16                                          ? CONTRACT_Q8
+           : b->kind == K_LOAD && k_buf_in_pairs(b->buf) ? CONTRACT_BF16
+                                                            : CONTRACT_F32;
+}
+
 static bool take_products(finder *q)
 {
     contract_form *f = q->f;
@@ -80,10 +101,10 @@ static bool take_products(finder *q)
             f->a = a;
             f->k = s->axes;
             f->n_k = s->n_axes;
-            f->kind = s->math ? CONTRACT_Q8 : CONTRACT_F32;
+            f->kind = math_of(s, b);
         } else {
             f->more_k = s->axes;
-            if ((s->math ? CONTRACT_Q8 : CONTRACT_F32) != f->kind) {
+            if (math_of(s, b) != f->kind) {
                 return false;
             }
             for (uint32_t i = 0; i < f->n_k; i++) {
@@ -123,33 +144,51 @@ static void find_rows(finder *q)
     }
 }
 
-/* Vectors of b along n lie side by side in memory. */
-/* Weights in interleaved blocks, all columns and all of k at their own places. */
-static bool reads_blocks(const finder *q, const k_expr *b)
+/* Do shares of the columns begin at multiples of so many? */
+static bool is_aligned(const finder *q, int64_t columns)
+{
+    return q->n->split + 1 != (int)q->n->n_outer || q->n->grain % columns == 0;
+}
+
+/* Weights that the emitter finds by itself: all columns and all of k, each at its own place. */
+static bool reads_whole(const finder *q, const k_expr *b)
 {
     const k_axis *k = q->f->k[0];
-    bool aligned = q->n->split + 1 != (int)q->n->n_outer || q->n->grain % BLOCK_COLUMNS == 0;
-    if (b->kind != K_LOAD || b->guard || !b->buf->panel || ir_storage_is_dense(b->buf->storage) ||
-        !aligned || q->f->n_k != 1 || !ir_dim_is_const(k->extent)) {
+    b = without_casts(b);
+    if (b->kind != K_LOAD || b->guard || !b->buf->panel || q->f->n_k != 1 ||
+        !ir_dim_is_const(k->extent)) {
         return false;
     }
     const k_expr *n = b->args[1];
-    return n->kind == K_AXIS && n->axis == q->f->n && b->buf->type->dims[1] == k->extent &&
-           b->buf->type->dims[0] == q->f->n->extent;
+    uint32_t along_k = b->buf->pack_transposed ? 0 : 1;
+    return n->kind == K_AXIS && n->axis == q->f->n &&
+           b->buf->type->dims[along_k] == k->extent &&
+           b->buf->type->dims[1 - along_k] == q->f->n->extent;
 }
 
+static bool reads_blocks(const finder *q, const k_expr *b)
+{
+    return reads_whole(q, b) && !ir_storage_is_dense(without_casts(b)->buf->storage) &&
+           is_aligned(q, BLOCK_COLUMNS);
+}
+
+static bool reads_pairs(const finder *q, const k_expr *b)
+{
+    return reads_whole(q, b) && without_casts(b)->buf->panel % q->t->lanes == 0 &&
+           is_aligned(q, q->t->lanes);
+}
+
+/* Vectors of b along n lie side by side in memory. */
 static bool reads_vectors(const finder *q, const k_expr *b)
 {
-    while (b->kind == K_CAST) {
-        b = b->args[0];
-    }
     const ir_dim *stride;
-    if (b->kind != K_LOAD || b->guard || !ir_storage_is_dense(b->buf->storage)) {
+    b = without_casts(b);
+    if (b->kind != K_LOAD || b->guard || !ir_storage_is_dense(b->buf->storage) ||
+        k_buf_in_pairs(b->buf)) {
         return false;
     }
     if (b->buf->panel) {
-        bool aligned = q->n->split + 1 != (int)q->n->n_outer || q->n->grain % q->t->lanes == 0;
-        return aligned && b->buf->panel % q->t->lanes == 0 &&
+        return is_aligned(q, q->t->lanes) && b->buf->panel % q->t->lanes == 0 &&
                k_affine(q->c, q->a, b->args[1], q->f->n, &stride) && ir_dim_is_one(stride);
     }
     return k_affine(q->c, q->a, b->args[0], q->f->n, &stride) && ir_dim_is_one(stride);
@@ -203,9 +242,12 @@ bool contract_form_of(ir_ctx *c, arena *a, const k_nest *n, const target *t, con
     }
     find_rows(&q);
     for (uint32_t p = 0; p < out->n_products; p++) {
-        bool fits =
-            out->kind == CONTRACT_Q8 ? reads_blocks(&q, out->b[p]) : reads_vectors(&q, out->b[p]);
-        if (!fits) {
+        static bool (*const fits[])(const finder *q, const k_expr *b) = {
+            [CONTRACT_F32] = reads_vectors,
+            [CONTRACT_BF16] = reads_pairs,
+            [CONTRACT_Q8] = reads_blocks,
+        };
+        if (!fits[out->kind](&q, out->b[p])) {
             return false;
         }
     }

@@ -14,6 +14,7 @@
 
 static const contract_kind *const kinds[] = {
     [CONTRACT_F32] = &contract_f32,
+    [CONTRACT_BF16] = &contract_bf16,
     [CONTRACT_Q8] = &contract_q8,
 };
 

@@ -32,7 +32,7 @@ struct contract_kind {
     /* Adds to v_sums, f32 vectors [products][rows][vectors]. */
     void (*sum)(contract_emitter *q, const tile *t, LLVMValueRef *v_sums);
 };
-extern const contract_kind contract_f32, contract_q8;
+extern const contract_kind contract_f32, contract_bf16, contract_q8;
 
 LLVMValueRef contract_at(emit *e, LLVMTypeRef t, LLVMValueRef v_base, LLVMValueRef v_i);
 LLVMValueRef contract_plus(emit *e, LLVMValueRef v, int64_t i);

@@ -1,5 +1,12 @@
 #include "backend/kernel.h"
 
+#include <string.h>
+
+bool k_buf_in_pairs(const k_buf *b)
+{
+    return strcmp(b->layout, "pairs") == 0;
+}
+
 bool k_uses_axis(const k_expr *e, const k_axis *axis)
 {
     if (e->kind == K_AXIS) {

@@ -39,8 +39,8 @@ typedef struct k_buf {
     ir_storage storage;  /* of the elements in memory (block storages: params only) */
     const ir_type *type; /* logical type of the value kept there */
     k_buf_access access;
-    const char *layout; /* params: "rows" or "panels" */
-    uint32_t panel;
+    const char *layout; /* params: "rows", "panels" or "pairs" */
+    uint32_t panel;     /* 0: rows */
     bool pack_transposed;
     bool disjoint; /* overlaps no other buffer of the kernel (may be marked noalias) */
 } k_buf;
@@ -92,7 +92,7 @@ typedef struct k_step {
      * SCAN: reduce_sum. */
     ir_op op;
     const k_expr *value;
-    const char *math; /* of a sum of products: "q8" where the first factor is rounded; or NULL */
+    const char *math; /* of a sum of products: "q8" or "bf16", how factors are rounded; or NULL */
     ir_dtype acc;     /* REDUCE, SCAN: type accumulated in (f32 for f16, bf16, f32) */
     const k_buf *buf; /* STORE, SCAN */
     const k_expr *offset;    /* STORE, SCAN: in elements */
@@ -251,6 +251,9 @@ const k_module *k_lower_module(const ir_module *m, arena *a);
 /* One kernel node alone (tests, dumps). */
 const char *k_print_kernel(const k_kernel *k, arena *a);
 const char *k_print_program(const k_program *p, arena *a);
+
+/* Is it a parameter whose panels hold pairs along k? */
+bool k_buf_in_pairs(const k_buf *b);
 
 /* Questions about expressions
  * --------------------------------------------------------------------*/

@@ -356,6 +356,19 @@ const k_expr *lower_within(lower *l, const ir_dim *d, const ir_dim *lo, const ir
     return lower_and(l, above, below);
 }
 
+/* [N / panel][K / 2][panel][2] */
+static const ir_dim *place_in_pairs(lower *l, const k_buf *b, const ir_dim *n, const ir_dim *k)
+{
+    ir_ctx *c = l->c;
+    const ir_dim *two = ir_dim_const(c, 2), *panel = ir_dim_const(c, b->panel);
+    const ir_dim *depth = b->type->dims[b->pack_transposed ? 0 : 1];
+    const ir_dim *pairs = ir_dim_floordiv(c, ir_dim_offset(c, depth, 1), two);
+    const ir_dim *row = ir_dim_add(c, ir_dim_mul(c, ir_dim_floordiv(c, n, panel), pairs),
+                                   ir_dim_floordiv(c, k, two));
+    const ir_dim *column = ir_dim_add(c, ir_dim_mul(c, row, panel), ir_dim_mod(c, n, panel));
+    return ir_dim_add(c, ir_dim_mul(c, column, two), ir_dim_mod(c, k, two));
+}
+
 const k_expr *lower_load_packed(lower *l, const k_buf *b, const ir_dim *const *index,
                                 const k_expr *guard)
 {
@@ -367,6 +380,9 @@ const k_expr *lower_load_packed(lower *l, const k_buf *b, const ir_dim *const *i
         ir_dim_add(l->c, ir_dim_mul(l->c, ir_dim_floordiv(l->c, n, panel), depth), k);
     const ir_dim *offset =
         ir_dim_add(l->c, ir_dim_mul(l->c, row, panel), ir_dim_mod(l->c, n, panel));
+    if (k_buf_in_pairs(b)) {
+        offset = place_in_pairs(l, b, n, k);
+    }
     offset = blocks ? ir_dim_add(l->c, ir_dim_mul(l->c, n, depth), k) : offset;
     const k_expr *args[2] = {lower_index(l, offset), lower_index(l, n)};
     const k_expr *fallback = guard ? lower_const_i(l, b->dtype, 0) : NULL;

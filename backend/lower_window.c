@@ -5,6 +5,13 @@
 #include <math.h>
 #include <string.h>
 
+/* Rounded to bf16, where it is not by the way it is kept. */
+static const k_expr *as_bf16(lower *l, const k_expr *x)
+{
+    bool kept = x->kind == K_LOAD && x->buf->storage == IR_STORAGE_bf16;
+    return kept ? x : lower_cast(l, x, IR_bf16);
+}
+
 const k_expr *lower_value_contract(lower *l, const lower_scope *s, const ir_node *n,
                                    const ir_dim *const *index, const k_expr *guard)
 {
@@ -28,6 +35,8 @@ const k_expr *lower_value_contract(lower *l, const lower_scope *s, const ir_node
         }
     }
     ir_dtype t = ir_node_type(n)->dtype, acc = lower_acc(t);
+    const char *math = ir_node_str(n, IR_ATTR_math);
+    bool bf16 = math && strcmp(math, "bf16") == 0;
     const k_expr *x[2];
     for (uint32_t k = 0; k < 2; k++) {
         const ir_type *type = ir_node_type(n->in[k]);
@@ -36,11 +45,12 @@ const k_expr *lower_value_contract(lower *l, const lower_scope *s, const ir_node
             inner[i] = ir_dim_is_one(type->dims[i]) ? ir_dim_const(l->c, 0)
                                                     : letter[(unsigned char)labels->strs[k][i]];
         }
-        x[k] = lower_cast(l, lower_value(l, s, n->in[k], inner, guard), acc);
+        x[k] = lower_value(l, s, n->in[k], inner, guard);
+        x[k] = lower_cast(l, bf16 ? as_bf16(l, x[k]) : x[k], acc);
     }
     const k_expr *product = lower_binary(l, IR_OP_mul, x[0], x[1]);
     const k_expr *sum = lower_add_reduce(l, IR_OP_reduce_sum, n_axes, axes, product, acc);
-    l->steps.at[l->steps.len - 1].math = ir_node_str(n, IR_ATTR_math);
+    l->steps.at[l->steps.len - 1].math = math;
     return lower_cast(l, sum, t);
 }
 

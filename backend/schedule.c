@@ -1,4 +1,5 @@
 #include "backend/schedule.h"
+#include "runtime/abi.h"
 
 /* Loads of an expression along an axis: cost of reading a vector's worth. */
 static double load_cost(ir_ctx *c, arena *a, const k_expr *x, const k_axis *axis, uint32_t lanes)
@@ -8,7 +9,7 @@ static double load_cost(ir_ctx *c, arena *a, const k_expr *x, const k_axis *axis
         const ir_dim *stride;
         bool affine = k_affine(c, a, x->args[0], axis, &stride);
         bool same = affine && ir_dim_is_value(stride, 0), next = affine && ir_dim_is_one(stride);
-        if (x->buf->panel && k_affine(c, a, x->args[1], axis, &stride)) {
+        if (x->buf->panel && !k_buf_in_pairs(x->buf) && k_affine(c, a, x->args[1], axis, &stride)) {
             next = ir_dim_is_one(stride);
         }
         bool dense = ir_storage_is_dense(x->buf->storage);
@@ -92,20 +93,28 @@ static bool is_product(const k_nest *n)
 
 enum { PACKED_BYTES = 1 << 20, LINE = 64 };
 
+bool schedule_bf16_dots(const target *t)
+{
+    return t->lanes == 16 && target_has(t, AIGC_CPU_AVX512_BF16);
+}
+
 /* A line more than the row, so that rows do not fall upon each other in the cache. */
-static int64_t packed_row_bytes(const contract_form *f)
+static int64_t packed_row_bytes(const contract_form *f, const target *t)
 {
     int64_t k = ir_dim_value(f->k[0]->extent);
-    int64_t bytes = f->kind == CONTRACT_Q8 ? k + k / CONTRACT_BLOCK * 8 : k * 4;
+    bool halves = f->kind == CONTRACT_BF16 && schedule_bf16_dots(t);
+    int64_t bytes = f->kind == CONTRACT_Q8 ? k + k / CONTRACT_BLOCK * 8 : halves ? k * 2 : k * 4;
     return (bytes + LINE - 1) / LINE * LINE + LINE;
 }
 
 /* Rows of the highest tile: sums, the columns' vectors and one value of a row fit the registers.
- * Sums of int8 are two: of the block, and of all blocks. */
+ * Sums of int8 are two: of the block, and of all blocks. Pairs of bf16 that are multiplied in f32
+ * take their vectors twice. */
 static uint32_t tallest(const contract_form *f, const target *t, uint32_t vectors)
 {
     uint32_t wide = vectors * f->n_products, sums = f->kind == CONTRACT_Q8 ? 2 : 1;
-    uint32_t rows = (t->registers - wide - 1) / (wide * sums);
+    uint32_t weights = f->kind == CONTRACT_BF16 && !schedule_bf16_dots(t) ? 2 * wide : wide;
+    uint32_t rows = t->registers > weights + 1 ? (t->registers - weights - 1) / (wide * sums) : 1;
     return rows < 1 ? 1 : rows;
 }
 
@@ -119,7 +128,7 @@ schedule_product schedule_contract(const contract_form *f, const target *t)
     }
     s.heights[s.n_heights++] = 1;
     if (!f->in_place) {
-        s.row_bytes = packed_row_bytes(f);
+        s.row_bytes = packed_row_bytes(f, t);
         s.most_rows = PACKED_BYTES / s.row_bytes / tall * tall;
         s.most_rows = s.most_rows < tall ? tall : s.most_rows;
         if (!f->m) {

@@ -35,6 +35,9 @@ typedef struct schedule_product {
     int64_t most_rows;              /* packed rows that are worked on together */
 } schedule_product;
 
+/* Has the machine dot products of pairs of bf16? Rows are then packed as bf16, else as f32. */
+bool schedule_bf16_dots(const target *t);
+
 schedule_product schedule_contract(const contract_form *f, const target *t);
 
 /* How attention is run: many queries by tiles with lanes along queries, few with lanes along the

@@ -24,7 +24,7 @@ typedef struct args {
     /* compiling */
     const char *defines[ARGS_MOST_MANY];
     uint32_t n_defines;
-    const char *weights, *model, *target, *cpu, *dump, *dump_after, *passes;
+    const char *weights, *model, *target, *cpu, *math, *dump, *dump_after, *passes;
     int level;
     bool no_cache, explain, verbose, profile, interpret;
     /* running */
@@ -60,6 +60,8 @@ int args_check_target(const args *a);
 
 /* The command's weights: NULL with 0 when none are asked for. */
 int args_open_weights(const args *a, weights_file **out);
+/* --math bf16? */
+bool args_bf16(const args *a);
 compile_options args_compile_options(const args *a, const weights_file *w);
 /* Prints messages to stderr, in colour on a terminal. */
 void args_print_messages(const compiler *c);

@@ -15,6 +15,7 @@ typedef struct compile_options {
     const char *target, *cpu;    /* NULL: this machine */
     const char *symbol;          /* NULL: the model's name; the object exports SYMBOL_model */
     int level;                   /* -O */
+    bool bf16;                   /* products with parameters are of bf16 */
     bool profile, no_cache, verify;
     FILE *explain; /* NULL, or where passes say what they did */
     void (*after)(void *data, pass_id id, const ir_entry *e);

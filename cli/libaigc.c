@@ -71,6 +71,7 @@ static aigc_status compile(aigc_program *p, const char *path, const aigc_setting
                          .model = s->model,
                          .cpu = s->cpu,
                          .level = s->opt_level,
+                         .bf16 = s->bf16,
                          .profile = s->profile,
                          .no_cache = s->no_cache};
     bool ok = compile_source(p->c, path, &o);

@@ -111,6 +111,7 @@ int session_open(const args *a, session *s)
                               .model = a->model,
                               .cpu = a->cpu,
                               .opt_level = a->level,
+                              .bf16 = args_bf16(a),
                               .no_cache = a->no_cache,
                               .profile = a->profile,
                               .interpret = a->interpret,

@@ -220,7 +220,7 @@ static void print_params(FILE *out, const ir_module *m)
         fprintf(out, " : %s storage %s", ir_type_text(m->ctx, p->type),
                 ir_storage_name(p->storage));
         if (p->panel) {
-            fprintf(out, " panels %u %s", p->panel, p->pack_transposed ? "kn" : "nk");
+            fprintf(out, " %s %u %s", p->layout, p->panel, p->pack_transposed ? "kn" : "nk");
         }
         for (uint32_t k = 0; k < p->n_aliases; k++) {
             fputs(" alias ", out);

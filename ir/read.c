@@ -424,15 +424,19 @@ static bool read_const_type(reader *r, const ir_type **t)
            (all_const(*t) || read_fail(r, "the sizes of what a module declares are constants"));
 }
 
-/* storage f32 [panels 32 nk|kn] alias "…" … init "…" */
+/* storage f32 [panels|pairs 32 nk|kn] alias "…" … init "…" */
 static bool read_param_rest(reader *r, ir_param *p)
 {
     const char *storage = read_expect(r, "storage") ? read_name(r) : NULL;
     if (!storage || !ir_storage_from_name(storage, &p->storage)) {
         return storage && read_fail(r, "there is no storage %s", storage);
     }
-    if (read_eat(r, "panels")) {
-        p->layout = "panels";
+    bool pairs = read_eat(r, "pairs");
+    if (pairs || read_eat(r, "panels")) {
+        p->layout = pairs ? "pairs" : "panels";
+        if (pairs && p->storage != IR_STORAGE_bf16) {
+            return read_fail(r, "pairs are of storage bf16");
+        }
         if (!read_uint32(r, &p->panel)) {
             return false;
         }

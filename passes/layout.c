@@ -8,6 +8,10 @@
  * round the file keeps the matrix. Transposes are gone by then, into the product's letters: they
  * are sunk into the packing ("nk" or "kn").
  *
+ * Where products may be of bf16, dense parameters become bf16 in pairs: two steps of k lie side by
+ * side, [N / panel][K / 2][panel][2], as dot products of bf16 take them. So do those whose products
+ * are of bf16 already.
+ *
  * Parameters in blocks (q8_0, q4_0) come in panels of 16 columns, block beside block.
  *
  * Changes the module's parameters, no graph. Leaves alone: parameters that are read in any other
@@ -20,7 +24,7 @@
 
 typedef struct use {
     const ir_param *param;
-    uint32_t products;
+    uint32_t products, bf16; /* bf16: of them, so many are */
     bool other;      /* it is read in a way that wants rows */
     bool transposed; /* [K, N] */
 } use;
@@ -87,10 +91,12 @@ static bool fits(const ir_node *n, uint32_t k, bool *transposed)
 static void read_at(use *u, const ir_node *n, uint32_t k)
 {
     bool transposed = false;
+    const char *math = ir_node_str(n, IR_ATTR_math);
     if (n->op == IR_OP_contract && n->in[0] != n->in[1] && fits(n, k, &transposed)) {
         u->other |= u->products && u->transposed != transposed;
         u->transposed = transposed;
         u->products++;
+        u->bf16 += math && strcmp(math, "bf16") == 0;
     } else {
         u->other |= n->op != IR_OP_take || k != 0;
     }
@@ -147,7 +153,10 @@ ir_graph *pass_layout(pass_ctx *c, const ir_graph *g)
         ir_param *p = &m->params[i];
         bool packed =
             c->panel && f.uses[i].products && !f.uses[i].other && may_be_packed(&f, &f.uses[i]);
-        p->layout = intern(names, packed ? "panels" : "rows");
+        bool pairs = packed && !in_blocks(p) && p->type->dtype != IR_f16 &&
+                     (c->bf16 || f.uses[i].bf16 == f.uses[i].products);
+        p->layout = intern(names, pairs ? "pairs" : packed ? "panels" : "rows");
+        p->storage = pairs ? IR_STORAGE_bf16 : p->storage;
         p->panel = packed ? panel_of(&f, p) : 0;
         p->pack_transposed = packed && f.uses[i].transposed;
     }

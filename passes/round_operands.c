@@ -1,12 +1,15 @@
-/* round_operands: products with weights in interleaved blocks are products of int8.
+/* round_operands: products with weights in interleaved blocks are products of int8, those with
+ * weights in pairs are products of bf16.
  *
  *     param "fc.weight" : f32[768, 768] storage q8_0 panels 16 nk      After
  *     %2 = contract %0, %1 {labels=["ik", "jk", "ij"]}                 … math="q8"
+ *     param "fc.weight" : f32[768, 768] storage bf16 pairs 32 nk
+ *     %2 = contract %0, %1 {labels=["ik", "jk", "ij"]}                 … math="bf16"
  *
- * The operand that is not the parameter is rounded in blocks of 32 along k (docs/ir.md), as
- * llama.cpp does, and comes first; the weights are taken as they are.
+ * The operand that is not the parameter comes first. For q8 it is rounded in blocks of 32 along k
+ * (docs/ir.md), as llama.cpp does, for bf16 value by value; the weights are taken as they are.
  *
- * Keeps: shapes and types. Leaves alone: parameters that stay in rows, whose products are exact. */
+ * Keeps: shapes and types. Leaves alone: other parameters, whose products are exact. */
 #include "passes/rewrite.h"
 
 #include <string.h>
@@ -42,9 +45,13 @@ static void find_captures(finder *f, const ir_graph *g)
     }
 }
 
-static bool in_interleaved_blocks(const ir_param *p)
+/* How products with the parameter are rounded; NULL: they are exact. */
+static const char *math_of(const ir_param *p)
 {
-    return p && p->panel && !ir_storage_is_dense(p->storage);
+    if (!p || !p->panel) {
+        return NULL;
+    }
+    return !ir_storage_is_dense(p->storage) ? "q8" : strcmp(p->layout, "pairs") == 0 ? "bf16" : NULL;
 }
 
 static const ir_node *round_product(void *data, ir_builder *b, const ir_node *n,
@@ -55,7 +62,8 @@ static const ir_node *round_product(void *data, ir_builder *b, const ir_node *n,
         return NULL;
     }
     for (uint32_t k = 0; k < 2; k++) {
-        if (!in_interleaved_blocks(param_of(f, n->in[k]))) {
+        const char *math = math_of(param_of(f, n->in[k]));
+        if (!math) {
             continue;
         }
         const ir_attr *labels = ir_node_attr(n, IR_ATTR_labels);
@@ -63,7 +71,7 @@ static const ir_node *round_product(void *data, ir_builder *b, const ir_node *n,
         const ir_node *operands[2] = {in[1 - k], in[k]};
         ir_attr attrs[2] = {
             ir_attr_ss(IR_ATTR_labels, 3, turned),
-            ir_attr_s(IR_ATTR_math, intern(ir_ctx_names(b->ctx), "q8")),
+            ir_attr_s(IR_ATTR_math, intern(ir_ctx_names(b->ctx), math)),
         };
         return ir_build(b, IR_OP_contract, 2, operands, 2, attrs, 0, NULL);
     }

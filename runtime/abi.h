@@ -55,6 +55,8 @@ typedef enum aigc_layout {
     /* [ceil(N/panel)][K][panel], N the output axis, zero padded; of block storages: 16 rows' blocks
      * interleaved, pack_blocks.h */
     AIGC_LAYOUT_PANELS = 1,
+    /* bf16: [ceil(N/panel)][ceil(K/2)][panel][2], two steps of k side by side, zero padded */
+    AIGC_LAYOUT_PAIRS = 2,
 } aigc_layout;
 
 typedef struct aigc_abi_tensor {
@@ -83,9 +85,9 @@ typedef struct aigc_abi_param {
     uint8_t storage; /* aigc_dtype, block storages included */
     uint8_t layout;  /* aigc_layout */
     uint8_t rank;
-    uint8_t panel;           /* width of a panel, for AIGC_LAYOUT_PANELS */
+    uint8_t panel;           /* width of a panel, 0 for AIGC_LAYOUT_ROWS */
     const int64_t *dims;     /* [rank], all known */
-    uint8_t pack_transposed; /* AIGC_LAYOUT_PANELS: 1 when dims are [K, N], 0 when [N, K] */
+    uint8_t pack_transposed; /* panels and pairs: 1 when dims are [K, N], 0 when [N, K] */
     uint8_t reserved[7];
 } aigc_abi_param;
 

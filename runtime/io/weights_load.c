@@ -1,6 +1,7 @@
 #include "runtime/io/weights_load.h"
 #include "runtime/convert.h"
 #include "runtime/pack_blocks.h"
+#include "runtime/pack_pairs.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -313,6 +314,8 @@ aigc_status weights_load(const aigc_abi_model *m, weights_file *f, weights_repor
             }
             if (p->layout == AIGC_LAYOUT_PANELS && aigc_dtype_block(p->storage) > 1) {
                 aigc_pack_blocks(p->storage, t->data, p->dims[0], p->dims[1], at);
+            } else if (p->layout == AIGC_LAYOUT_PAIRS) {
+                aigc_pack_pairs(p, t->dtype, t->data, at);
             } else if (p->layout == AIGC_LAYOUT_PANELS) {
                 pack_panels(p, t, at);
             } else {

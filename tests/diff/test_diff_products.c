@@ -1,6 +1,8 @@
 /* Products with parameters against the interpreter: every height and width of tile, packed and in
- * place, at every level of vectors, on one thread and two. */
+ * place, at every level of vectors, on one thread and two, in f32 and in bf16. */
+#include "cli/compile.h"
 #include "cli/libaigc.h"
+#include "ir/text.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -36,8 +38,18 @@ static const char source[] =
     "  entry batch(x: f32[M, k]) -> y: f32[2, M, n] { return stack([x, -x]) @ t }\n"
     "}\n";
 
-static const char *const entries[] = {"plain",    "bias", "gate", "normed",
-                                      "residual", "one",  "batch"};
+static const struct {
+    const char *name;
+    bool norms; /* rows are rounded after sums: the other way where f32 and f64 lie about a tie */
+} entries[] = {
+    {"plain",    false},
+    {"bias",     false},
+    {"gate",     true },
+    {"normed",   true },
+    {"residual", false},
+    {"one",      true },
+    {"batch",    false},
+};
 static const int64_t row_counts[] = {1, 2, 3, 7, 13, 14, 15, 29, 63};
 static const struct {
     int64_t k, n;
@@ -87,24 +99,69 @@ static void write_weights(const char *path, int64_t k, int64_t n)
 }
 
 typedef struct run {
+    bool rounded; /* its products are of bf16 */
     aigc_program *p;
     aigc_context *c[2];
 } run;
 
-static run open_run(const char *path, const char *weights, const char *cpu, int64_t k, int64_t n,
-                    bool interpret)
+typedef struct size_defines {
+    char k[32], n[32];
+    const char *both[2];
+} size_defines;
+
+static void define_sizes(size_defines *d, int64_t k, int64_t n)
 {
-    run r = {0};
-    char *messages = NULL, dk[32], dn[32];
-    const char *defines[2] = {dk, dn};
+    snprintf(d->k, sizeof d->k, "k=%lld", (long long)k);
+    snprintf(d->n, sizeof d->n, "n=%lld", (long long)n);
+    d->both[0] = d->k;
+    d->both[1] = d->n;
+}
+
+/* The interpreter's model: the products that are rounded say so themselves. */
+static void write_rounded(const char *path, const char *air, int64_t k, int64_t n)
+{
+    size_defines d;
+    define_sizes(&d, k, n);
+    compile_options o = {.defines = d.both, .n_defines = 2};
+    pass_options po = {.level = 2, .panel = 1, .bf16 = true};
+    compiler *c = compile_create();
+    assert_non_null(c);
+    assert_true(compile_source(c, path, &o));
+    assert_true(pass_run_named(c->m, c->d, "canonicalize,fold,cse,dce,layout,round_operands", &po));
+    const char *text = ir_print_module(c->m, c->a);
+    FILE *f = fopen(air, "wb");
+    assert_non_null(f);
+    fputs(text, f);
+    fclose(f);
+    compile_destroy(c);
+}
+
+/* Matrices narrower than a panel are not packed, and their products stay exact. */
+static bool packs(const char *cpu, int64_t n)
+{
+    compiler *c = compile_create();
+    compile_options o = {.cpu = cpu, .level = 2};
+    assert_non_null(c);
+    assert_true(compile_target(c, &o));
+    bool wide = n >= c->t->panel;
+    compile_destroy(c);
+    return wide;
+}
+
+static run open_run(const char *path, const char *weights, const char *cpu, int64_t k, int64_t n,
+                    bool bf16, bool interpret)
+{
+    run r = {.rounded = bf16 && packs(cpu, n)};
+    char *messages = NULL;
+    size_defines d;
     aigc_error err;
-    snprintf(dk, sizeof dk, "k=%lld", (long long)k);
-    snprintf(dn, sizeof dn, "n=%lld", (long long)n);
-    aigc_settings s = {.defines = defines,
-                       .n_defines = 2,
+    define_sizes(&d, k, n);
+    aigc_settings s = {.defines = d.both,
+                       .n_defines = strstr(path, ".air") ? 0 : 2,
                        .weights = weights,
                        .cpu = cpu,
                        .opt_level = 2,
+                       .bf16 = bf16,
                        .no_cache = true,
                        .interpret = interpret};
     if (aigc_program_create(path, &s, &r.p, &messages, &err) != AIGC_OK) {
@@ -145,13 +202,15 @@ static int64_t elements(const aigc_tensor *t)
 }
 
 /* Sums of k products of numbers within [-1, 1], or of a norm's rows: the rounding of each is some
- * 2^-24 of the sum of their magnitudes, and a gate multiplies two of them. */
-static void compare(const aigc_tensor *x, const aigc_tensor *y, int64_t k, const char *what)
+ * 2^-24 of the sum of their magnitudes, and a gate multiplies two of them. ties: of values that
+ * may be rounded to bf16 the other way, a few. */
+static void compare(const aigc_tensor *x, const aigc_tensor *y, int64_t k, bool ties,
+                    const char *what)
 {
     const float *a = x->data, *b = y->data;
     assert_int_equal(elements(x), elements(y));
     for (int64_t i = 0; i < elements(x); i++) {
-        float bound = 4e-7f * (1 + fabsf(b[i])) * ((float)k + 10);
+        float bound = (4e-7f * ((float)k + 10) + (ties ? 0.03f : 0)) * (1 + fabsf(b[i]));
         if (!(fabsf(a[i] - b[i]) <= bound)) {
             fail_msg("%s: element %lld is %.9g, not %.9g", what, (long long)i, (double)a[i],
                      (double)b[i]);
@@ -174,19 +233,24 @@ static void check_rows(run *runs, uint32_t n_runs, int64_t m, int64_t k, int64_t
         {r, AIGC_F32, 2, {m, n}}
     };
     for (uint32_t e = 0; e < sizeof entries / sizeof *entries; e++) {
-        aigc_tensor want = call(&runs[0], 0, entries[e], args);
-        for (uint32_t i = 1; i < n_runs; i++) {
+        aigc_tensor want[2];
+        for (uint32_t i = 0; i < 2; i++) {
+            want[i] = call(&runs[i], 0, entries[e].name, args);
+        }
+        for (uint32_t i = 2; i < n_runs; i++) {
             char what[128];
-            snprintf(what, sizeof what, "%s of %lld x %lld x %lld, cpu %u", entries[e],
-                     (long long)m, (long long)k, (long long)n, i);
-            aigc_tensor one = call(&runs[i], 0, entries[e], args),
-                        two = call(&runs[i], 1, entries[e], args);
-            compare(&one, &want, k, what);
+            snprintf(what, sizeof what, "%s of %lld x %lld x %lld, cpu %u%s", entries[e].name,
+                     (long long)m, (long long)k, (long long)n, (i - 2) / 2, i % 2 ? ", bf16" : "");
+            aigc_tensor one = call(&runs[i], 0, entries[e].name, args),
+                        two = call(&runs[i], 1, entries[e].name, args);
+            bool rounded = runs[i].rounded;
+            compare(&one, &want[rounded], k, rounded && entries[e].norms, what);
             assert_memory_equal(one.data, two.data, (size_t)elements(&one) * 4);
             free(one.data);
             free(two.data);
         }
-        free(want.data);
+        free(want[0].data);
+        free(want[1].data);
     }
     free(x);
     free(r);
@@ -196,19 +260,23 @@ static void test_products(void **state)
 {
     (void)state;
     static const char *const cpus[] = {NULL, "x86-64-v4", "x86-64-v3", "x86-64"};
-    char path[] = "/tmp/aigc-productsXXXXXX.aigc",
+    char path[] = "/tmp/aigc-productsXXXXXX.aigc", air[] = "/tmp/aigc-productsXXXXXX.air",
          weights[] = "/tmp/aigc-productsXXXXXX.safetensors";
-    int f = mkstemps(path, 5), w = mkstemps(weights, 12);
-    assert_true(f >= 0 && w >= 0);
+    int f = mkstemps(path, 5), w = mkstemps(weights, 12), r = mkstemps(air, 4);
+    assert_true(f >= 0 && w >= 0 && r >= 0);
     assert_int_equal(write(f, source, sizeof source - 1), sizeof source - 1);
     close(f);
     close(w);
+    close(r);
     uint32_t have = aigc_cpu_features();
     for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
         int64_t k = sizes[s].k, n = sizes[s].n;
         write_weights(weights, k, n);
-        run runs[5] = {open_run(path, weights, NULL, k, n, true)};
-        uint32_t n_runs = 1;
+        write_rounded(path, air, k, n);
+        /* By the interpreter: exactly, and rounded. */
+        run runs[10] = {open_run(path, weights, NULL, k, n, false, true),
+                       open_run(air, weights, NULL, k, n, false, true)};
+        uint32_t n_runs = 2;
         for (size_t i = 0; i < sizeof cpus / sizeof *cpus; i++) {
 #if !defined(__x86_64__)
             if (cpus[i]) {
@@ -217,8 +285,8 @@ static void test_products(void **state)
 #endif
             bool runs_here = i == 0 || i == 3 || (i == 1 && have & AIGC_CPU_AVX512) ||
                              (i == 2 && have & AIGC_CPU_AVX2_FMA);
-            if (runs_here) {
-                runs[n_runs++] = open_run(path, weights, cpus[i], k, n, false);
+            for (int bf16 = 0; bf16 < 2 && runs_here; bf16++) {
+                runs[n_runs++] = open_run(path, weights, cpus[i], k, n, bf16, false);
             }
         }
         for (size_t i = 0; i < sizeof row_counts / sizeof *row_counts; i++) {
@@ -229,6 +297,7 @@ static void test_products(void **state)
         }
     }
     unlink(path);
+    unlink(air);
     unlink(weights);
 }
 
