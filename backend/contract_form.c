@@ -80,10 +80,10 @@ static contract_math math_of(const k_step *s, const k_expr *b)
 {
     b = without_casts(b);
     bool bf16 = s->math && strcmp(s->math, "bf16") == 0;
-    return !s->math                                         ? CONTRACT_F32
-           : !bf16                                          ? CONTRACT_Q8
+    return !s->math                                      ? CONTRACT_F32
+           : !bf16                                       ? CONTRACT_Q8
            : b->kind == K_LOAD && k_buf_in_pairs(b->buf) ? CONTRACT_BF16
-                                                            : CONTRACT_F32;
+                                                         : CONTRACT_F32;
 }
 
 static bool take_products(finder *q)
@@ -161,8 +161,7 @@ static bool reads_whole(const finder *q, const k_expr *b)
     }
     const k_expr *n = b->args[1];
     uint32_t along_k = b->buf->pack_transposed ? 0 : 1;
-    return n->kind == K_AXIS && n->axis == q->f->n &&
-           b->buf->type->dims[along_k] == k->extent &&
+    return n->kind == K_AXIS && n->axis == q->f->n && b->buf->type->dims[along_k] == k->extent &&
            b->buf->type->dims[1 - along_k] == q->f->n->extent;
 }
 

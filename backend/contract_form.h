@@ -19,7 +19,7 @@ enum { CONTRACT_MOST_PRODUCTS = 2, CONTRACT_BLOCK = 32 };
 typedef enum contract_math {
     CONTRACT_F32,
     CONTRACT_BF16, /* rows and weights in bf16, weights in pairs along k */
-    CONTRACT_Q8    /* rows in int8 blocks of 32, weights in interleaved blocks (runtime/pack_blocks.h)
+    CONTRACT_Q8 /* rows in int8 blocks of 32, weights in interleaved blocks (runtime/pack_blocks.h)
                  */
 } contract_math;
 

@@ -48,8 +48,7 @@ static LLVMValueRef add_f32(emit *e, LLVMValueRef v_sum, LLVMValueRef v_w, LLVMV
     v_low = LLVMBuildBitCast(e->b, v_low, f32s, "");
     v_high = LLVMBuildBitCast(e->b, v_high, f32s, "");
     LLVMValueRef v_first = load_splat(e, e->f32, v_pair),
-                 v_second =
-                     load_splat(e, e->f32, contract_at(e, e->f32, v_pair, emit_i64(e, 1)));
+                 v_second = load_splat(e, e->f32, contract_at(e, e->f32, v_pair, emit_i64(e, 1)));
     return emit_fma(e, v_second, v_high, emit_fma(e, v_first, v_low, v_sum));
 }
 
@@ -119,7 +118,8 @@ static sources sources_of(contract_emitter *q, const tile *t)
     LLVMValueRef v_row = LLVMBuildSub(e->b, t->v_m, q->v_first, "");
     v_row = LLVMBuildMul(e->b, v_row, emit_i64(e, q->s.row_bytes), "");
     for (uint32_t r = 0; r < t->rows; r++) {
-        s.v_rows[r] = contract_at(e, e->i8, q->v_packed, contract_plus(e, v_row, r * q->s.row_bytes));
+        s.v_rows[r] =
+            contract_at(e, e->i8, q->v_packed, contract_plus(e, v_row, r * q->s.row_bytes));
     }
     return s;
 }

@@ -200,9 +200,9 @@ static LLVMValueRef describe_entry(describer *d, const k_program *p, const emit_
 
 static LLVMValueRef layout_of(describer *d, const ir_param *p)
 {
-    return u8(d, !p->panel                          ? AIGC_LAYOUT_ROWS
+    return u8(d, !p->panel                         ? AIGC_LAYOUT_ROWS
                  : strcmp(p->layout, "pairs") == 0 ? AIGC_LAYOUT_PAIRS
-                                                    : AIGC_LAYOUT_PANELS);
+                                                   : AIGC_LAYOUT_PANELS);
 }
 
 static LLVMValueRef describe_params(describer *d, const uint32_t *first_slot)
@@ -220,9 +220,8 @@ static LLVMValueRef describe_params(describer *d, const uint32_t *first_slot)
         rows[i] =
             STRUCT(d, text(d, p->name), texts(d, p->n_aliases, p->aliases), u32(d, p->n_indices),
                    i64s(d, p->n_indices, p->counts), u32(d, first_slot[i]), u32(d, slots),
-                   u8(d, p->storage), layout_of(d, p),
-                   u8(d, p->type->rank), u8(d, p->panel), i64s(d, p->type->rank, dims),
-                   u8(d, p->pack_transposed), v_reserved);
+                   u8(d, p->storage), layout_of(d, p), u8(d, p->type->rank), u8(d, p->panel),
+                   i64s(d, p->type->rank, dims), u8(d, p->pack_transposed), v_reserved);
     }
     return table(d, m->n_params, rows);
 }

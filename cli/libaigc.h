@@ -19,7 +19,7 @@ typedef struct aigc_settings {
     const char *model;   /* which model of the file; NULL: its last */
     const char *cpu;     /* "native" (NULL), or a name that aigc build --cpu help lists */
     int opt_level;       /* 0..3 */
-    bool bf16;           /* products with dense weights in bf16 (docs/accuracy.md), from level 1 on */
+    bool bf16; /* products with dense weights in bf16 (docs/accuracy.md), from level 1 on */
     bool no_cache, profile;
     bool interpret; /* nothing is compiled: the reference interpreter runs the model (slow; for
                        checking) */

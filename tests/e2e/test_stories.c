@@ -129,11 +129,39 @@ static void test_interpreted(void **state)
     json_decref(all);
 }
 
+/* Products of bf16 move the logits by some 0.1 of 20, on machines with and without them alike. */
+static void test_bf16(void **state)
+{
+    (void)state;
+    char path[1024], reference[1024];
+    json_t *all = e2e_json(e2e_model("stories260K/reference.json", reference));
+    const json_t *k = json_object_get(all, "once");
+    e2e_model("stories260K/reference.safetensors", reference);
+    static const char *const cpus[] = {
+        NULL,
+#if defined(__x86_64__)
+        "x86-64",
+#endif
+    };
+    for (size_t i = 0; i < sizeof cpus / sizeof *cpus; i++) {
+        aigc_settings s = {.weights = e2e_model("stories260K/model.safetensors", path),
+                           .opt_level = 2,
+                           .bf16 = true,
+                           .cpu = cpus[i],
+                           .no_cache = true};
+        e2e r = e2e_open_with(LLAMA, s, 2);
+        e2e_greedy(&r, json_object_get(k, "prompt_ids"), json_object_get(k, "greedy_ids"), 40);
+        e2e_compare(&r, "forward", reference, "tokens", reference, "logits", 0.2);
+        e2e_close(&r);
+    }
+    json_decref(all);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_safetensors), cmocka_unit_test(test_gguf),
-        cmocka_unit_test(test_levels),      cmocka_unit_test(test_blocks),
+        cmocka_unit_test(test_levels),      cmocka_unit_test(test_blocks),     cmocka_unit_test(test_bf16),
         cmocka_unit_test(test_c_function),  cmocka_unit_test(test_interpreted)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,6 +3,7 @@
  *     # one reason                           the first comment says what the case is about
  *     # run: canonicalize,fuse_softmax       the passes; by default those that come before the
  * folder's, up to it
+ *     # math: bf16                           as --math bf16
  *     ...                                    a model, as source or as IR text
  *     # expect:                              the IR afterwards
  *     ...
@@ -24,7 +25,7 @@
 
 typedef struct golden {
     char path[512];
-    bool is_air;
+    bool is_air, bf16;
     char *text, *expect; /* the model, and what follows "# expect:" */
     char run[256];
     char folder[64];
@@ -67,6 +68,7 @@ static void open_golden(golden *g)
     if (mark) {
         mark[1] = 0;
     }
+    g->bf16 = strstr(g->text, "# math: bf16\n") != NULL;
     char *run = strstr(g->text, "# run: ");
     if (run) {
         snprintf(g->run, sizeof g->run, "%.*s", (int)strcspn(run + 7, "\n"), run + 7);
@@ -88,7 +90,7 @@ static void compile_golden(const golden *g, compiler *c)
 
 static const char *run_passes(const golden *g, compiler *c, const char *names)
 {
-    pass_options o = {.level = 2, .panel = 32, .verify = true};
+    pass_options o = {.level = 2, .panel = 32, .bf16 = g->bf16, .verify = true};
     if (!pass_run_named(c->m, c->d, names, &o) || diag_error_count(c->d)) {
         fail_msg("%s: %s: %s", g->path, names, diag_text(c->d, false));
     }
