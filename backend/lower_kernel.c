@@ -166,6 +166,25 @@ static void note_conv(building *b)
     }
 }
 
+enum { MOST_PARTS = 4 };
+
+/* Is the last axis as short as the list that a concat along it puts together? Every place of it is
+ * then stored by a step of its own, which chooses nothing, and lanes run along the axis before:
+ * pairs of a rotation, real and imaginary parts. */
+static bool is_list_of_parts(const building *b, const ir_type *t)
+{
+    const ir_dim *last = t->rank > 1 ? t->dims[t->rank - 1] : NULL;
+    bool found = false;
+    for (uint32_t i = 0; last && i < ir_graph_size(b->body); i++) {
+        const ir_node *n = ir_graph_node(b->body, i);
+        uint32_t rank = n->n_results ? ir_node_type(n)->rank : 0;
+        found |= n->op == IR_OP_concat && ir_node_int(n, IR_ATTR_axis, 0) + 1 == (int64_t)rank &&
+                 ir_node_type(n)->dims[rank - 1] == last;
+    }
+    return found && ir_dim_is_const(last) && ir_dim_value(last) > 1 &&
+           ir_dim_value(last) <= MOST_PARTS && b->split + 1 != (int)t->rank;
+}
+
 /* map, contract, conv, pool: all results have one domain. For maps the last axis is within the
  * STORE steps; for contractions all axes are outside. */
 static void lower_nest(building *b, const char *kind)
@@ -179,9 +198,14 @@ static void lower_nest(building *b, const char *kind)
     const ir_dim *index[IR_MAX_RANK];
     uint32_t n_outer = 0, n_inner = 0;
     int split = -1;
-    for (uint32_t i = 0; i < full->rank; i++) {
+    uint32_t rank = full->rank;
+    int64_t parts = 1;
+    if (plain && is_list_of_parts(b, full)) {
+        parts = ir_dim_value(full->dims[--rank]);
+    }
+    for (uint32_t i = 0; i < rank; i++) {
         const k_axis *axis = lower_axis(&b->l, full->dims[i], &index[i]);
-        if (plain && i + 1 == full->rank) {
+        if (plain && i + 1 == rank) {
             inner[n_inner++] = axis;
         } else {
             split = b->split == (int)i ? (int)n_outer : split;
@@ -194,9 +218,14 @@ static void lower_nest(building *b, const char *kind)
         outer[n_outer++] = inner[0];
         n_inner = 0;
     }
-    for (uint32_t r = 0; r < n_results; r++) {
-        target t = target_of(b, r);
-        add_store(b, r, &t, index, n_inner, inner);
+    for (int64_t part = 0; part < parts; part++) {
+        if (rank < full->rank) {
+            index[rank] = ir_dim_const(b->l.c, part);
+        }
+        for (uint32_t r = 0; r < n_results; r++) {
+            target t = target_of(b, r);
+            add_store(b, r, &t, index, n_inner, inner);
+        }
     }
     end_nest(b, n_outer, outer, split);
     if (strcmp(kind, "conv") == 0) {

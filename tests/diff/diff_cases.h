@@ -310,6 +310,12 @@ static inline void make_concat(maker *k)
     out(k, ir_concat(&k->b, 3, a, 0));
     out(k, ir_concat(&k->b, 3, b, 1));
     out(k, ir_concat(&k->b, 1, a, 1));
+    const ir_node *thin[5]; /* side by side along an axis of their own: two, five */
+    for (uint32_t i = 0; i < 5; i++) {
+        thin[i] = ir_reshape(&k->b, b[i % 3], DIMS(k->T, k->U, K(k, 1)));
+    }
+    out(k, ir_concat(&k->b, 2, &thin[1], 2));
+    out(k, ir_concat(&k->b, 5, thin, 2));
 }
 
 static inline const ir_node *ir_reverse_of(maker *k, const ir_node *x, uint32_t n,
