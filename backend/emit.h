@@ -118,6 +118,8 @@ LLVMValueRef emit_kernel_dim(emit *e, const ir_dim *d); /* over the kernel's own
 
 /* Maths (emit_math.c): any op of the table on scalars or vectors of a compute type. */
 LLVMValueRef emit_math(emit *e, ir_op op, ir_dtype t, LLVMValueRef x, LLVMValueRef y);
+/* e^x of f32s up to 0, within 2 ulp; 0 below -86, where a weight beside one of 1 is nothing. */
+LLVMValueRef emit_exp_weight(emit *e, LLVMValueRef x);
 
 /* Expressions (emit_expr.c) */
 emit_value emit_expr(emit *e, const k_expr *x);

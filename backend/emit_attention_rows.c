@@ -276,7 +276,7 @@ static LLVMValueRef make_weights(rower *w, LLVMValueRef v_row, LLVMValueRef v_ba
     emit_loop_begin(e, &l, "weight", emit_i64(e, 0), w->v_keys, emit_i64(e, e->lanes), 1, &v_sum);
     LLVMValueRef v_at = in_row(e, v_row, score_row(w), l.v_i);
     LLVMValueRef v_less = LLVMBuildFSub(e->b, attention_load(e, w->v_scores, v_at), v_all, "");
-    LLVMValueRef v_p = emit_math(e, IR_OP_exp, IR_f32, v_less, NULL);
+    LLVMValueRef v_p = emit_exp_weight(e, v_less);
     attention_put(e, v_p, w->v_scores, v_at);
     LLVMValueRef v_next = LLVMBuildFAdd(e->b, l.v_carry[0], v_p, "");
     emit_loop_end(e, &l, &v_next);
@@ -294,8 +294,7 @@ static void weigh(rower *w)
                  v_sum = attention_load_one(e, w->v_l, l.v_i);
     LLVMValueRef v_max = make_scores(w, l.v_i, v_old);
     LLVMValueRef v_base = attention_base(e, v_max);
-    LLVMValueRef v_fix =
-        emit_math(e, IR_OP_exp, IR_f32, LLVMBuildFSub(e->b, v_old, v_base, ""), NULL);
+    LLVMValueRef v_fix = emit_exp_weight(e, LLVMBuildFSub(e->b, v_old, v_base, ""));
     LLVMValueRef v_more = make_weights(w, l.v_i, v_base);
     attention_put(e, v_max, w->v_m, l.v_i);
     attention_put(e, v_fix, w->v_fix, l.v_i);

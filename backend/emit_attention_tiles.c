@@ -378,7 +378,7 @@ static LLVMValueRef make_weights(tiler *w, LLVMValueRef v_vector, LLVMValueRef v
     emit_loop_begin(e, &l, "weight", emit_i64(e, 0), w->v_keys, emit_i64(e, 1), 1, &v_sum);
     LLVMValueRef v_at = lane_place(w, l.v_i, v_vector);
     LLVMValueRef v_less = LLVMBuildFSub(e->b, attention_load(e, w->v_p, v_at), v_base, "");
-    LLVMValueRef v_p = emit_math(e, IR_OP_exp, IR_f32, v_less, NULL);
+    LLVMValueRef v_p = emit_exp_weight(e, v_less);
     attention_put(e, v_p, w->v_p, v_at);
     LLVMValueRef v_next = LLVMBuildFAdd(e->b, l.v_carry[0], v_p, "");
     emit_loop_end(e, &l, &v_next);
@@ -395,8 +395,7 @@ static void weigh(tiler *w)
     LLVMValueRef v_old = attention_load(e, w->v_m, v_at), v_sum = attention_load(e, w->v_l, v_at);
     LLVMValueRef v_max = make_scores(w, l.v_i, LLVMBuildAdd(e->b, w->v_i0, v_at, ""), v_old);
     LLVMValueRef v_base = attention_base(e, v_max);
-    LLVMValueRef v_fix =
-        emit_math(e, IR_OP_exp, IR_f32, LLVMBuildFSub(e->b, v_old, v_base, ""), NULL);
+    LLVMValueRef v_fix = emit_exp_weight(e, LLVMBuildFSub(e->b, v_old, v_base, ""));
     LLVMValueRef v_more = make_weights(w, l.v_i, v_base);
     attention_put(e, v_max, w->v_m, v_at);
     attention_put(e, v_fix, w->v_fix, v_at);

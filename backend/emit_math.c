@@ -66,12 +66,18 @@ static LLVMValueRef nearest(emit *e, LLVMValueRef x, LLVMValueRef *n)
     return SUB(v_t, v_magic);
 }
 
-/* e^r 2^n for |r| <= ln2 / 2; n in two halves, so that results may be denormal or infinite. */
-static LLVMValueRef scaled_exp(emit *e, LLVMValueRef x, LLVMValueRef n)
+/* e^x for |x| <= ln2 / 2 */
+static LLVMValueRef near_exp(emit *e, LLVMValueRef x)
 {
     static const double c[] = {1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3,
                                4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1};
-    LLVMValueRef p = ADD(FMA(MUL(x, x), poly(e, x, 6, c), x), K(1));
+    return ADD(FMA(MUL(x, x), poly(e, x, 6, c), x), K(1));
+}
+
+/* e^r 2^n for |r| <= ln2 / 2; n in two halves, so that results may be denormal or infinite. */
+static LLVMValueRef scaled_exp(emit *e, LLVMValueRef x, LLVMValueRef n)
+{
+    LLVMValueRef p = near_exp(e, x);
     LLVMValueRef half = LLVMBuildAShr(e->b, n, emit_const_int(e, LLVMTypeOf(n), 1), "");
     LLVMValueRef rest = LLVMBuildSub(e->b, n, half, "");
     return MUL(MUL(p, power_of_two(e, half, x)), power_of_two(e, rest, x));
@@ -90,6 +96,17 @@ static LLVMValueRef exp_f32(emit *e, LLVMValueRef x)
     LLVMValueRef f = nearest(e, MUL(x, K(1.44269504088896341)), &n);
     LLVMValueRef r = FMA(f, K(-0.693359375), x);
     return scaled_exp(e, FMA(f, K(2.12194440e-4), r), n);
+}
+
+/* 2^n is added to the exponent, so results are normal: 0 below e^-86. */
+LLVMValueRef emit_exp_weight(emit *e, LLVMValueRef x)
+{
+    LLVMValueRef n, f = nearest(e, MUL(x, K(1.44269504088896341)), &n);
+    LLVMValueRef r = FMA(f, K(2.12194440e-4), FMA(f, K(-0.693359375), x));
+    LLVMValueRef p = near_exp(e, r);
+    LLVMValueRef v_by = LLVMBuildShl(e->b, n, emit_const_int(e, LLVMTypeOf(n), 23), "");
+    LLVMValueRef y = from_bits(e, LLVMBuildAdd(e->b, bits(e, p), v_by, ""), x);
+    return SELECT(LESS(x, K(-86)), K(0), y);
 }
 
 static LLVMValueRef exp2_f32(emit *e, LLVMValueRef x)
