@@ -61,14 +61,18 @@ static LLVMValueRef tile_place(contract_emitter *q, const tile *t, uint32_t p, L
 
 /* The tile's sums go through memory, so that the epilogue is written out once, not for every
  * vector of the tile. */
-static void finish(contract_emitter *q, const tile *t, LLVMValueRef *v_sums)
+static void put_sums(contract_emitter *q, uint32_t n, LLVMValueRef *v_sums)
 {
     emit *e = q->e;
-    uint32_t points = t->rows * t->vectors;
-    for (uint32_t i = 0; i < points * q->f->n_products; i++) {
+    for (uint32_t i = 0; i < n; i++) {
         LLVMValueRef v_to = contract_at(e, e->f32, q->v_tile, emit_i64(e, (int64_t)i * e->lanes));
         LLVMSetAlignment(LLVMBuildStore(e->b, v_sums[i], v_to), 4 * e->lanes);
     }
+}
+
+static void finish(contract_emitter *q, const tile *t)
+{
+    emit *e = q->e;
     emit_loop row, col;
     LLVMValueRef v_zero = emit_i64(e, 0), v_one = emit_i64(e, 1);
     emit_loop_begin(e, &row, "row", v_zero, emit_i64(e, t->rows), v_one, 0, NULL);
@@ -95,11 +99,14 @@ static void run_tile(contract_emitter *q, const tile *t)
 {
     LLVMValueRef v_sums[64];
     uint32_t n = t->rows * t->vectors * q->f->n_products;
-    for (uint32_t i = 0; i < n; i++) {
-        v_sums[i] = LLVMConstNull(emit_vector(q->e, q->e->f32));
+    if (!q->kind->sum_in_memory || !q->kind->sum_in_memory(q, t)) {
+        for (uint32_t i = 0; i < n; i++) {
+            v_sums[i] = LLVMConstNull(emit_vector(q->e, q->e->f32));
+        }
+        q->kind->sum(q, t, v_sums);
+        put_sums(q, n, v_sums);
     }
-    q->kind->sum(q, t, v_sums);
-    finish(q, t, v_sums);
+    finish(q, t);
 }
 
 /* Tiles ---------------------------------------------------------------------------------------- */
@@ -285,6 +292,21 @@ static void run_outer(contract_emitter *q, uint32_t depth)
     emit_loop_end(e, &l, NULL);
 }
 
+static void run_shares(contract_emitter *q)
+{
+    emit *e = q->e;
+    if (q->f->nest->split >= 0) {
+        run_outer(q, 0);
+        return;
+    }
+    emit_if only;
+    LLVMValueRef v_first =
+        LLVMBuildICmp(e->b, LLVMIntEQ, e->v_thread, LLVMConstInt(e->i32, 0, false), "");
+    emit_if_begin(e, &only, v_first, "alone");
+    run_outer(q, 0);
+    emit_if_end(e, &only);
+}
+
 void emit_contract(emit *e, const contract_form *f)
 {
     contract_emitter q = {.e = e,
@@ -298,14 +320,11 @@ void emit_contract(emit *e, const contract_form *f)
         LLVMBuildArrayAlloca(e->b, e->f32, emit_i64(e, most * f->n_products * e->lanes), "tile");
     LLVMSetAlignment(q.v_tile, 64);
     e->lanes_aligned = true;
-    if (f->nest->split >= 0) {
-        run_outer(&q, 0);
-        return;
+    if (q.kind->begin) {
+        q.kind->begin(&q);
     }
-    emit_if only;
-    LLVMValueRef v_first =
-        LLVMBuildICmp(e->b, LLVMIntEQ, e->v_thread, LLVMConstInt(e->i32, 0, false), "");
-    emit_if_begin(e, &only, v_first, "alone");
-    run_outer(&q, 0);
-    emit_if_end(e, &only);
+    run_shares(&q);
+    if (q.kind->end) {
+        q.kind->end(&q);
+    }
 }

@@ -4,6 +4,7 @@
 #define AIGC_BACKEND_EMIT_CONTRACT_H
 
 #include "backend/emit.h"
+#include "backend/emit_tiles.h"
 #include "backend/schedule.h"
 
 typedef struct contract_kind contract_kind;
@@ -17,6 +18,7 @@ typedef struct contract_emitter {
     LLVMValueRef v_packed; /* [most_rows] rows of row_bytes; NULL: a is read in place */
     LLVMValueRef v_first;  /* the first row that is packed */
     uint32_t first_product; /* its step */
+    emit_tiles tiles;       /* CONTRACT_BF16 where schedule_tiles */
 } contract_emitter;
 
 /* A tile at a place: rows x vectors; its only vector may be under a mask. */
@@ -31,6 +33,11 @@ struct contract_kind {
     void (*pack_row)(contract_emitter *q, LLVMValueRef v_row);
     /* Adds to v_sums, f32 vectors [products][rows][vectors]. */
     void (*sum)(contract_emitter *q, const tile *t, LLVMValueRef *v_sums);
+    /* NULL, or leaves the sums in v_tile where the tile is one that it is for; else false. */
+    bool (*sum_in_memory)(contract_emitter *q, const tile *t);
+    /* NULL, or around all of the kernel's tiles. */
+    void (*begin)(contract_emitter *q);
+    void (*end)(contract_emitter *q);
 };
 extern const contract_kind contract_f32, contract_bf16, contract_q8;
 

@@ -5,7 +5,9 @@
  *     packed row    bf16[K rounded up to a vector], zeros at the end; where the machine has no dot
  *                   product of bf16, the same numbers as f32
  *
- * A machine without dot products takes pairs apart in registers: bf16 is the upper half of f32. */
+ * Where the machine has tiles, and K is a multiple of their 32, blocks of 16 and 32 rows are
+ * multiplied by them: 16 pairs of a panel are a tile of weights as they lie, 16 packed rows a tile
+ * of rows. A machine without dot products takes pairs apart in registers: bf16 is the upper half of f32. */
 #include "backend/emit_contract.h"
 #include "runtime/abi.h"
 
@@ -223,4 +225,90 @@ static void pack_row(contract_emitter *q, LLVMValueRef v_row)
     }
 }
 
-const contract_kind contract_bf16 = {pack_row, sum};
+/* Tiles ---------------------------------------------------------------------------------------- */
+
+/* Sums are tiles 0 ... 3, by product, 16 rows, vector; then rows; then one of weights in turn. */
+enum { ROW_TILES = 4, WEIGHT_TILES = 6 };
+
+static uint32_t sum_tile(const contract_emitter *q, const tile *t, uint32_t p, uint32_t r,
+                         uint32_t v)
+{
+    (void)q;
+    return (p * (t->rows / TILE_ROWS) + r) * t->vectors + v;
+}
+
+/* 32 steps of k for the whole tile. */
+static void add_tiles(contract_emitter *q, const tile *t, const sources *s, LLVMValueRef v_step)
+{
+    emit *e = q->e;
+    uint32_t tall = t->rows / TILE_ROWS;
+    LLVMValueRef v_along = LLVMBuildMul(e->b, v_step, emit_i64(e, TILE_BYTES), "");
+    for (uint32_t r = 0; r < tall; r++) {
+        LLVMValueRef v_rows = contract_at(e, e->i8, s->v_rows[r * TILE_ROWS], v_along);
+        emit_tile_load(&q->tiles, ROW_TILES + r, v_rows, emit_i64(e, q->s.row_bytes));
+    }
+    for (uint32_t p = 0; p < q->f->n_products; p++) {
+        int64_t line = (int64_t)weights(q->f, p)->panel * 4;
+        LLVMValueRef v_down = LLVMBuildMul(e->b, v_step, emit_i64(e, TILE_PAIRS * line), "");
+        for (uint32_t v = 0; v < t->vectors; v++) {
+            uint32_t b = WEIGHT_TILES + (p * t->vectors + v) % 2;
+            LLVMValueRef v_pairs = contract_at(e, e->i8, s->v_weights[p][v], v_down);
+            emit_tile_load(&q->tiles, b, v_pairs, emit_i64(e, line));
+            for (uint32_t r = 0; r < tall; r++) {
+                emit_tile_dot(&q->tiles, sum_tile(q, t, p, r, v), ROW_TILES + r, b);
+            }
+        }
+    }
+}
+
+static void store_tiles(contract_emitter *q, const tile *t)
+{
+    emit *e = q->e;
+    LLVMValueRef v_stride = emit_i64(e, (int64_t)t->vectors * TILE_BYTES);
+    for (uint32_t p = 0; p < q->f->n_products; p++) {
+        for (uint32_t r = 0; r < t->rows / TILE_ROWS; r++) {
+            for (uint32_t v = 0; v < t->vectors; v++) {
+                int64_t at = ((int64_t)p * t->rows + r * TILE_ROWS) * t->vectors + v;
+                LLVMValueRef v_to =
+                    contract_at(e, e->i8, q->v_tile, emit_i64(e, at * TILE_BYTES));
+                emit_tile_store(&q->tiles, sum_tile(q, t, p, r, v), v_to, v_stride);
+            }
+        }
+    }
+}
+
+static bool sum_by_tiles(contract_emitter *q, const tile *t)
+{
+    emit *e = q->e;
+    uint32_t n = t->rows / TILE_ROWS * t->vectors * q->f->n_products;
+    if (!schedule_tiles(q->f, e->t) || t->rows % TILE_ROWS != 0 || n > ROW_TILES) {
+        return false;
+    }
+    sources s = sources_of(q, t);
+    for (uint32_t i = 0; i < n; i++) {
+        emit_tile_zero(&q->tiles, i);
+    }
+    emit_loop l;
+    emit_loop_begin(e, &l, "tiles", emit_i64(e, 0), emit_i64(e, pairs_of_k(q) / TILE_PAIRS),
+                    emit_i64(e, 1), 0, NULL);
+    add_tiles(q, t, &s, l.v_i);
+    emit_loop_end(e, &l, NULL);
+    store_tiles(q, t);
+    return true;
+}
+
+static void begin(contract_emitter *q)
+{
+    if (schedule_tiles(q->f, q->e->t)) {
+        q->tiles = emit_tiles_begin(q->e);
+    }
+}
+
+static void end(contract_emitter *q)
+{
+    if (schedule_tiles(q->f, q->e->t)) {
+        emit_tiles_end(&q->tiles);
+    }
+}
+
+const contract_kind contract_bf16 = {pack_row, sum, sum_by_tiles, begin, end};

@@ -139,4 +139,4 @@ static void sum(contract_emitter *q, const tile *t, LLVMValueRef *v_sums)
     sum_axis(q, t, 0, t->rows * t->vectors * q->f->n_products, v_sums);
 }
 
-const contract_kind contract_f32 = {pack_row, sum};
+const contract_kind contract_f32 = {.pack_row = pack_row, .sum = sum};

@@ -328,4 +328,4 @@ static void pack_row(contract_emitter *q, LLVMValueRef v_row)
     emit_loop_end(e, &l, NULL);
 }
 
-const contract_kind contract_q8 = {pack_row, sum};
+const contract_kind contract_q8 = {.pack_row = pack_row, .sum = sum};

@@ -91,11 +91,20 @@ static bool is_product(const k_nest *n)
            n->steps[1].n_axes == 0;
 }
 
+/* Of a tile of bf16: rows, steps of k. */
+enum { TILE_HEIGHT = 16, TILE_DEPTH = 32 };
 enum { PACKED_BYTES = 1 << 20, LINE = 64 };
 
 bool schedule_bf16_dots(const target *t)
 {
     return t->lanes == 16 && target_has(t, AIGC_CPU_AVX512_BF16);
+}
+
+bool schedule_tiles(const contract_form *f, const target *t)
+{
+    return f->kind == CONTRACT_BF16 && schedule_bf16_dots(t) &&
+           (target_has(t, AIGC_CPU_AMX) || t->emulate_tiles) && ir_dim_is_const(f->k[0]->extent) &&
+           ir_dim_value(f->k[0]->extent) % TILE_DEPTH == 0;
 }
 
 /* A line more than the row, so that rows do not fall upon each other in the cache. */
@@ -123,10 +132,16 @@ schedule_product schedule_contract(const contract_form *f, const target *t)
     bool q8 = f->kind == CONTRACT_Q8;
     schedule_product s = {.vectors = 2, .row_vectors = (q8 ? 4 : 8) / f->n_products, .unroll = 2};
     uint32_t tall = tallest(f, t, s.vectors);
+    if (schedule_tiles(f, t)) { /* four tiles of sums */
+        for (uint32_t h = 2 * TILE_HEIGHT / f->n_products; h >= TILE_HEIGHT; h -= TILE_HEIGHT) {
+            s.heights[s.n_heights++] = h;
+        }
+    }
     for (uint32_t h = tall; h > 1; h = h > 8 ? 8 : (h + 1) / 2) {
         s.heights[s.n_heights++] = h;
     }
     s.heights[s.n_heights++] = 1;
+    tall = s.heights[0];
     if (!f->in_place) {
         s.row_bytes = packed_row_bytes(f, t);
         s.most_rows = PACKED_BYTES / s.row_bytes / tall * tall;

@@ -38,6 +38,10 @@ typedef struct schedule_product {
 /* Has the machine dot products of pairs of bf16? Rows are then packed as bf16, else as f32. */
 bool schedule_bf16_dots(const target *t);
 
+/* Has it tiles for such a product? Tall blocks of rows are then multiplied by tiles, what is left of
+ * them by dot products. */
+bool schedule_tiles(const contract_form *f, const target *t);
+
 schedule_product schedule_contract(const contract_form *f, const target *t);
 
 /* How attention is run: many queries by tiles with lanes along queries, few with lanes along the

@@ -14,6 +14,7 @@ typedef struct target {
     uint32_t panel;     /* columns of a packed weight that lie side by side */
     uint32_t registers; /* vector registers */
     uint32_t cpu_mask;  /* AIGC_CPU_ features the code may use and will need (runtime/abi.h) */
+    bool emulate_tiles; /* tests: has tile registers, of plain memory (backend/emit_tiles.h) */
     LLVMTargetMachineRef machine;
 } target;
 
