@@ -81,7 +81,7 @@ void weights_set_storages(ir_module *m, const weights_file *f)
     for (uint32_t i = 0; i < m->n_params; i++) {
         ir_param *p = &m->params[i];
         uint8_t s = p->type->dtype == IR_f32 ? storage_in(p, f) : AIGC_DTYPE_NONE;
-        bool block = s == AIGC_Q8_0 || s == AIGC_Q4_0;
+        bool block = aigc_dtype_block(s) > 1;
         if (s == AIGC_F16 || s == AIGC_BF16 || block) {
             p->storage = (ir_storage)s;
         }

@@ -1,14 +1,16 @@
 #include "ir/storage.h"
+#include "ir/block.h"
 
 #include <string.h>
 
 static const struct {
     const char *name;
     ir_storage number;
-    bool dense;
+    bool dense, panels;
     uint32_t block, bytes;
 } storages[] = {
-#define STORAGE(name, number, dense, block, bytes) {#name, IR_STORAGE_##name, dense, block, bytes},
+#define STORAGE(name, number, dense, panels, block, bytes)                                         \
+    {#name, IR_STORAGE_##name, dense, panels, block, bytes},
 #include "ir/storage.def"
 };
 
@@ -47,6 +49,12 @@ bool ir_storage_is_dense(ir_storage s)
     return i < N_STORAGES && storages[i].dense;
 }
 
+bool ir_storage_has_panels(ir_storage s)
+{
+    uint32_t i = row_of(s);
+    return i < N_STORAGES && storages[i].panels;
+}
+
 uint32_t ir_storage_block(ir_storage s)
 {
     uint32_t i = row_of(s);
@@ -73,27 +81,11 @@ ir_dtype ir_storage_dtype(ir_storage s)
     return name && ir_dtype_from_name(name, &t) ? t : IR_f32;
 }
 
-/* ggml-common.h: block_q8_0 { f16 d; i8 qs[32]; }, block_q4_0 { f16 d; u8 qs[16]; } where byte i
- * holds weight i in its low and weight i + 16 in its high half, both offset by 8. */
-static void decode_block(ir_storage s, const unsigned char *block, float *out)
-{
-    float scale = (float)ir_dtype_load(IR_f16, block, 0);
-    for (uint32_t i = 0; i < 32; i++) {
-        int q = s == IR_STORAGE_q8_0 ? (int8_t)block[2 + i]
-                                     : (int)((block[2 + i % 16] >> (i < 16 ? 0 : 4)) & 15) - 8;
-        out[i] = scale * (float)q;
-    }
-}
-
 void ir_storage_decode(ir_storage s, const void *bytes, size_t n, float *out)
 {
-    if (ir_storage_is_dense(s)) {
-        for (size_t i = 0; i < n; i++) {
-            out[i] = (float)ir_dtype_load(ir_storage_dtype(s), bytes, i);
-        }
-        return;
-    }
-    for (size_t b = 0; b < n / 32; b++) {
-        decode_block(s, (const unsigned char *)bytes + b * ir_storage_block_bytes(s), out + b * 32);
+    const ir_block *l = ir_block_of(s);
+    for (size_t i = 0; i < n; i++) {
+        out[i] =
+            l ? ir_block_weight(l, bytes, i) : (float)ir_dtype_load(ir_storage_dtype(s), bytes, i);
     }
 }

@@ -13,6 +13,7 @@ typedef enum ir_storage {
 const char *ir_storage_name(ir_storage s); /* NULL for a number that is no storage */
 bool ir_storage_from_name(const char *name, ir_storage *s);
 bool ir_storage_is_dense(ir_storage s);
+bool ir_storage_has_panels(ir_storage s); /* layout "panels" exists for it */
 uint32_t ir_storage_block(ir_storage s);       /* weights in a block; 1 when dense */
 uint32_t ir_storage_block_bytes(ir_storage s); /* bytes of a block; of an element when dense */
 ir_storage ir_storage_of_dtype(ir_dtype t);

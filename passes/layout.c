@@ -14,10 +14,10 @@
  *
  * Parameters in blocks (q8_0, q4_0) come in panels of 16 columns, block beside block.
  *
- * Changes the module's parameters, no graph. Leaves alone: parameters that are read in any other
- * way too (slices; rows picked by an index are fine), products whose output axis is not the
- * result's last one or is read by both operands, matrices narrower than a panel, blocks that do
- * not run along the summed axis, and everything when the target wants no panels. */
+ * Changes the module's parameters, no graph. Leaves alone: other block formats, parameters that are
+ * read in any other way too (slices; rows picked by an index are fine), products whose output axis
+ * is not the result's last one or is read by both operands, matrices narrower than a panel, blocks
+ * that do not run along the summed axis, and everything when the target wants no panels. */
 #include "passes/rewrite.h"
 
 #include <string.h>
@@ -57,16 +57,15 @@ static uint32_t panel_of(const finder *f, const ir_param *p)
 static bool may_be_packed(const finder *f, const use *u)
 {
     const ir_param *p = u->param;
-    if (p->type->rank != 2 || !ir_dtype_is_float(p->type->dtype) || p->type->dtype == IR_f64) {
+    if (p->type->rank != 2 || !ir_dtype_is_float(p->type->dtype) || p->type->dtype == IR_f64 ||
+        !ir_storage_has_panels(p->storage)) {
         return false;
     }
     if (in_blocks(p)) { /* blocks run along k; an axis of one is no axis of the product */
         return !u->transposed && ir_dim_value(p->type->dims[0]) > 1 &&
                ir_dim_value(p->type->dims[1]) % ir_storage_block(p->storage) == 0;
     }
-    return ir_dtype_is_float(ir_storage_dtype(p->storage)) &&
-           ir_storage_dtype(p->storage) != IR_f64 &&
-           ir_dim_value(p->type->dims[u->transposed ? 1 : 0]) >= f->panel;
+    return ir_dim_value(p->type->dims[u->transposed ? 1 : 0]) >= f->panel;
 }
 
 /* Does operand k of the product have one axis of its own, the result's last, and one summed over?

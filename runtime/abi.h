@@ -37,6 +37,15 @@ typedef enum aigc_dtype {
     /* Block storages, parameters only; blocks run along the last axis (GGUF's layouts). */
     AIGC_Q8_0 = 16, /* 32 weights: f16 scale, 32 x i8             = 34 bytes */
     AIGC_Q4_0 = 17, /* 32 weights: f16 scale, 16 bytes of nibbles = 18 bytes */
+    AIGC_Q4_1 = 18, /* the same with an f16 that is added         = 20 bytes */
+    AIGC_Q5_0 = 19, /* q4_0 with a fifth bit                      = 22 bytes */
+    AIGC_Q5_1 = 20, /* q4_1 with a fifth bit                      = 24 bytes */
+    /* 256 weights in groups of 16 or 32 with scales (and what is subtracted) of their own */
+    AIGC_Q2_K = 21, /* = 84 bytes */
+    AIGC_Q3_K = 22, /* = 110 bytes */
+    AIGC_Q4_K = 23, /* = 144 bytes */
+    AIGC_Q5_K = 24, /* = 176 bytes */
+    AIGC_Q6_K = 25, /* = 210 bytes */
     AIGC_DTYPE_NONE = 255
 } aigc_dtype;
 

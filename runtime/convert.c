@@ -1,4 +1,5 @@
 #include "runtime/convert.h"
+#include "runtime/blocks.h"
 
 static float element(uint8_t t, const unsigned char *p)
 {
@@ -33,18 +34,6 @@ static float element(uint8_t t, const unsigned char *p)
     }
 }
 
-/* ggml-common.h, block_q8_0 and block_q4_0 */
-static void decode_block(uint8_t t, const unsigned char *b, float *out)
-{
-    uint16_t h;
-    memcpy(&h, b, 2);
-    float scale = aigc_f16_to_float(h);
-    for (int i = 0; i < 32; i++) {
-        int q = t == AIGC_Q8_0 ? (int8_t)b[2 + i] : ((b[2 + i % 16] >> (i < 16 ? 0 : 4)) & 15) - 8;
-        out[i] = scale * (float)q;
-    }
-}
-
 void aigc_convert_to_float(uint8_t storage, const void *data, int64_t first, int64_t n, float *out)
 {
     int64_t block = aigc_dtype_block(storage), bytes = (int64_t)aigc_dtype_bytes(storage);
@@ -54,10 +43,10 @@ void aigc_convert_to_float(uint8_t storage, const void *data, int64_t first, int
     }
     int64_t skip = first % block;
     for (int64_t i = 0; i < n && block > 1; p += bytes) {
-        float part[32];
+        float part[AIGC_BLOCK_MOST];
         int64_t m = block - skip < n - i ? block - skip : n - i;
         bool whole = m == block;
-        decode_block(storage, p, whole ? out + i : part);
+        aigc_block_decode(storage, p, whole ? out + i : part);
         if (!whole) {
             memcpy(out + i, part + skip, (size_t)m * sizeof *out);
         }

@@ -2,7 +2,8 @@
 
 static const struct {
     const char *name;
-    uint8_t bytes, block;
+    uint8_t bytes;
+    uint16_t block;
 } dtypes[] = {
     [AIGC_F64] = {"f64",  8,  1 },
       [AIGC_F32] = {"f32",  4,  1 },
@@ -16,6 +17,14 @@ static const struct {
     [AIGC_BOOL] = {"bool", 1,  1 },
       [AIGC_Q8_0] = {"q8_0", 34, 32},
       [AIGC_Q4_0] = {"q4_0", 18, 32},
+      [AIGC_Q4_1] = {"q4_1", 20, 32},
+      [AIGC_Q5_0] = {"q5_0", 22, 32},
+      [AIGC_Q5_1] = {"q5_1", 24, 32},
+      [AIGC_Q2_K] = {"q2_K", 84, 256},
+      [AIGC_Q3_K] = {"q3_K", 110, 256},
+      [AIGC_Q4_K] = {"q4_K", 144, 256},
+      [AIGC_Q5_K] = {"q5_K", 176, 256},
+      [AIGC_Q6_K] = {"q6_K", 210, 256},
 };
 
 enum { N_DTYPES = sizeof dtypes / sizeof *dtypes };

@@ -1,3 +1,4 @@
+#include "runtime/blocks.h"
 #include "runtime/pack_blocks.h"
 
 #include <stdlib.h>
@@ -61,11 +62,10 @@ static void fill(uint8_t storage, void *data, int64_t bytes, uint64_t *seed)
         } else if (storage == AIGC_BF16) {
             memcpy(p + i, &b, 2);
         } else if (aigc_dtype_block(storage) > 1) {
-            h = (_Float16)(f / 64);
-            memcpy(p + i, &h, 2);
-            for (int64_t k = 2; k < unit; k++) {
+            for (int64_t k = 0; k < unit; k++) {
                 p[i + k] = (unsigned char)next(seed);
             }
+            aigc_block_scale(storage, p + i, f);
         } else {
             memset(p + i, 0, (size_t)unit);
         }

@@ -3,7 +3,7 @@
 #include "tests/fuzz/bytes.h"
 #include "tests/fuzz/weights.h"
 
-enum { F32 = 0, Q4_0 = 2, Q8_0 = 8, Q6_K = 14, BF16 = 30 };
+enum { F32 = 0, Q4_0 = 2, Q8_0 = 8, Q4_K = 12, Q6_K = 14, IQ2_XXS = 16, BF16 = 30 };
 
 /* Writing
  * ------------------------------------------------------------------------------------------ */
@@ -78,7 +78,7 @@ static bytes good(uint32_t version)
     put_tensor(&b, "a", 2, (const uint64_t[]){3, 2}, F32, 0);
     put_tensor(&b, "q", 2, (const uint64_t[]){64, 2}, Q8_0, 32);
     put_tensor(&b, "h", 1, (const uint64_t[]){4}, BF16, 192);
-    put_tensor(&b, "k", 1, (const uint64_t[]){256}, Q6_K, 224);
+    put_tensor(&b, "k", 1, (const uint64_t[]){256}, IQ2_XXS, 224);
     put_tensor(&b, "s", 0, NULL, F32, 224);
     put_data(&b, 32 + 160 + 32 + 224);
     return b;
@@ -236,6 +236,13 @@ static void test_by_hand(void **state)
         {"an axis of 0", tensor(2, 0, (uint64_t)1 << 40, F32, 64), NULL},
         {"a row of 33 in blocks of 32", tensor(2, 33, 1, Q8_0, 0), "do not fit its storage q8_0"},
         {"a scalar in blocks", tensor(0, 0, 0, Q4_0, 0), "do not fit its storage q4_0"},
+        {"a row of 288 in blocks of 256", tensor(1, 288, 1, Q4_K, 0),
+         "do not fit its storage q4_K"},
+        {"half a block of 256", tensor(2, 128, 2, Q6_K, 0), "do not fit its storage q6_K"},
+        {"no block of 256", tensor(2, 0, 2, Q6_K, 0), NULL},
+        {"a block that is cut short", tensor(1, 256, 1, Q6_K, 0), "lies outside the file"},
+        {"2^80 weights in blocks of 256", tensor(2, (uint64_t)1 << 40, (uint64_t)1 << 40, Q6_K, 0),
+         "do not fit its storage q6_K"},
         {"an unknown storage", tensor(1, 16, 1, 99, 0), NULL}, /* listed, not loaded */
         {"beyond the file", tensor(1, 17, 1, F32, 0), "lies outside the file"},
         {"an offset beyond the file", tensor(1, 16, 1, F32, 32), "lies outside the file"},
@@ -256,7 +263,7 @@ static void test_cut_short(void **state)
     (void)state;
     for (uint32_t version = 2; version <= 3; version++) {
         bytes b = good(version);
-        for (size_t n = 0; n < b.n - 224; n++) { /* q6_K is not known: its size is not checked */
+        for (size_t n = 0; n < b.n - 224; n++) { /* iq2_xxs is not known: its size is not checked */
             bytes cut = {b.at, n, n};
             expect_weights("cut short", "t.gguf", &cut, n < 24 ? "not a GGUF file" : "file");
         }
