@@ -89,6 +89,23 @@ void aigc_convert_from_float(uint8_t storage, void *data, int64_t first, int64_t
     }
 }
 
+void aigc_convert_run(uint8_t from_storage, const void *data, int64_t first, int64_t n,
+                      uint8_t storage, void *out)
+{
+    enum { RUN = 256 };
+    float part[RUN];
+    size_t bytes = aigc_dtype_bytes(storage);
+    if (from_storage == storage && aigc_dtype_block(storage) == 1) {
+        memcpy(out, (const char *)data + (size_t)first * bytes, (size_t)n * bytes);
+        return;
+    }
+    for (int64_t i = 0; i < n; i += RUN) {
+        int64_t m = n - i < RUN ? n - i : RUN;
+        aigc_convert_to_float(from_storage, data, first + i, m, part);
+        aigc_convert_from_float(storage, out, i, m, part);
+    }
+}
+
 /* Any dense type ----------------------------------------------------------------------------------
  */
 

@@ -41,6 +41,9 @@ void aigc_convert_to_float(uint8_t storage, const void *data, int64_t first, int
 /* n floats into a dense storage at element `first`. */
 void aigc_convert_from_float(uint8_t storage, void *data, int64_t first, int64_t n,
                              const float *in);
+/* n elements, from element `first` on, of one storage of floats in another. */
+void aigc_convert_run(uint8_t from_storage, const void *data, int64_t first, int64_t n,
+                      uint8_t storage, void *out);
 /* n elements of one dense type to another, in order: whole numbers exactly where they fit, others
  * rounded to nearest, floats to whole numbers towards zero. False for block storages. */
 bool aigc_convert(const void *from, uint8_t from_type, void *to, uint8_t to_type, int64_t n);

@@ -65,20 +65,3 @@ int64_t aigc_tensor_bytes(uint8_t dtype, uint32_t rank, const int64_t *dims)
     }
     return bytes;
 }
-
-int64_t aigc_param_bytes(const aigc_abi_param *p)
-{
-    if (p->layout == AIGC_LAYOUT_ROWS || p->rank != 2 || p->panel == 0) {
-        return aigc_tensor_bytes(p->storage, p->rank, p->dims);
-    }
-    int64_t n = p->dims[p->pack_transposed ? 1 : 0], k = p->dims[p->pack_transposed ? 0 : 1],
-            filled;
-    if (n < 0 || k < 0 || __builtin_add_overflow(n, p->panel - 1, &filled)) {
-        return -1;
-    }
-    if (p->layout == AIGC_LAYOUT_PAIRS && __builtin_add_overflow(k, k % 2, &k)) {
-        return -1;
-    }
-    int64_t dims[2] = {filled / p->panel * p->panel, k};
-    return aigc_tensor_bytes(p->storage, 2, dims);
-}
