@@ -16,7 +16,10 @@ struct aigc_context {
     bool all_threads;
     uint64_t seed;
     void *const *externs;
-    void **states;
+    void **states; /* within state_memory */
+    void *state_memory;
+    bool states_used; /* since they were cleared */
+    bool states_lent; /* the caller knows where they are */
     void *arena;
     int64_t arena_bytes;
     void *scratch; /* [n_threads] pieces of m->scratch_bytes */
@@ -67,20 +70,33 @@ static aigc_status check_model(const aigc_abi_model *m, aigc_error *err)
     return AIGC_OK;
 }
 
+/* One piece of cleared memory: pages that a state never reaches are never there. */
 static aigc_status make_states(aigc_context *c, aigc_error *err)
 {
+    uint64_t total = ALIGN;
     c->states = calloc(c->m->n_states + 1, sizeof *c->states);
     if (!c->states) {
         return aigc_fail(err, AIGC_ERR_MEMORY, "out of memory");
     }
     for (uint32_t i = 0; i < c->m->n_states; i++) {
-        c->states[i] = aligned((int64_t)c->m->states[i].size_bytes);
-        if (!c->states[i]) {
+        uint64_t bytes = c->m->states[i].size_bytes;
+        if (__builtin_add_overflow(total, bytes, &total) ||
+            __builtin_add_overflow(total, ALIGN, &total) || total > SIZE_MAX / 2) {
             return aigc_fail(err, AIGC_ERR_MEMORY, "no memory for state %s (%llu bytes)",
-                             c->m->states[i].name, (unsigned long long)c->m->states[i].size_bytes);
+                             c->m->states[i].name, (unsigned long long)bytes);
         }
     }
-    aigc_context_reset(c);
+    c->state_memory = calloc(1, total);
+    if (!c->state_memory) {
+        return aigc_fail(err, AIGC_ERR_MEMORY, "no memory for the states (%llu bytes)",
+                         (unsigned long long)total);
+    }
+    char *at = c->state_memory;
+    for (uint32_t i = 0; i < c->m->n_states; i++) {
+        at += -(uintptr_t)at % ALIGN;
+        c->states[i] = at;
+        at += c->m->states[i].size_bytes;
+    }
     return AIGC_OK;
 }
 
@@ -155,9 +171,7 @@ void aigc_context_destroy(aigc_context *c)
         return;
     }
     aigc_pool_destroy(c->pool);
-    for (uint32_t i = 0; c->states && i < c->m->n_states; i++) {
-        free(c->states[i]);
-    }
+    free(c->state_memory);
     free(c->states);
     free(c->arena);
     free(c->scratch);
@@ -171,9 +185,10 @@ const aigc_abi_model *aigc_context_model(const aigc_context *c)
 
 void aigc_context_reset(aigc_context *c)
 {
-    for (uint32_t i = 0; i < c->m->n_states; i++) {
+    for (uint32_t i = 0; i < c->m->n_states && (c->states_used || c->states_lent); i++) {
         memset(c->states[i], 0, c->m->states[i].size_bytes);
     }
+    c->states_used = false;
 }
 
 void aigc_context_set_seed(aigc_context *c, uint64_t seed)
@@ -183,6 +198,7 @@ void aigc_context_set_seed(aigc_context *c, uint64_t seed)
 
 void *aigc_context_state(aigc_context *c, uint32_t state)
 {
+    c->states_lent = true;
     return state < c->m->n_states ? c->states[state] : NULL;
 }
 
@@ -375,6 +391,7 @@ static aigc_status run_entry(aigc_context *c, const aigc_abi_entry *e, const int
                           .barrier_data = c->pool,
                           .profile = c->hook,
                           .profile_data = c->hook_data};
+    c->states_used = true;
     running r = {e, &call};
     if (call.n_threads > 1) {
         aigc_pool_run(c->pool, call.n_threads, run_thread, &r);

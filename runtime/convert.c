@@ -34,10 +34,27 @@ static float element(uint8_t t, const unsigned char *p)
     }
 }
 
+static void bf16_to_floats(const unsigned char *from, int64_t n, float *out)
+{
+    for (int64_t i = 0; i < n; i++) {
+        uint16_t h;
+        memcpy(&h, from + 2 * i, sizeof h);
+        out[i] = aigc_bf16_to_float(h);
+    }
+}
+
 void aigc_convert_to_float(uint8_t storage, const void *data, int64_t first, int64_t n, float *out)
 {
     int64_t block = aigc_dtype_block(storage), bytes = (int64_t)aigc_dtype_bytes(storage);
     const unsigned char *p = (const unsigned char *)data + first / block * bytes;
+    if (storage == AIGC_BF16) {
+        bf16_to_floats(p, n, out);
+        return;
+    }
+    if (storage == AIGC_F32) {
+        memcpy(out, p, (size_t)n * sizeof *out);
+        return;
+    }
     for (int64_t i = 0; i < n && block == 1; i++, p += bytes) {
         out[i] = element(storage, p);
     }
@@ -70,9 +87,25 @@ static int64_t whole_of(number v)
                            : INT64_MIN;
 }
 
+static void floats_to_bf16(const float *in, int64_t n, unsigned char *out)
+{
+    for (int64_t i = 0; i < n; i++) {
+        uint16_t h = aigc_float_to_bf16(in[i]);
+        memcpy(out + 2 * i, &h, sizeof h);
+    }
+}
+
 void aigc_convert_from_float(uint8_t storage, void *data, int64_t first, int64_t n, const float *in)
 {
     unsigned char *p = (unsigned char *)data + first * (int64_t)aigc_dtype_bytes(storage);
+    if (storage == AIGC_BF16) {
+        floats_to_bf16(in, n, p);
+        return;
+    }
+    if (storage == AIGC_F32) {
+        memcpy(p, in, (size_t)n * sizeof *in);
+        return;
+    }
     for (int64_t i = 0; i < n; i++, p += aigc_dtype_bytes(storage)) {
         double d = (double)in[i];
         bool is_float = storage <= AIGC_BF16;

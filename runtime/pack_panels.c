@@ -9,20 +9,41 @@ typedef struct matrix { /* rows of elements of `bytes`, `stride` bytes apart; an
     int64_t stride, bytes;
 } matrix;
 
-/* out[k][r] = from[r][k]; rows of out are `panel` columns. A line of rows is read while it is in
- * cache. */
+typedef uint32_t four __attribute__((vector_size(16)));
+
+static void turn_four(const char *x, int64_t stride, char *y, int64_t out_stride)
+{
+    four a, b, c, d;
+    memcpy(&a, x, sizeof a);
+    memcpy(&b, x + stride, sizeof b);
+    memcpy(&c, x + 2 * stride, sizeof c);
+    memcpy(&d, x + 3 * stride, sizeof d);
+    four ab = __builtin_shufflevector(a, b, 0, 4, 1, 5), cd = __builtin_shufflevector(c, d, 0, 4, 1, 5);
+    four ef = __builtin_shufflevector(a, b, 2, 6, 3, 7), gh = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+    four turned[4] = {
+        __builtin_shufflevector(ab, cd, 0, 1, 4, 5), __builtin_shufflevector(ab, cd, 2, 3, 6, 7),
+        __builtin_shufflevector(ef, gh, 0, 1, 4, 5), __builtin_shufflevector(ef, gh, 2, 3, 6, 7)};
+    for (int i = 0; i < 4; i++) {
+        memcpy(y + i * out_stride, &turned[i], sizeof turned[i]);
+    }
+}
+
+/* out[k][r] = from[r][k]; rows of out are `panel` columns. Four rows at a time: a file's rows may be
+ * powers of two apart, and more of them would push each other out of the first cache. */
 static void turn(matrix from, int64_t rows, int64_t depth, int64_t panel, char *out)
 {
-    for (int64_t k = 0; k < depth; k++) {
-        const char *x = from.at + k * from.bytes;
-        char *y = out + k * panel * from.bytes;
-        if (from.bytes == 4) {
-            for (int64_t r = 0; r < rows; r++) {
-                memcpy(y + 4 * r, x + r * from.stride, 4);
-            }
-        } else {
-            for (int64_t r = 0; r < rows; r++) {
-                memcpy(y + 2 * r, x + r * from.stride, 2);
+    int64_t bytes = from.bytes, out_stride = panel * bytes;
+    for (int64_t r = 0; r < rows; r += 4) {
+        const char *x = from.at + r * from.stride;
+        char *y = out + r * bytes;
+        int64_t height = rows - r < 4 ? rows - r : 4, k = 0;
+        for (; bytes == 4 && height == 4 && k + 4 <= depth; k += 4) {
+            turn_four(x + 4 * k, from.stride, y + k * out_stride, out_stride);
+        }
+        for (; k < depth; k++) {
+            for (int64_t i = 0; i < height; i++) {
+                memcpy(y + k * out_stride + i * bytes, x + i * from.stride + k * bytes,
+                       bytes == 4 ? 4 : 2);
             }
         }
     }

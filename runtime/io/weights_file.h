@@ -18,8 +18,6 @@ typedef struct weights_tensor {
     const void *data;
     int64_t size_bytes;
     const char *storage; /* the file's own word for it: "F32", "q6_K" */
-    /* As in aigc_abi_param; files of rows have zeros. */
-    uint8_t layout, panel, pack_transposed;
 } weights_tensor;
 
 typedef struct weights_file {

@@ -9,11 +9,8 @@ enum { LINE = 64, HUGE_PAGE = 2 << 20 };
 /* Does the tensor lie in the file as kernels read the parameter? */
 static bool stays(const aigc_abi_param *p, const weights_tensor *t)
 {
-    size_t align = p->layout != AIGC_LAYOUT_ROWS        ? LINE
-                   : aigc_dtype_block(p->storage) > 1 ? 2
-                                                        : aigc_dtype_bytes(p->storage);
-    return p->layout == t->layout && p->panel == t->panel &&
-           p->pack_transposed == t->pack_transposed && p->storage == t->dtype &&
+    size_t align = aigc_dtype_block(p->storage) > 1 ? 2 : aigc_dtype_bytes(p->storage);
+    return p->layout == AIGC_LAYOUT_ROWS && p->storage == t->dtype &&
            (uintptr_t)t->data % align == 0;
 }
 

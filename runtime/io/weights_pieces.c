@@ -50,15 +50,17 @@ static uint32_t job_of(const packing *k, int64_t piece)
     return lo;
 }
 
-static void let_go(const packing *k, const weights_tensor *t, const plan *p, int64_t first,
-                   int64_t last)
+/* What the kernel is told of the rows' pages of the file. It may not listen: that costs time or
+ * memory, no more. */
+static void advise(const packing *k, const weights_tensor *t, const plan *p, int64_t first,
+                   int64_t last, int advice)
 {
     int64_t block = aigc_dtype_block(t->dtype), bytes = (int64_t)aigc_dtype_bytes(t->dtype);
     uintptr_t data = (uintptr_t)t->data,
               from = data + (uintptr_t)(first * p->cut.row_elems / block * bytes),
               to = data + (uintptr_t)(last * p->cut.row_elems / block * bytes);
     from -= from % k->page_bytes;
-    (void)madvise((void *)from, to - from, MADV_DONTNEED); /* failing costs memory, no more */
+    (void)madvise((void *)from, to - from, advice);
 }
 
 static void pack_pieces(void *data, uint32_t thread)
@@ -71,8 +73,11 @@ static void pack_pieces(void *data, uint32_t thread)
         const plan *p = &k->plans[i];
         int64_t first = (piece - p->first_piece) * p->piece_rows, last = first + p->piece_rows;
         last = last < p->cut.rows ? last : p->cut.rows;
+#ifdef MADV_POPULATE_READ
+        advise(k, j->t, p, first, last, MADV_POPULATE_READ); /* one call, not hundreds of faults */
+#endif
         aigc_pack_rows(j->p, j->t->dtype, j->t->data, first, last, j->out);
-        let_go(k, j->t, p, first, last);
+        advise(k, j->t, p, first, last, MADV_DONTNEED);
     }
 }
 
