@@ -18,8 +18,10 @@ static void turn_four(const char *x, int64_t stride, char *y, int64_t out_stride
     memcpy(&b, x + stride, sizeof b);
     memcpy(&c, x + 2 * stride, sizeof c);
     memcpy(&d, x + 3 * stride, sizeof d);
-    four ab = __builtin_shufflevector(a, b, 0, 4, 1, 5), cd = __builtin_shufflevector(c, d, 0, 4, 1, 5);
-    four ef = __builtin_shufflevector(a, b, 2, 6, 3, 7), gh = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+    four ab = __builtin_shufflevector(a, b, 0, 4, 1, 5),
+         cd = __builtin_shufflevector(c, d, 0, 4, 1, 5);
+    four ef = __builtin_shufflevector(a, b, 2, 6, 3, 7),
+         gh = __builtin_shufflevector(c, d, 2, 6, 3, 7);
     four turned[4] = {
         __builtin_shufflevector(ab, cd, 0, 1, 4, 5), __builtin_shufflevector(ab, cd, 2, 3, 6, 7),
         __builtin_shufflevector(ef, gh, 0, 1, 4, 5), __builtin_shufflevector(ef, gh, 2, 3, 6, 7)};
@@ -28,8 +30,8 @@ static void turn_four(const char *x, int64_t stride, char *y, int64_t out_stride
     }
 }
 
-/* out[k][r] = from[r][k]; rows of out are `panel` columns. Four rows at a time: a file's rows may be
- * powers of two apart, and more of them would push each other out of the first cache. */
+/* out[k][r] = from[r][k]; rows of out are `panel` columns. Four rows at a time: a file's rows may
+ * be powers of two apart, and more of them would push each other out of the first cache. */
 static void turn(matrix from, int64_t rows, int64_t depth, int64_t panel, char *out)
 {
     int64_t bytes = from.bytes, out_stride = panel * bytes;

@@ -93,14 +93,15 @@ aigc_status weights_pack(const weights_job *jobs, uint32_t n, aigc_error *err)
     for (uint32_t i = 0; i < n; i++) {
         make_plan(&k, i);
     }
-    uint32_t cores = aigc_default_threads();
+    uint32_t n_threads = aigc_default_threads();
+    n_threads = k.n_pieces < n_threads ? (uint32_t)k.n_pieces : n_threads;
     aigc_pool *pool = NULL;
     aigc_status s = AIGC_OK;
     if (k.n_pieces) {
-        s = aigc_pool_create(k.n_pieces < cores ? (uint32_t)k.n_pieces : cores, &pool);
+        s = aigc_pool_create(n_threads, &pool);
     }
     if (pool) {
-        aigc_pool_run(pool, pack_pieces, &k);
+        aigc_pool_run(pool, n_threads, pack_pieces, &k);
         aigc_pool_destroy(pool);
     }
     free(k.plans);

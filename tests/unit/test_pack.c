@@ -53,8 +53,9 @@ static float wanted(const aigc_abi_param *p, int64_t n, int64_t k)
 {
     int64_t columns = p->dims[p->pack_transposed ? 1 : 0],
             depth = p->dims[p->pack_transposed ? 0 : 1];
-    return n >= columns || k >= depth ? 0
-                                      : number(p->pack_transposed ? k * columns + n : n * depth + k);
+    return n >= columns || k >= depth
+               ? 0
+               : number(p->pack_transposed ? k * columns + n : n * depth + k);
 }
 
 static void check_dense(uint8_t layout, uint8_t storage, uint8_t dtype, bool transposed,
@@ -147,7 +148,8 @@ static void test_blocks(void **state)
                                 .rank = 2,
                                 .dims = dims,
                                 .panel = AIGC_BLOCK_ROWS};
-            unsigned char *out = pack(&p, storages[s], data), *whole = malloc((size_t)aigc_param_bytes(&p) + 1);
+            unsigned char *out = pack(&p, storages[s], data),
+                          *whole = malloc((size_t)aigc_param_bytes(&p) + 1);
             aigc_pack_blocks(storages[s], data, n, 96, whole);
             assert_memory_equal(out, whole, (size_t)aigc_param_bytes(&p));
             free(data);
@@ -162,8 +164,8 @@ static void test_impossible(void **state)
 {
     (void)state;
     int64_t dims[3] = {4, 4, 4}, huge[2] = {INT64_MAX, INT64_MAX};
-    aigc_abi_param p = {.layout = AIGC_LAYOUT_PANELS, .storage = AIGC_F32, .rank = 3, .dims = dims,
-                        .panel = PANEL};
+    aigc_abi_param p = {
+        .layout = AIGC_LAYOUT_PANELS, .storage = AIGC_F32, .rank = 3, .dims = dims, .panel = PANEL};
     assert_null(aigc_pack_layout_of(&p));
     assert_int_equal(aigc_param_bytes(&p), -1);
     p.rank = 2;
