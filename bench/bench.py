@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """aigc against ONNX Runtime, llama.cpp and PyTorch on the same models: ./dev bench [NAME ...]
 
-    bench.py [NAME ...] [--list] [--install] [--threads 1,2] [--rounds 5] [--quick] [--write] [--aigc build/aigc]
+    bench.py [NAME ...] [--list] [--install] [--threads 1,2] [--work decode] [--rounds 5] [--quick] [--write] [--aigc build/aigc]
 
 NAME is a case or the beginning of one (llama-110m). Without names all cases are run, and bench/results.md is written; with names it is
 written on --write, from these and from what earlier runs on this machine left in bench/.cache.
@@ -29,6 +29,7 @@ def options():
     a.add_argument("--list", action="store_true", help="names of the cases")
     a.add_argument("--install", action="store_true", help="install the peers first: npm packages into bench/node_modules, python3-torch by apt-get")
     a.add_argument("--threads", help="numbers of threads, one after the other: 1,2; one and all cores when not given")
+    a.add_argument("--work", help="this work of the cases alone: forward, prefill, decode")
     a.add_argument("--rounds", type=int, default=5)
     a.add_argument("--quick", action="store_true", help="three short rounds on all cores alone")
     a.add_argument("--write", action="store_true", help="write bench/results.md, from these cases and those measured before")
@@ -53,7 +54,9 @@ def run_case(case, o, roofs):
     case.prepare()
     for threads in o.threads:
         with Contest(case, threads) as contest:
-            for work in case.works(o.quick):
+            for work in case.works():
+                if o.work and not work.label.startswith(o.work):
+                    continue
                 result = contest.play(work, o.rounds, work.seconds / 2 if o.quick else work.seconds)
                 row = report.row_of(case, work, threads, roofs[threads], result, os.getloadavg()[0])
                 report.keep(row)

@@ -112,7 +112,7 @@ class Network:
             yield Contender("torch bf16", "torch bf16", (install.torch_python(), peer_file("torch_engine.py"), self.about_path, "bf16", str(threads)),
                             _openmp(threads))
 
-    def works(self, quick):
+    def works(self):
         yield Work("forward", {"do": "forward"}, self.about["flops"], self.about["weight_bytes"] if self.math == "f32" else
                    self.about["weight_bytes"] / 2, PEAKS[self.math], targets=self.targets, seconds=self.seconds)
 
@@ -142,7 +142,7 @@ class Language:
                 yield Contender(flavour + (", flash attention" if flash else ""), flavour, python_of(
                     peer_file("llama.py"), flavour, folder, self.path, threads, flash, llama_file.CONTEXT, llama_file.VOCAB))
 
-    def works(self, quick):
+    def works(self):
         prompt, steps, n = self.PROMPT[self.size], self.STEPS[self.size], llama_file.matrices(self.size)
         d, layers, heads, kv, _ = llama_file.SHAPES[self.size]
         head = llama_file.VOCAB * d  # for the last token alone
@@ -151,8 +151,8 @@ class Language:
         ratio = self.PREFILL.get(self.size, {}).get(self.storage)
         yield Work(f"prefill {prompt}", {"do": "prefill", "n": prompt}, 2 * ((n - head) * prompt + head) + attention, weights,
                    PEAKS[self.storage], prompt, {"best": ratio} if ratio else {})
-        cache = layers * 2 * kv * (d // heads) * 4 * (8 + steps / 2)
-        yield Work("decode", {"do": "decode", "at": 8, "n": steps}, 2 * n * steps, (weights + cache) * steps, PEAKS[self.storage], steps,
+        cache = layers * 2 * kv * (d // heads) * 4 * steps / 2
+        yield Work("decode", {"do": "decode", "at": 0, "n": steps}, 2 * n * steps, (weights + cache) * steps, PEAKS[self.storage], steps,
                    self.DECODE[self.size])
 
 

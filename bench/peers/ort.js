@@ -38,9 +38,11 @@ async function main() {
       }
       answer({ ms: ms.length > 3 ? ms.slice(1) : ms });
     } else if (request.op === "output") {
+      const start = performance.now();
       const out = (await run())[about.outputs[0].name].data;
+      const took = performance.now() - start;
       fs.writeFileSync(request.file, Buffer.from(out.buffer, out.byteOffset, out.byteLength));
-      answer({ count: out.length });
+      answer({ count: out.length, ms: took });
     } else {
       answer({});
     }
