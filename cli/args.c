@@ -39,7 +39,7 @@ static const struct option {
     {"--output", "NAME=FILE", 'r', MANY, LIST(outputs, n_outputs),
                                                                            "a result to .npy or .safetensors; its first numbers are printed when not given"},
     {"--repeat", "N", 'r', INTEGER, AT(repeat), "call N times"},
-    {"--profile", NULL, 'r', FLAG, AT(profile), "time of every kernel, on stderr"},
+    {"--profile", NULL, 'r', FLAG, AT(profile), "time, arithmetic, bytes, share of the roofline of every kernel, on stderr"},
     {"--interpret", NULL, 't', FLAG, AT(interpret),
                                                                            "run by the reference interpreter, nothing compiled: slow, for checking"},
     {"--threads", "N", 't', INTEGER, AT(threads), "threads; one a core when not given"},

@@ -1,4 +1,5 @@
 /* aigc run: one entry, tensors from and to files. */
+#include "cli/profile.h"
 #include "cli/session.h"
 #include "runtime/convert.h"
 #include "runtime/io/npy.h"
@@ -220,36 +221,18 @@ static int write_results(running *r, aigc_error *err)
                                                                                       : 0;
 }
 
-/* Profile -----------------------------------------------------------------------------------------
- */
-
-typedef struct profile {
-    const aigc_abi_entry *e;
-    double *seconds, last;
-    uint32_t current;
-} profile;
-
-static void on_kernel(void *data, uint32_t kernel)
+/* The entry's dims, those of its arguments' shapes too. The call has been made: they hold. */
+static void all_dims(const running *r, int64_t dims[4 * MOST])
 {
-    profile *p = data;
-    double now = session_clock();
-    if (p->current < p->e->n_kernels) {
-        p->seconds[p->current] += now - p->last;
+    int64_t sizes[MOST * AIGC_MAX_RANK];
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < r->e->n_args; i++) {
+        for (uint32_t k = 0; k < r->in[i].rank; k++) {
+            sizes[n++] = r->in[i].dims[k];
+        }
     }
-    p->current = kernel;
-    p->last = now;
-}
-
-static void print_profile(const profile *p)
-{
-    double all = 1e-12;
-    for (uint32_t i = 0; i < p->e->n_kernels; i++) {
-        all += p->seconds[i];
-    }
-    for (uint32_t i = 0; i < p->e->n_kernels; i++) {
-        fprintf(stderr, "%9.1f us %5.1f %%  %-18s %s\n", 1e6 * p->seconds[i],
-                100 * p->seconds[i] / all, p->e->kernels[i].name, p->e->kernels[i].where);
-    }
+    memcpy(dims, r->dims, r->e->n_dim_args * sizeof *dims);
+    r->e->bind(sizes, dims);
 }
 
 int cmd_run(const args *a)
@@ -277,22 +260,24 @@ int cmd_run(const args *a)
     r.number = (uint32_t)number;
     r.e = &r.s.m->entries[number];
     code = read_arguments(&r, &err);
-    profile p = {
-        .e = r.e, .seconds = calloc(r.e->n_kernels + 1, sizeof(double)), .current = UINT32_MAX};
-    if (a->profile) {
-        aigc_context_profile(r.s.context, on_kernel, &p);
-    }
+    profile *p = a->profile ? profile_begin(r.s.context, r.e) : NULL;
     progress *shown = progress_start("running");
     for (int64_t i = 0; i < a->repeat && code == 0; i++) {
         if (aigc_program_call(r.s.program, r.s.context, r.e->name, r.dims, r.in, r.e->n_args, r.out,
                               r.e->n_results, &err) != AIGC_OK) {
             code = EXIT_FAILED;
         }
+        if (p && i == 0 && a->repeat > 1) {
+            profile_forget(p);
+        }
     }
     progress_stop(shown);
     code = code ? code : write_results(&r, &err);
-    if (a->profile && code == 0) {
-        print_profile(&p);
+    if (p && code == 0) {
+        int64_t dims[4 * MOST];
+        all_dims(&r, dims);
+        profile_print(p, r.s.program, r.number, dims,
+                      a->threads ? (uint32_t)a->threads : aigc_default_threads());
     }
     if (code) {
         fprintf(stderr, "%s\n", err.text);
@@ -303,7 +288,7 @@ int cmd_run(const args *a)
     for (uint32_t i = 0; i < r.e->n_results; i++) {
         free(r.out[i].data);
     }
-    free(p.seconds);
+    profile_end(p);
     session_close(&r.s);
     return code;
 }

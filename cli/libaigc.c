@@ -1,5 +1,6 @@
 #include "cli/libaigc.h"
 #include "backend/jit.h"
+#include "backend/kernel_cost.h"
 #include "cli/compile.h"
 #include "cli/interpret.h"
 #include "runtime/io/weights_load.h"
@@ -223,6 +224,47 @@ aigc_status aigc_program_call(aigc_program *p, aigc_context *c, const char *entr
 const char *aigc_program_error(const aigc_program *p)
 {
     return p->interpreter ? interpreter_error(p->interpreter) : NULL;
+}
+
+/* Costs -------------------------------------------------------------------------------------------
+ */
+
+typedef struct entry_dims {
+    const ir_graph *g;
+    const int64_t *dims; /* in the order of the graph's symbols */
+} entry_dims;
+
+static bool dim_of(void *data, const ir_sym *s, int64_t *value)
+{
+    const entry_dims *d = data;
+    for (uint32_t i = 0; i < ir_graph_n_syms(d->g); i++) {
+        if (ir_graph_sym(d->g, i) == s) {
+            *value = d->dims[i];
+            return true;
+        }
+    }
+    return false;
+}
+
+bool aigc_program_costs(aigc_program *p, uint32_t entry, const int64_t *dims,
+                        aigc_kernel_cost *costs)
+{
+    if (!p->j || entry >= p->model->n_entries) {
+        return false;
+    }
+    if (!p->c->k) { /* the object came from the cache */
+        p->c->k = k_lower_module(p->c->m, p->c->a);
+    }
+    const k_program *q = &p->c->k->programs[entry];
+    entry_dims d = {q->entry->graph, dims};
+    k_cost *counted = arena_array(p->c->a, k_cost, q->n_kernel_uses + 1);
+    bool ok = k_program_cost(q, p->c->a, dim_of, &d, counted);
+    for (uint32_t i = 0; i < q->n_kernel_uses; i++) {
+        const k_cost *k = &counted[i];
+        costs[i] =
+            (aigc_kernel_cost){k->calls, k->flops, k->bytes, k->arithmetic == K_ARITHMETIC_INT8};
+    }
+    return ok;
 }
 
 /* C functions -------------------------------------------------------------------------------------

@@ -46,6 +46,18 @@ AIGC_MUST_CHECK aigc_status aigc_program_call(aigc_program *p, aigc_context *c, 
                                               uint32_t n_args, aigc_tensor *results,
                                               uint32_t n_results, aigc_error *err);
 
+/* What the compiler counts of one kernel of an entry, over one call of the entry (see
+ * backend/kernel_cost.h): how often it runs, arithmetic on floats, bytes it must touch. */
+typedef struct aigc_kernel_cost {
+    double calls, flops, bytes;
+    bool int8; /* most of its products are of 8-bit integers */
+} aigc_kernel_cost;
+
+/* costs: [n_kernels] of the entry. dims: all of the entry's, those of the arguments' shapes too.
+ * False for an interpreted program. */
+bool aigc_program_costs(aigc_program *p, uint32_t entry, const int64_t *dims,
+                        aigc_kernel_cost *costs);
+
 /* Why the interpreter failed in the last call; NULL: it did not, or the program is compiled.
  * aigc_program_call tells by itself. */
 const char *aigc_program_error(const aigc_program *p);

@@ -164,9 +164,34 @@ static void test_safetensors(void **state)
     weights_file_close(f);
 }
 
+/* What --profile counts, next to the results: (37 * 19 + 19 * 7) products a row, in one call. */
+static void test_profile(void **state)
+{
+    (void)state;
+    run("--weights w.safetensors --input x=x.npy --threads 1 --repeat 3 --profile --output y=p.npy "
+        "2>profile.txt");
+    check_npy("p.npy");
+    char path[128], line[512], mflop[32] = "";
+    FILE *f = fopen(in_folder("profile.txt", path), "r");
+    assert_non_null(f);
+    assert_non_null(fgets(line, sizeof line, f));
+    assert_non_null(strstr(line, "the mean of 2; 1 thread"));
+    while (fgets(line, sizeof line, f)) {
+        if (strstr(line, "  all")) {
+            assert_int_equal(sscanf(line, "%*s %*s %*s %31s", mflop), 1);
+        }
+    }
+    fclose(f);
+    double products = 2.0 * N * (IN * HIDDEN + HIDDEN * OUT) / 1e6;
+    if (!(strtod(mflop, NULL) > products && strtod(mflop, NULL) < 1.5 * products)) {
+        fail_msg("%s MFLOP; the products alone are %g", mflop, products);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_npy),
-                                       cmocka_unit_test(test_safetensors)};
+                                       cmocka_unit_test(test_safetensors),
+                                       cmocka_unit_test(test_profile)};
     return cmocka_run_group_tests(tests, begin, end);
 }
