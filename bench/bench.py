@@ -50,7 +50,8 @@ def chosen(names):
     return found
 
 
-def run_case(case, o, roofs):
+def run_case(case, o, roofs, measured):
+    """Lines on memory are added to measured."""
     case.prepare()
     for threads in o.threads:
         with Contest(case, threads) as contest:
@@ -61,6 +62,11 @@ def run_case(case, o, roofs):
                 row = report.row_of(case, work, threads, roofs[threads], result, os.getloadavg()[0])
                 report.keep(row)
                 print(report.line_of(row, max(o.threads)), flush=True)
+            if threads == max(o.threads) and not o.work:
+                weights, model, options = case.weights()
+                row = report.memory_row(case, contest.memory(), weights, cases.states_bytes(model, options))
+                report.keep_memory(row)
+                measured.append(report.memory_line(row))
 
 
 def main():
@@ -71,7 +77,7 @@ def main():
         return 0
     if o.install:
         install.install()
-    picked, failed = chosen(o.names), []
+    picked, failed, measured = chosen(o.names), [], []
     roofs = {t: roofline.measure(t) for t in o.threads}
     for roof in roofs.values():
         report.keep_roof(roof)
@@ -79,10 +85,12 @@ def main():
     print("\n".join(report.HEAD), flush=True)
     for case in picked:
         try:
-            run_case(case, o, roofs)
+            run_case(case, o, roofs, measured)
         except (EngineFailed, RuntimeError) as e:
             failed.append(case.name)
             print(f"{case.name}: {e}", file=sys.stderr, flush=True)
+    if measured:
+        print("\n".join(["", *report.MEMORY_HEAD, *measured]))
     if o.write or not o.names:
         with open(os.path.join(files.BENCH, "results.md"), "w") as f:
             f.write(report.page([c.name for c in cases.CASES], install.versions()))

@@ -1,6 +1,7 @@
 """All that is measured: which model, which engines, which work, and what the project aims at."""
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -54,6 +55,13 @@ def build_ours(name, model, weights, prefix, options=()):
     return to
 
 
+def states_bytes(model, options):
+    """What a model's states take, as `aigc inspect` says."""
+    text = subprocess.run([Settings.aigc, "inspect", model, *options], stdout=subprocess.PIPE, text=True).stdout
+    found = re.search(r"^states:\n(?:  .*\n)*?  ([0-9.]+) ([KMG]?)B$", text, re.M)
+    return float(found[1]) * {"": 1, "K": 1e3, "M": 1e6, "G": 1e9}[found[2]] if found else 0
+
+
 def python_of(*command):
     return (sys.executable, *(str(c) for c in command))
 
@@ -70,9 +78,9 @@ def _openmp(threads):
 class Network:
     """One call of a model exported from PyTorch, against ONNX Runtime, and in bf16 against PyTorch's oneDNN as well."""
 
-    def __init__(self, name, title, model, family, targets, math="f32", options=(), defines=(), seconds=0.3):
+    def __init__(self, name, title, model, family, targets, math="f32", options=(), defines=()):
         self.name, self.title, self.model, self.family, self.targets = name, title, model, family, targets
-        self.math, self.options, self.defines, self.seconds = math, options, defines, seconds
+        self.math, self.options, self.defines = math, options, defines
 
     def prepare(self):
         exported = "-".join([self.model, *(o.split("=")[1] for o in self.options)])
@@ -114,7 +122,25 @@ class Network:
 
     def works(self):
         yield Work("forward", {"do": "forward"}, self.about["flops"], self.about["weight_bytes"] if self.math == "f32" else
-                   self.about["weight_bytes"] / 2, PEAKS[self.math], targets=self.targets, seconds=self.seconds)
+                   self.about["weight_bytes"] / 2, PEAKS[self.math], targets=self.targets)
+
+    def weights(self):
+        """(bytes of all weights, the model's source, options): what inspect is asked about."""
+        return self.about["weight_bytes"], self.source()[0], [x for d in self.defines for x in ("-D", d)]
+
+
+class Product(Network):
+    """A product of x [m, k] with weights [n, k]; oneDNN plays as well."""
+
+    def __init__(self, m, k, n):
+        super().__init__(f"product-{m}x{k}x{n}", f"{m} rows, {k} to {n}", "product", "Products in f32", {"roofline": 0.93},
+                         options=(f"m={m}", f"k={k}", f"n={n}"), defines=(f"k={k}", f"n={n}"))
+
+    def contenders(self, threads):
+        yield from super().contenders(threads)
+        if install.torch_python():
+            yield Contender("oneDNN", "oneDNN", (install.torch_python(), peer_file("torch_engine.py"), self.about_path, "f32", str(threads)),
+                            _openmp(threads))
 
 
 class Language:
@@ -142,6 +168,9 @@ class Language:
                 yield Contender(flavour + (", flash attention" if flash else ""), flavour, python_of(
                     peer_file("llama.py"), flavour, folder, self.path, threads, flash, llama_file.CONTEXT, llama_file.VOCAB))
 
+    def weights(self):
+        return os.path.getsize(self.path), os.path.join(files.BENCH, "../examples/llama/llama.aigc"), ["--weights", self.path]
+
     def works(self):
         prompt, steps, n = self.PROMPT[self.size], self.STEPS[self.size], llama_file.matrices(self.size)
         d, layers, heads, kv, _ = llama_file.SHAPES[self.size]
@@ -158,6 +187,7 @@ class Language:
 
 ORT = "ONNX Runtime"
 CASES = [
+    *(Product(m, k, n) for m in (128, 512) for k, n in ((768, 768), (768, 3072), (3072, 768), (2048, 8192), (288, 768))),
     Network("gpt2", "GPT-2 124M, 128 tokens, f32", "gpt2", "Transformers", {"best": 1.4}),
     Network("bert", "BERT-base, 128 tokens, f32", "bert", "Transformers", {"best": 1.4}),
     Network("gpt2-bf16", "GPT-2 124M, 128 tokens, bf16", "gpt2", "Transformers", {ORT: 4.0, "torch bf16": 2.0}, math="bf16"),

@@ -5,6 +5,7 @@ those of a fixed seed; BatchNorm's statistics are made uneven, so that a wrong o
 """
 import hashlib
 import importlib
+import inspect
 import os
 import sys
 
@@ -12,14 +13,15 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from harness import files  # noqa: E402
 
 
-def build(model):
-    """The module of bench/models/<model>.py with its weights."""
+def build(model, options):
+    """The module of bench/models/<model>.py with its weights. options: those of its `inputs`, of which `module` may take some."""
     import torch
     torch.manual_seed(1)
-    made = importlib.import_module("models." + model).module()
+    make = importlib.import_module("models." + model).module
+    made = make(**{k: v for k, v in options.items() if k in inspect.signature(make).parameters})
     with torch.no_grad():
         for name, p in made.named_parameters():
-            if "Conv1D" in type(made.get_submodule(name.rsplit(".", 1)[0])).__name__ and p.dim() == 2:
+            if "Conv1D" in type(made.get_submodule(name.rpartition(".")[0])).__name__ and p.dim() == 2:
                 p.normal_(0, 0.02)
             if p.dim() == 2 and "emb" in name or name in ("wte.weight", "wpe.weight"):
                 p.normal_(0, 0.02)
@@ -57,7 +59,7 @@ def export(name, model, options):
     import numpy as np
     import torch
     source = importlib.import_module("models." + model)
-    module, inputs = build(model), source.inputs(**options)
+    module, inputs = build(model, options), source.inputs(**options)
     folder = files.model_file("onnx", name, "model.json")[:-len("model.json")]
     weights = {k: v.numpy() for k, v in module.state_dict().items()}
     files.write_safetensors(folder + "weights.safetensors", weights)

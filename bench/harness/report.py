@@ -68,6 +68,28 @@ def line_of(row, most):
     return "| " + " | ".join(cells) + " |"
 
 
+def memory_row(case, memory, weights, states):
+    """Peak memory of all engines that tell, next to what the weights and the model's formula (states and arena) ask for."""
+    mine = next(m for c, m in memory.items() if c.ours)
+    peers = {c.name: m for c, m in memory.items() if not c.ours and "peak" in m}
+    return {"case": case.name, "title": case.title, "ours": mine, "weights": weights, "formula": states + mine["arena"], "peers": peers}
+
+
+MEMORY_HEAD = ["| model | weights | states and arena | aigc: peak | of it no file's pages, at the end | peak within weights + formula + 10 MB | peer: peak | no file's pages |",
+               "|---|---|---|---|---|---|---|---|"]
+
+
+def memory_line(row):
+    def mb(x):
+        return f"{x / 1e6:.0f} MB"
+    mine, allowed = row["ours"], row["weights"] + row["formula"] + 10e6
+    cells = [row["title"], mb(row["weights"]), mb(row["formula"]), mb(mine["peak"]), mb(mine["own"]),
+             f"**{'hit' if mine['peak'] <= allowed else 'miss'}** ({mb(mine['peak'] - row['weights'] - row['formula'])} over weights + formula)"]
+    name, peer = min(row["peers"].items(), key=lambda p: p[1]["peak"], default=("", None))
+    cells += [f"{mb(peer['peak'])}, {name}", mb(peer["own"])] if peer else ["", ""]
+    return "| " + " | ".join(cells) + " |"
+
+
 def load_rows():
     return files.read_json(files.cached(STORE), {})
 
@@ -76,6 +98,12 @@ def keep(row):
     rows = load_rows()
     rows[f"{row['case']}/{row['work']}/{row['threads']}"] = row
     files.write_json(files.cached(STORE), rows)
+
+
+def keep_memory(row):
+    rows = files.read_json(files.cached("memory.json"), {})
+    rows[row["case"]] = row
+    files.write_json(files.cached("memory.json"), rows)
 
 
 def keep_roof(roof):
@@ -108,6 +136,10 @@ def page(order, versions):
              *(f"- {roofline.describe(r)}" for r in roofs.values()), ""]
     for family in dict.fromkeys(r["family"] for r in rows):
         lines += [f"## {family}", "", *HEAD, *(line_of(r, most) for r in rows if r["family"] == family), ""]
+    memory = files.read_json(files.cached("memory.json"), {})
+    if memory:
+        lines += ["## Memory", "", "Of the process beyond what Python had before the model came; with all cores' threads.", "", *MEMORY_HEAD,
+                  *(memory_line(memory[c]) for c in order if c in memory), ""]
     if any(r["ours"]["rough"] for r in rows):
         lines += ["Rough: other work kept the machine busy in every round.", ""]
     return "\n".join(lines).rstrip() + "\n"

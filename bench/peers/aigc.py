@@ -33,7 +33,7 @@ def tensor(x):
 
 class Model:
     def __init__(self, library, prefix, weights, threads):
-        self.lib, self.error = C.CDLL(library), C.create_string_buffer(512)
+        self.lib, self.error, self.arena = C.CDLL(library), C.create_string_buffer(512), 0
         self.lib.aigc_error_message.restype = C.c_char_p
         self.model = C.c_void_p(C.addressof(C.c_char.in_dll(self.lib, prefix + "_model")))
         f, w, self.context = C.c_void_p(), C.c_void_p(), C.c_void_p()
@@ -59,6 +59,7 @@ class Model:
                 sys.exit(self.lib.aigc_error_message(self.context).decode())
         done(self.lib.aigc_call_sizes(self.context, number, dims, args, len(inputs), results, n_results, C.byref(bytes_)))
         done(self.lib.aigc_reserve(self.context, bytes_))
+        self.arena = max(self.arena, bytes_.value)
         arrays = [np.zeros(tuple(r.dims[:r.rank]), NUMPY[r.dtype]) for r in results]
         for r, x in zip(results, arrays):
             r.data = x.ctypes.data
@@ -74,6 +75,7 @@ class Model:
 
 class Forward:
     def __init__(self, model, about):
+        self.facts = lambda: {"arena": model.arena}
         self.inputs = [np.fromfile(i["file"], i["dtype"]).reshape(i["shape"]) for i in about["inputs"]]
         self.call, self.results = model.prepare(about["entry"], about["dims"], self.inputs, about["n_results"])
 
@@ -88,6 +90,7 @@ class Forward:
 class Language:
     def __init__(self, model, about):
         self.model, self.vocab, self.prompts = model, about["vocab"], {}
+        self.facts = lambda: {"arena": model.arena}
         self.token = np.zeros(1, np.int32)
         self.step, self.logits = model.prepare("next", [0], [self.token], 1)
 

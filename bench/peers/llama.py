@@ -66,7 +66,7 @@ def fields(flavour, params):
 
 class Llama:
     def __init__(self, flavour, folder, path, threads, flash, context, vocab):
-        self.vocab = vocab
+        self.vocab, self.batches = vocab, {}
         self.lib, ggml = open_libraries(folder)
         self.quiet = C.CFUNCTYPE(None, C.c_int, C.c_char_p, C.c_void_p)(lambda level, text, data: None)
         self.lib.llama_log_set(self.quiet, None)
@@ -120,9 +120,17 @@ class Llama:
         if not self.lib.llama_memory_seq_rm(self.memory, 0, at, -1):
             sys.exit("llama_memory_seq_rm failed")
 
-    def decode(self, ids, pos):
-        ids = (C.c_int32 * len(ids))(*ids)
-        if self.lib.llama_decode(self.context, self.lib.llama_batch_get_one(ids, len(ids))) != 0:
+    def batch(self, n):
+        """Room for n tokens, and the structure that passes them."""
+        if n not in self.batches:
+            ids = (C.c_int32 * n)()
+            self.batches[n] = ids, self.lib.llama_batch_get_one(ids, n)
+        return self.batches[n]
+
+    def decode(self, ids):
+        room, batch = self.batch(len(ids))
+        room[:] = ids
+        if self.lib.llama_decode(self.context, batch) != 0:
             sys.exit("llama_decode failed")
         return self.lib.llama_get_logits_ith(self.context, -1)
 
@@ -131,9 +139,9 @@ class Llama:
         ids = serve.tokens(at + work["n"], self.vocab)
         self.forget(at)
         if work["do"] == "prefill":
-            return self.decode(ids, 0)
+            return self.decode(ids)
         for pos in range(at, at + work["n"]):
-            logits = self.decode(ids[pos:pos + 1], pos)
+            logits = self.decode(ids[pos:pos + 1])
         return logits
 
     def output(self, work):

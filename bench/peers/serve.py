@@ -16,18 +16,24 @@ def _status(*keys):
     return found
 
 
+def _shares():
+    """This process's share of pages that are no file's, and of those that are."""
+    with open("/proc/self/smaps_rollup") as f:
+        pss = {line.split(":")[0]: 1024 * int(line.split()[1]) for line in f if line.startswith("Pss")}
+    return {"own": pss.get("Pss_Anon", 0), "file": pss.get("Pss_File", 0)}
+
+
 def begin_memory():
-    """Forgets the peak so far: from here on memory is the model's. Gives what the process has already."""
+    """Forgets the peak so far: from here on memory is the model's. Gives what the process has already, for `memory`."""
     with open("/proc/self/clear_refs", "w") as f:
         f.write("5")
-    return _status("VmRSS")["VmRSS"]
+    return {"peak": _status("VmRSS")["VmRSS"], **_shares()}
 
 
 def memory(before):
-    """Bytes: the most that was resident at one time since begin_memory, and what is now resident and no page of a file."""
-    with open("/proc/self/smaps_rollup") as f:
-        pss = {line.split(":")[0]: 1024 * int(line.split()[1]) for line in f if line.startswith("Pss")}
-    return {"before": before, "peak": _status("VmHWM")["VmHWM"] - before, "own": pss.get("Pss_Anon", 0), "file": pss.get("Pss_File", 0)}
+    """Bytes since begin_memory: the most that was resident at one time, what is resident now and no page of a file, and what is one."""
+    now = {"peak": _status("VmHWM")["VmHWM"], **_shares()}
+    return {k: now[k] - before[k] for k in now}
 
 
 def serve(engine, about, before):
@@ -58,7 +64,7 @@ def serve(engine, about, before):
             x.astype("float32").tofile(request["file"])
             answer(count=int(x.size), ms=took)
         elif request["op"] == "memory":
-            answer(**memory(before))
+            answer(**memory(before), **getattr(engine, "facts", lambda: {})())
 
 
 def tokens(n, vocab):

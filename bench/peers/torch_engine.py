@@ -1,4 +1,4 @@
-"""PyTorch on a module of bench/models: torch_engine.py MODEL_JSON DTYPE THREADS. bf16 is oneDNN's work."""
+"""PyTorch on a module of bench/models: torch_engine.py MODEL_JSON DTYPE THREADS. bf16, and f32 of products alone, are oneDNN's work."""
 import json
 import os
 import sys
@@ -15,11 +15,14 @@ class Torch:
         from harness import export
         torch.set_num_threads(threads)
         torch.set_grad_enabled(False)
-        self.module = export.build(about["model"])
+        self.module = export.build(about["model"], about["options"])
         inputs = importlib.import_module("models." + about["model"]).inputs(**about["options"])
         if dtype == "bf16":
             self.module = self.module.bfloat16()
             inputs = {k: x.bfloat16() if x.is_floating_point() else x for k, x in inputs.items()}
+        else:
+            from torch.utils import mkldnn
+            self.module = mkldnn.to_mkldnn(self.module)
         self.inputs = list(inputs.values())
 
     def run(self, work):
