@@ -251,12 +251,18 @@ static void count_sort(counter *c, const k_sort *s)
     }
 }
 
-/* Products with block-stored weights are made of 8-bit integers. */
+/* Products with block-stored weights are made of 8-bit integers, those with weights in pairs of
+ * bf16. */
 static k_arithmetic arithmetic_of(const k_kernel *k)
 {
-    for (uint32_t i = 0; i < k->n_bufs; i++) {
-        if (!ir_storage_is_dense(k->bufs[i]->storage) && strcmp(k->kind, "contract") == 0) {
+    bool product = strcmp(k->kind, "contract") == 0;
+    for (uint32_t i = 0; product && i < k->n_bufs; i++) {
+        const k_buf *b = k->bufs[i];
+        if (!ir_storage_is_dense(b->storage)) {
             return K_ARITHMETIC_INT8;
+        }
+        if (k_buf_in_pairs(b)) {
+            return K_ARITHMETIC_BF16;
         }
     }
     return K_ARITHMETIC_F32;

@@ -17,7 +17,7 @@
 #include "backend/kernel.h"
 
 /* Which units do most of a kernel's arithmetic. */
-typedef enum k_arithmetic { K_ARITHMETIC_F32, K_ARITHMETIC_INT8 } k_arithmetic;
+typedef enum k_arithmetic { K_ARITHMETIC_F32, K_ARITHMETIC_BF16, K_ARITHMETIC_INT8 } k_arithmetic;
 
 typedef struct k_cost {
     double calls, flops, bytes; /* of all calls together */

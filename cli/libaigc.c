@@ -246,6 +246,12 @@ static bool dim_of(void *data, const ir_sym *s, int64_t *value)
     return false;
 }
 
+static const aigc_arithmetic arithmetics[] = {
+    [K_ARITHMETIC_F32] = AIGC_ARITHMETIC_F32,
+    [K_ARITHMETIC_BF16] = AIGC_ARITHMETIC_BF16,
+    [K_ARITHMETIC_INT8] = AIGC_ARITHMETIC_INT8,
+};
+
 bool aigc_program_costs(aigc_program *p, uint32_t entry, const int64_t *dims,
                         aigc_kernel_cost *costs)
 {
@@ -261,8 +267,7 @@ bool aigc_program_costs(aigc_program *p, uint32_t entry, const int64_t *dims,
     bool ok = k_program_cost(q, p->c->a, dim_of, &d, counted);
     for (uint32_t i = 0; i < q->n_kernel_uses; i++) {
         const k_cost *k = &counted[i];
-        costs[i] =
-            (aigc_kernel_cost){k->calls, k->flops, k->bytes, k->arithmetic == K_ARITHMETIC_INT8};
+        costs[i] = (aigc_kernel_cost){k->calls, k->flops, k->bytes, arithmetics[k->arithmetic]};
     }
     return ok;
 }

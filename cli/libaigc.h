@@ -48,9 +48,14 @@ AIGC_MUST_CHECK aigc_status aigc_program_call(aigc_program *p, aigc_context *c, 
 
 /* What the compiler counts of one kernel of an entry, over one call of the entry (see
  * backend/kernel_cost.h): how often it runs, arithmetic on floats, bytes it must touch. */
+typedef enum aigc_arithmetic {
+    AIGC_ARITHMETIC_F32,
+    AIGC_ARITHMETIC_BF16,
+    AIGC_ARITHMETIC_INT8
+} aigc_arithmetic;
 typedef struct aigc_kernel_cost {
     double calls, flops, bytes;
-    bool int8; /* most of its products are of 8-bit integers */
+    aigc_arithmetic arithmetic; /* of most of its products */
 } aigc_kernel_cost;
 
 /* costs: [n_kernels] of the entry. dims: all of the entry's, those of the arguments' shapes too.

@@ -79,7 +79,12 @@ static void print_line(const line *l, double all, const char *name, const char *
 
 static double predict(const roofline *r, const aigc_kernel_cost *c)
 {
-    double peak = c->int8 && r->dot_int8 > 0 ? r->dot_int8 : r->fma_f32;
+    const double dots[] = {
+        [AIGC_ARITHMETIC_F32] = 0,
+        [AIGC_ARITHMETIC_BF16] = r->amx_bf16 > 0 ? r->amx_bf16 : r->dot_bf16,
+        [AIGC_ARITHMETIC_INT8] = r->dot_int8,
+    };
+    double peak = dots[c->arithmetic] > r->fma_f32 ? dots[c->arithmetic] : r->fma_f32;
     double compute = c->flops / peak, memory = c->bytes / r->read;
     return compute > memory ? compute : memory;
 }
@@ -121,9 +126,9 @@ void profile_print(const profile *p, aigc_program *program, uint32_t entry, cons
     }
     fprintf(stderr,
             "one call of %s, the mean of %.0f; %u thread%s; this machine now: %.0f GFLOP/s in f32, "
-            "%.0f GOP/s in int8, %.1f GB/s of memory\n",
+            "%.0f in bf16, %.0f GOP/s in int8, %.1f GB/s of memory\n",
             p->e->name, p->runs, n_threads, n_threads > 1 ? "s" : "", r.fma_f32 / 1e9,
-            r.dot_int8 / 1e9, r.read / 1e9);
+            (r.amx_bf16 > 0 ? r.amx_bf16 : r.dot_bf16) / 1e9, r.dot_int8 / 1e9, r.read / 1e9);
     print_lines(p, costs, &r);
     free(costs);
 }
