@@ -6,7 +6,7 @@
 /* Units of 1/64 ns. */
 enum {
     MAC = 1,      /* 64 a ns: half of what two 512-bit FMAs a cycle give */
-    BYTE = 2,     /* 32 bytes a ns: what a level-2 cache gives */
+    BYTE = 1,     /* 64 bytes a ns: what a level-2 cache gives while products wait for it */
     VISIT = 4,    /* an element read and written somewhere, beside its arithmetic */
     COMPARE = 128 /* an element's way through a sort */
 };
