@@ -71,7 +71,7 @@ int64_t conv_plan_packed(const conv_plan *p)
 int64_t conv_plan_sums(const conv_plan *p, const target *t)
 {
     int64_t channels = p->whole ? p->tile_rows : p->conv->out_group;
-    return channels * p->phases * p->places + t->lanes;
+    return channels * p->phases * p->outputs + t->lanes;
 }
 
 bool conv_plan_of(const k_nest *n, const target *t, conv_plan *out)
@@ -108,6 +108,7 @@ bool conv_plan_of(const k_nest *n, const target *t, conv_plan *out)
     out->places = PACKED / (deep > 64 ? deep : 64) / lanes * lanes;
     out->places = out->places < 3 * lanes ? 3 * lanes : out->places;
     plan_rows(out, lanes);
+    out->outputs = out->places;
     out->stride = out->places + lanes;
     return conv_plan_packed(out) + conv_plan_sums(out, t) <= MOST_SCRATCH;
 }

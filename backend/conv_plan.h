@@ -30,6 +30,7 @@ typedef struct conv_plan {
     int64_t tile_vectors; /* places of a tile, in vectors */
     int64_t channels;     /* of x, that are packed at once */
     int64_t places;       /* packed at once; a multiple of the lanes */
+    int64_t outputs;      /* of a block, a channel and a phase */
     int64_t stride;       /* f32s from one packed product to the next: a vector more than places */
     int64_t rows;         /* of places at once; 0: as many as fit */
     bool whole;           /* all of a group's channels are packed at once */

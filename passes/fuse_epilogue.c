@@ -314,6 +314,7 @@ static void read_side(finder *f, const members *s, const ir_node *product, const
     bool cheap = f->tree.ops[x->id] <= 0.5 && f->tree.loads[x->id] <= 1;
     if ((own && (full || cheap)) || (cheap && move)) {
         inlined[x->id] = true;
+        f->taken[x->id] |= own; /* or the product it reads would compute it once more */
         for (uint32_t i = 0; i < x->n_in; i++) {
             read_side(f, s, product, x->in[i], inlined);
         }

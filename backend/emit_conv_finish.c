@@ -1,0 +1,94 @@
+/* From the sums of a block to y, by way of the epilogue. */
+#include "backend/emit_conv_parts.h"
+
+/* The sums of a vector of outputs from v_x on, all of the block's row v_row. */
+static LLVMValueRef sums_of(conv_emitter *q, LLVMValueRef v_sums, LLVMValueRef v_row,
+                            LLVMValueRef v_x, LLVMValueRef v_mask)
+{
+    emit *e = q->e;
+    const conv_axis *x = &q->p.axes[2];
+    LLVMValueRef v_start = sub(q, mul(q, v_row, q->v_pitch), q->v_at[2]);
+    if (x->phases == 1) {
+        return load_vector(q, v_sums, add(q, v_start, v_x), 4);
+    }
+    LLVMTypeRef vt = emit_vector(e, e->f32), it = emit_vector(e, e->i64);
+    LLVMValueRef v_at = emit_splat(e, plus(q, v_x, x->pad));
+    v_at = LLVMBuildAdd(e->b, v_at, emit_iota(e, e->i64), "");
+    LLVMValueRef v_by = emit_const_int(e, it, x->phases);
+    LLVMValueRef v_place = LLVMBuildUDiv(e->b, v_at, v_by, ""),
+                 v_phase = LLVMBuildURem(e->b, v_at, v_by, "");
+    v_phase = LLVMBuildMul(e->b, v_phase, emit_const_int(e, it, q->p.outputs), "");
+    v_at = LLVMBuildAdd(e->b, LLVMBuildAdd(e->b, v_place, v_phase, ""), emit_splat(e, v_start), "");
+    v_mask = v_mask ? v_mask : LLVMConstAllOnes(emit_vector(e, e->i1));
+    LLVMValueRef args[4] = {LLVMBuildGEP2(e->b, e->f32, v_sums, &v_at, 1, ""),
+                            LLVMConstInt(e->i32, 4, false), v_mask, LLVMConstNull(vt)};
+    return emit_intrinsic(e, "llvm.masked.gather", 2, (LLVMTypeRef[]){vt, emit_vector(e, e->ptr)},
+                          4, args);
+}
+
+/* Output of a place and a phase. */
+static LLVMValueRef output(conv_emitter *q, uint32_t axis, LLVMValueRef v_place,
+                           LLVMValueRef v_phase)
+{
+    const conv_axis *x = &q->p.axes[axis];
+    return plus(q, add(q, times(q, v_place, x->phases), v_phase), -x->pad);
+}
+
+static void set_axis(conv_emitter *q, uint32_t axis, LLVMValueRef v)
+{
+    if (q->p.axes[axis].out) {
+        q->e->v_axes[q->p.axes[axis].out->id] = v;
+    }
+}
+
+/* One row of outputs. */
+static void finish_row(conv_emitter *q, LLVMValueRef v_sums, LLVMValueRef v_row)
+{
+    emit *e = q->e;
+    const k_step *store = &q->p.nest->steps[1];
+    const k_axis *columns = q->p.axes[2].out;
+    LLVMValueRef v_end = add(q, q->v_at[2], q->v_n[2]);
+    LLVMValueRef v_lo = most(q, output(q, 2, q->v_at[2], zero(q)), q->out[2].v_lo),
+                 v_hi = least(q, output(q, 2, v_end, zero(q)), q->out[2].v_hi);
+    emit_loop l;
+    begin(q, &l, "out", v_lo, v_hi, e->lanes);
+    set_axis(q, 2, l.v_i);
+    e->v_mask = emit_lanes_below(e, l.v_i, v_hi);
+    e->lane_axis = columns;
+    e->reduced[0] = (emit_value){sums_of(q, v_sums, v_row, l.v_i, e->v_mask), true};
+    emit_value v = emit_expr(e, store->value);
+    emit_store(e, store->buf, store->offset, v, false);
+    e->lane_axis = NULL;
+    e->v_mask = NULL;
+    end(q, &l);
+}
+
+/* All phases of depth and rows. */
+void conv_finish_channel(conv_emitter *q, LLVMValueRef v_o, LLVMValueRef v_sums)
+{
+    emit *e = q->e;
+    const conv_axis *axes = q->p.axes;
+    emit_loop depth, row, high;
+    e->v_axes[q->p.nest->outer[1]->id] = v_o;
+    begin(q, &depth, "depth", zero(q), emit_i64(e, axes[0].phases), 1);
+    begin(q, &row, "row", zero(q), q->v_n[1], 1);
+    begin(q, &high, "high", zero(q), emit_i64(e, axes[1].phases), 1);
+    LLVMValueRef v_z = output(q, 0, q->v_at[0], depth.v_i),
+                 v_y = output(q, 1, add(q, q->v_at[1], row.v_i), high.v_i);
+    LLVMValueRef v_in = LLVMConstInt(e->i1, 1, false), v_out[2] = {v_z, v_y};
+    for (uint32_t i = 0; i < 2; i++) {
+        LLVMValueRef v_from = LLVMBuildICmp(e->b, LLVMIntSGE, v_out[i], q->out[i].v_lo, ""),
+                     v_below = LLVMBuildICmp(e->b, LLVMIntSLT, v_out[i], q->out[i].v_hi, "");
+        v_in = LLVMBuildAnd(e->b, v_in, LLVMBuildAnd(e->b, v_from, v_below, ""), "");
+        set_axis(q, i, v_out[i]);
+    }
+    LLVMValueRef v_phase = add(q, times(q, depth.v_i, axes[1].phases), high.v_i);
+    v_phase = times(q, v_phase, axes[2].phases * q->p.outputs);
+    emit_if f;
+    emit_if_begin(e, &f, v_in, "inside");
+    finish_row(q, f32_at(q, v_sums, v_phase), row.v_i);
+    emit_if_end(e, &f);
+    end(q, &high);
+    end(q, &row);
+    end(q, &depth);
+}

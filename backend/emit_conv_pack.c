@@ -1,0 +1,92 @@
+/* The inputs of a block of places, copied so that those of one product lie side by side. */
+#include "backend/emit_conv_parts.h"
+
+static LLVMValueRef source_index(conv_emitter *q, uint32_t axis, LLVMValueRef v_place,
+                                 LLVMValueRef v_tap)
+{
+    const conv_axis *x = &q->p.axes[axis];
+    return plus(q, add(q, times(q, v_place, x->by), times(q, v_tap, x->tap)), x->first);
+}
+
+LLVMValueRef conv_load_row(conv_emitter *q, LLVMValueRef v_row, LLVMValueRef v_first,
+                             LLVMValueRef v_limit, int64_t step)
+{
+    emit *e = q->e;
+    LLVMTypeRef vt = emit_vector(e, e->f32), it = emit_vector(e, e->i32);
+    LLVMValueRef v_lanes =
+        LLVMBuildMul(e->b, emit_iota(e, e->i32), emit_const_int(e, it, step), "");
+    LLVMValueRef v_at = emit_splat(e, LLVMBuildTrunc(e->b, v_first, e->i32, ""));
+    v_at = LLVMBuildAdd(e->b, v_at, v_lanes, "");
+    LLVMValueRef v_end = emit_splat(e, LLVMBuildTrunc(e->b, v_limit, e->i32, ""));
+    LLVMValueRef v_in = LLVMBuildICmp(e->b, LLVMIntULT, v_at, v_end, "");
+    LLVMValueRef args[4] = {f32_at(q, v_row, v_first), LLVMConstInt(e->i32, 4, false), v_in,
+                            LLVMConstNull(vt)};
+    if (step == 1) {
+        return emit_intrinsic(e, "llvm.masked.load", 2, (LLVMTypeRef[]){vt, e->ptr}, 4, args);
+    }
+    args[0] = LLVMBuildGEP2(e->b, e->f32, args[0], &v_lanes, 1, "");
+    return emit_intrinsic(e, "llvm.masked.gather", 2, (LLVMTypeRef[]){vt, emit_vector(e, e->ptr)},
+                          4, args);
+}
+
+/* Every other element: of two vectors side by side. */
+static LLVMValueRef load_pairs(conv_emitter *q, LLVMValueRef v_row, LLVMValueRef v_first,
+                               LLVMValueRef v_limit)
+{
+    emit *e = q->e;
+    LLVMValueRef v_lo = conv_load_row(q, v_row, v_first, v_limit, 1), even[64];
+    LLVMValueRef v_hi = conv_load_row(q, v_row, plus(q, v_first, e->lanes), v_limit, 1);
+    for (uint32_t i = 0; i < e->lanes; i++) {
+        even[i] = LLVMConstInt(e->i32, 2 * i, false);
+    }
+    return LLVMBuildShuffleVector(e->b, v_lo, v_hi, LLVMConstVector(even, e->lanes), "");
+}
+
+/* One row of places, for all taps along it: to[tap][place]. */
+static void pack_row(conv_emitter *q, LLVMValueRef v_row, LLVMValueRef v_limit, LLVMValueRef v_to)
+{
+    emit *e = q->e;
+    emit_loop tap, col;
+    begin(q, &tap, "tap", zero(q), emit_i64(e, q->p.axes[2].most), 1);
+    LLVMValueRef v_line = f32_at(q, v_to, times(q, tap.v_i, q->p.stride));
+    begin(q, &col, "col", zero(q), q->v_n[2], e->lanes);
+    LLVMValueRef v_first = source_index(q, 2, add(q, q->v_at[2], col.v_i), tap.v_i);
+    LLVMValueRef v = q->p.axes[2].by == 2 ? load_pairs(q, v_row, v_first, v_limit)
+                                          : conv_load_row(q, v_row, v_first, v_limit, q->p.axes[2].by);
+    LLVMSetAlignment(LLVMBuildStore(e->b, v, f32_at(q, v_line, col.v_i)), 4);
+    end(q, &col);
+    end(q, &tap);
+}
+
+/* Rows are written in order, for a row's last vector reaches beyond it. */
+void conv_pack(conv_emitter *q)
+{
+    emit *e = q->e;
+    const conv_axis *axes = q->p.axes;
+    int64_t all = q->p.conv->in_group;
+    emit_loop c, depth, high, row;
+    begin(q, &c, "channel", zero(q), q->v_channels, 1);
+    LLVMValueRef v_c =
+        add(q, times(q, q->v_image, all * q->p.conv->groups), times(q, q->v_group, all));
+    v_c = add(q, add(q, v_c, q->v_channel), c.v_i);
+    begin(q, &depth, "depth", zero(q), emit_i64(e, axes[0].most), 1);
+    LLVMValueRef v_z = source_index(q, 0, q->v_at[0], depth.v_i);
+    LLVMValueRef v_deep = LLVMBuildICmp(e->b, LLVMIntULT, v_z, q->v_sizes[0], "");
+    v_z = add(q, mul(q, v_c, q->v_sizes[0]), v_z);
+    begin(q, &high, "high", zero(q), emit_i64(e, axes[1].most), 1);
+    LLVMValueRef v_k = add(q, times(q, c.v_i, axes[0].most), depth.v_i);
+    v_k = times(q, add(q, times(q, v_k, axes[1].most), high.v_i), axes[2].most);
+    LLVMValueRef v_to = f32_at(q, q->v_packed, times(q, v_k, q->p.stride));
+    begin(q, &row, "row", zero(q), q->v_n[1], 1);
+    LLVMValueRef v_y = source_index(q, 1, add(q, q->v_at[1], row.v_i), high.v_i);
+    LLVMValueRef v_in = LLVMBuildICmp(e->b, LLVMIntULT, v_y, q->v_sizes[1], "");
+    v_in = LLVMBuildAnd(e->b, v_in, v_deep, "");
+    LLVMValueRef v_row = mul(q, add(q, mul(q, v_z, q->v_sizes[1]), v_y), q->v_sizes[2]);
+    pack_row(q, f32_at(q, e->v_bufs[q->p.conv->x->id], v_row),
+             emit_select(e, v_in, q->v_sizes[2], zero(q)),
+             f32_at(q, v_to, mul(q, row.v_i, q->v_n[2])));
+    end(q, &row);
+    end(q, &high);
+    end(q, &depth);
+    end(q, &c);
+}

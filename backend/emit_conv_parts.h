@@ -1,0 +1,132 @@
+/* What the parts of the convolution emitter share: emit_conv.c runs blocks, and for each of them
+ * emit_conv_pack.c packs x, emit_conv_tile.c makes sums, emit_conv_finish.c stores them; where
+ * that is less work, emit_winograd.c does the first two. */
+#ifndef AIGC_BACKEND_EMIT_CONV_PARTS_H
+#define AIGC_BACKEND_EMIT_CONV_PARTS_H
+
+#include "backend/conv_plan.h"
+#include "backend/emit.h"
+
+typedef struct range {
+    LLVMValueRef v_lo, v_hi;
+} range;
+
+typedef struct conv_emitter {
+    emit *e;
+    conv_plan p;
+    LLVMValueRef v_packed;   /* f32[channels, most][stride] */
+    LLVMValueRef v_sums;     /* f32[channels of y][phases][outputs] */
+    range out[3];            /* this thread's part of y, by axis */
+    LLVMValueRef v_sizes[3]; /* of x */
+    LLVMValueRef v_image, v_group;
+    LLVMValueRef v_at[3], v_n[3];       /* the block: its first place and its extent, by axis */
+    LLVMValueRef v_places;              /* of the block, packed */
+    LLVMValueRef v_pitch;               /* outputs of a phase from row to row of the sums */
+    LLVMValueRef v_channel, v_channels; /* the part of the group's channels */
+    emit_function outside;              /* while a tile's function is written */
+} conv_emitter;
+
+/* Arithmetic of sizes ------------------------------------------------------------------------ */
+
+static inline LLVMValueRef add(conv_emitter *q, LLVMValueRef x, LLVMValueRef y)
+{
+    return LLVMBuildAdd(q->e->b, x, y, "");
+}
+
+static inline LLVMValueRef sub(conv_emitter *q, LLVMValueRef x, LLVMValueRef y)
+{
+    return LLVMBuildSub(q->e->b, x, y, "");
+}
+
+static inline LLVMValueRef plus(conv_emitter *q, LLVMValueRef v, int64_t i)
+{
+    return i ? add(q, v, emit_i64(q->e, i)) : v;
+}
+
+static inline LLVMValueRef mul(conv_emitter *q, LLVMValueRef x, LLVMValueRef y)
+{
+    return LLVMBuildMul(q->e->b, x, y, "");
+}
+
+static inline LLVMValueRef times(conv_emitter *q, LLVMValueRef v, int64_t i)
+{
+    return i == 1 ? v : mul(q, v, emit_i64(q->e, i));
+}
+
+/* x / i, rounded up; neither is negative. */
+static inline LLVMValueRef parts_of(conv_emitter *q, LLVMValueRef v, int64_t i)
+{
+    return i == 1 ? v : LLVMBuildUDiv(q->e->b, plus(q, v, i - 1), emit_i64(q->e, i), "");
+}
+
+static inline LLVMValueRef least(conv_emitter *q, LLVMValueRef x, LLVMValueRef y)
+{
+    return emit_intrinsic2(q->e, "llvm.smin", x, y);
+}
+
+static inline LLVMValueRef most(conv_emitter *q, LLVMValueRef x, LLVMValueRef y)
+{
+    return emit_intrinsic2(q->e, "llvm.smax", x, y);
+}
+
+static inline LLVMValueRef f32_at(conv_emitter *q, LLVMValueRef v_base, LLVMValueRef v_i)
+{
+    return LLVMBuildGEP2(q->e->b, q->e->f32, v_base, &v_i, 1, "");
+}
+
+static inline LLVMValueRef load_vector(conv_emitter *q, LLVMValueRef v_base, LLVMValueRef v_i,
+                                unsigned align)
+{
+    emit *e = q->e;
+    LLVMValueRef v = LLVMBuildLoad2(e->b, emit_vector(e, e->f32), f32_at(q, v_base, v_i), "");
+    LLVMSetAlignment(v, align);
+    return v;
+}
+
+static inline void begin(conv_emitter *q, emit_loop *l, const char *name, LLVMValueRef v_lo,
+                  LLVMValueRef v_hi, int64_t step)
+{
+    emit_loop_begin(q->e, l, name, v_lo, v_hi, emit_i64(q->e, step), 0, NULL);
+}
+
+static inline void end(conv_emitter *q, emit_loop *l)
+{
+    emit_loop_end(q->e, l, NULL);
+}
+
+static inline LLVMValueRef zero(conv_emitter *q)
+{
+    return emit_i64(q->e, 0);
+}
+/* Packing (emit_conv_pack.c) ----------------------------------------------------------------- */
+
+/* Elements v_first, v_first + step ... of a row, one a lane; 0 where that is not within the row's
+ * v_limit elements. A row has fewer than 2^31. */
+LLVMValueRef conv_load_row(conv_emitter *q, LLVMValueRef v_row, LLVMValueRef v_first,
+                           LLVMValueRef v_limit, int64_t step);
+/* The block's part of x, to q->v_packed. */
+void conv_pack(conv_emitter *q);
+
+/* Tiles (emit_conv_tile.c) -------------------------------------------------------------------- */
+
+typedef struct conv_tile {
+    uint32_t rows, vectors;
+    LLVMValueRef v_w;       /* weights of the first row: f32[rows][w_row], summed over the first */
+    LLVMValueRef v_b;       /* inputs of the first place: f32[sum][b_step] */
+    int64_t w_row, b_step;  /* in f32s */
+    int64_t to_row;         /* of the sums */
+    LLVMValueRef v_taps[3]; /* of the phase */
+} conv_tile;
+
+/* Sums of so many rows for all places of the block, to v_to[rows][to_row]. */
+void conv_run_places(conv_emitter *q, conv_tile t, LLVMValueRef v_to);
+/* All phases of a tile's channels, the first of which is v_o of y's, v_in_group of its group's. */
+void conv_run_phases(conv_emitter *q, conv_tile t, LLVMValueRef v_o, LLVMValueRef v_in_group,
+                     LLVMValueRef v_to);
+
+/* Epilogue (emit_conv_finish.c) ---------------------------------------------------------------- */
+
+/* The block's outputs of channel v_o from its sums. */
+void conv_finish_channel(conv_emitter *q, LLVMValueRef v_o, LLVMValueRef v_sums);
+
+#endif
