@@ -74,6 +74,112 @@ int64_t conv_plan_sums(const conv_plan *p, const target *t)
     return channels * p->phases * p->outputs + t->lanes;
 }
 
+/* Winograd's minimal filtering ------------------------------------------------------------------
+ */
+
+enum {
+    INPUTS = 192 << 10,      /* f32s: transformed inputs of a block, that stay in an L2 */
+    MOST_INPUTS = 400 << 10, /* of one vector of tiles */
+    MOST_VECTORS = 6
+};
+
+/* Cycles for one channel of x and one of y, a vector each: measured on Zen 5, where they matter as
+ * ratios only. A product is half a cycle; transforms of weights are made once a block. */
+typedef struct tile_cost {
+    int64_t tile;
+    double weight, input, output;
+} tile_cost;
+
+static const tile_cost tile_costs[] = {
+    {4, 14, 160, 180},
+    {2, 8,  60,  60 }
+};
+enum { N_TILES = sizeof tile_costs / sizeof *tile_costs };
+
+static const double pack_cycles = 3;
+
+/* Of so many vectors of tiles or places at once: with few, loads of weights take longer. */
+static double product_cycles(int64_t vectors)
+{
+    return (double)vectors / 2 * (vectors == 1 ? 1.35 : 1.15);
+}
+
+static double direct_cycles(const conv_plan *p, int64_t lanes)
+{
+    const k_conv *v = p->conv;
+    int64_t vectors = vectors_of(extent(&p->axes[1]) * extent(&p->axes[2]), lanes);
+    return (double)(v->in_group * p->most * vectors) *
+           ((double)v->out_group * 1.15 / 2 + pack_cycles);
+}
+
+/* In blocks of so many rows of tiles, so many across. */
+static double tile_cycles(const conv_plan *p, const tile_cost *c, int64_t lanes, int64_t rows,
+                          int64_t across)
+{
+    const k_conv *v = p->conv;
+    int64_t high = vectors_of(extent(&p->axes[1]), c->tile),
+            wide = vectors_of(extent(&p->axes[2]), c->tile);
+    double sum = 0, in = (double)v->in_group, out = (double)v->out_group;
+    double points = (double)((c->tile + 2) * (c->tile + 2));
+    for (int64_t y = 0; y < high; y += rows) {
+        for (int64_t x = 0; x < wide; x += across) {
+            int64_t h = high - y < rows ? high - y : rows,
+                    w = wide - x < across ? wide - x : across;
+            int64_t vectors = vectors_of(h * w, lanes);
+            sum += in * out * (points * product_cycles(vectors) + c->weight) +
+                   (double)vectors * (in * c->input + out * c->output);
+        }
+    }
+    return sum;
+}
+
+static bool may_be_tiled(const k_conv *v)
+{
+    bool fits = v->n_spatial == 2 && !v->transposed;
+    for (uint32_t i = 0; i < v->n_spatial; i++) {
+        fits = fits && v->taps[i] == 3 && v->strides[i] == 1 && v->dilations[i] == 1;
+    }
+    return fits;
+}
+
+/* Where it pays, the plan becomes one of tiles. */
+static void plan_tiles(conv_plan *p, int64_t lanes)
+{
+    const k_conv *v = p->conv;
+    if (!may_be_tiled(v) || extent(&p->axes[1]) == 0 || extent(&p->axes[2]) == 0) {
+        return;
+    }
+    conv_plan best = *p;
+    double least = direct_cycles(p, lanes);
+    for (int64_t i = 0; i < N_TILES * MOST_VECTORS; i++) {
+        const tile_cost *c = &tile_costs[i / MOST_VECTORS];
+        int64_t vectors = i % MOST_VECTORS + 1, places = vectors * lanes;
+        int64_t points = (c->tile + 2) * (c->tile + 2), inputs = points * v->in_group * places;
+        int64_t high = vectors_of(extent(&p->axes[1]), c->tile),
+                wide = vectors_of(extent(&p->axes[2]), c->tile);
+        int64_t across = wide < places ? wide : places, rows = places / across;
+        rows = rows < high ? rows : high;
+        double cycles = tile_cycles(p, c, lanes, rows, across);
+        if (inputs > (vectors == 1 ? MOST_INPUTS : INPUTS) || cycles >= least) {
+            continue;
+        }
+        least = cycles;
+        best.tile = c->tile;
+        best.places = best.stride = places;
+        best.outputs = c->tile * places;
+        best.rows = rows;
+        best.lines = vectors_of((rows + 1) * across + lanes, lanes) * lanes;
+        best.tile_vectors = vectors % 3 == 0 ? 3 : vectors % 2 == 0 ? 2 : vectors == 1 ? 1 : 3;
+    }
+    if (best.tile) {
+        best.axes[1].phases = best.phases = best.tile;
+        best.most = 1;
+        best.channels = v->in_group;
+        best.whole = true;
+        *p = best;
+    }
+}
+
 bool conv_plan_of(const k_nest *n, const target *t, conv_plan *out)
 {
     const k_conv *v = n->conv;
@@ -110,5 +216,6 @@ bool conv_plan_of(const k_nest *n, const target *t, conv_plan *out)
     plan_rows(out, lanes);
     out->outputs = out->places;
     out->stride = out->places + lanes;
+    plan_tiles(out, lanes);
     return conv_plan_packed(out) + conv_plan_sums(out, t) <= MOST_SCRATCH;
 }

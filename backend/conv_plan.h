@@ -34,6 +34,9 @@ typedef struct conv_plan {
     int64_t stride;       /* f32s from one packed product to the next: a vector more than places */
     int64_t rows;         /* of places at once; 0: as many as fit */
     bool whole;           /* all of a group's channels are packed at once */
+    int64_t tile;         /* 0, or run by emit_winograd.c: a place is a tile of so many columns, a
+                           * phase of rows each of so many */
+    int64_t lines;        /* then: f32s of a block's rows, one of a tile's and one point of each */
 } conv_plan;
 
 /* False when the nest is not a convolution, or one that is not run by tiles: dilated and

@@ -27,7 +27,8 @@ static void finish(conv_emitter *q, uint32_t rows, LLVMValueRef v_o, LLVMValueRe
     emit_if_begin(e, &last, LLVMBuildICmp(e->b, LLVMIntEQ, v_end, v_all, ""), "last");
     emit_loop l;
     begin(q, &l, "channel", zero(q), emit_i64(e, rows), 1);
-    conv_finish_channel(q, add(q, v_o, l.v_i), f32_at(q, v_sums, times(q, l.v_i, q->p.phases * q->p.outputs)));
+    conv_finish_channel(q, add(q, v_o, l.v_i),
+                        f32_at(q, v_sums, times(q, l.v_i, q->p.phases * q->p.outputs)));
     end(q, &l);
     emit_if_end(e, &last);
 }
@@ -51,8 +52,7 @@ static LLVMValueRef run_height(conv_emitter *q, range o, uint32_t rows)
     return v_end;
 }
 
-/* Do all threads' parts of a group's channels divide into tiles of so many? */
-static bool divides(const conv_emitter *q, int64_t rows)
+bool conv_divides(const conv_emitter *q, int64_t rows)
 {
     const k_nest *n = q->p.nest;
     return q->p.conv->out_group % rows == 0 && (n->split != 1 || n->grain % rows == 0);
@@ -62,7 +62,7 @@ static void run_channels(conv_emitter *q, range o)
 {
     for (int64_t rows = q->p.tile_rows;; rows /= 2) {
         o.v_lo = run_height(q, o, (uint32_t)rows);
-        if (rows == 1 || divides(q, rows)) {
+        if (rows == 1 || conv_divides(q, rows)) {
             return;
         }
     }
@@ -105,6 +105,11 @@ static void run_blocks(conv_emitter *q, range o)
     emit *e = q->e;
     range rows = places_of(q, 1), cols = places_of(q, 2);
     LLVMValueRef v_most = emit_i64(e, q->p.places);
+    if (q->p.tile) { /* whole tiles */
+        LLVMValueRef v_over = LLVMBuildURem(e->b, cols.v_lo, emit_i64(e, q->p.tile), "");
+        cols.v_lo = sub(q, cols.v_lo, v_over);
+        v_most = emit_i64(e, q->p.outputs);
+    }
     LLVMValueRef v_cols = most(q, least(q, sub(q, cols.v_hi, cols.v_lo), v_most), emit_i64(e, 1));
     LLVMValueRef v_rows =
         q->p.rows ? emit_i64(e, q->p.rows) : LLVMBuildUDiv(e->b, v_most, v_cols, "");
@@ -115,7 +120,11 @@ static void run_blocks(conv_emitter *q, range o)
     q->v_at[2] = col.v_i;
     q->v_n[1] = least(q, sub(q, rows.v_hi, row.v_i), v_rows);
     q->v_n[2] = least(q, sub(q, cols.v_hi, col.v_i), v_cols);
-    run_block(q, o);
+    if (q->p.tile) {
+        emit_winograd_block(q, o);
+    } else {
+        run_block(q, o);
+    }
     end(q, &col);
     end(q, &row);
 }
@@ -170,8 +179,9 @@ void emit_conv(emit *e, const k_nest *n)
 {
     conv_emitter q = {.e = e};
     conv_plan_of(n, e->t, &q.p);
-    int64_t packed = conv_plan_packed(&q.p);
-    q.v_packed = emit_scratch(e, (uint64_t)(packed + conv_plan_sums(&q.p, e->t)) * sizeof(float));
+    int64_t packed = conv_plan_packed(&q.p), sums = conv_plan_sums(&q.p, e->t);
+    int64_t size = q.p.tile ? emit_winograd_scratch(&q.p, e->lanes) : packed + sums;
+    q.v_packed = emit_scratch(e, (uint64_t)size * sizeof(float));
     q.v_sums = f32_at(&q, q.v_packed, emit_i64(e, packed));
     e->lanes_aligned = false;
     if (n->split >= 0) {

@@ -41,26 +41,43 @@ static void set_axis(conv_emitter *q, uint32_t axis, LLVMValueRef v)
     }
 }
 
-/* One row of outputs. */
-static void finish_row(conv_emitter *q, LLVMValueRef v_sums, LLVMValueRef v_row)
+/* The vector of outputs from v_x on, of the lanes in v_mask. */
+static void finish_vector(conv_emitter *q, LLVMValueRef v_sums, LLVMValueRef v_row,
+                          LLVMValueRef v_x, LLVMValueRef v_mask)
 {
     emit *e = q->e;
     const k_step *store = &q->p.nest->steps[1];
-    const k_axis *columns = q->p.axes[2].out;
-    LLVMValueRef v_end = add(q, q->v_at[2], q->v_n[2]);
-    LLVMValueRef v_lo = most(q, output(q, 2, q->v_at[2], zero(q)), q->out[2].v_lo),
-                 v_hi = least(q, output(q, 2, v_end, zero(q)), q->out[2].v_hi);
-    emit_loop l;
-    begin(q, &l, "out", v_lo, v_hi, e->lanes);
-    set_axis(q, 2, l.v_i);
-    e->v_mask = emit_lanes_below(e, l.v_i, v_hi);
-    e->lane_axis = columns;
-    e->reduced[0] = (emit_value){sums_of(q, v_sums, v_row, l.v_i, e->v_mask), true};
+    emit_memo memo;
+    emit_memo_push(e, &memo);
+    set_axis(q, 2, v_x);
+    e->v_mask = v_mask;
+    e->lane_axis = q->p.axes[2].out;
+    e->reduced[0] = (emit_value){sums_of(q, v_sums, v_row, v_x, v_mask), true};
     emit_value v = emit_expr(e, store->value);
     emit_store(e, store->buf, store->offset, v, false);
     e->lane_axis = NULL;
     e->v_mask = NULL;
+    emit_memo_pop(e);
+}
+
+/* One row of outputs: whole vectors, and one of what is left. */
+static void finish_row(conv_emitter *q, LLVMValueRef v_sums, LLVMValueRef v_row)
+{
+    emit *e = q->e;
+    LLVMValueRef v_end = add(q, q->v_at[2], q->v_n[2]);
+    LLVMValueRef v_lo = most(q, output(q, 2, q->v_at[2], zero(q)), q->out[2].v_lo),
+                 v_hi = least(q, output(q, 2, v_end, zero(q)), q->out[2].v_hi);
+    LLVMValueRef v_left =
+        LLVMBuildURem(e->b, most(q, sub(q, v_hi, v_lo), zero(q)), emit_i64(e, e->lanes), "");
+    LLVMValueRef v_whole = sub(q, v_hi, v_left);
+    emit_loop l;
+    begin(q, &l, "out", v_lo, v_whole, e->lanes);
+    finish_vector(q, v_sums, v_row, l.v_i, NULL);
     end(q, &l);
+    emit_if rest;
+    emit_if_begin(e, &rest, LLVMBuildICmp(e->b, LLVMIntSGT, v_left, zero(q), ""), "rest");
+    finish_vector(q, v_sums, v_row, v_whole, emit_lanes_below(e, v_whole, v_hi));
+    emit_if_end(e, &rest);
 }
 
 /* All phases of depth and rows. */

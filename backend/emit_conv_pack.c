@@ -9,7 +9,7 @@ static LLVMValueRef source_index(conv_emitter *q, uint32_t axis, LLVMValueRef v_
 }
 
 LLVMValueRef conv_load_row(conv_emitter *q, LLVMValueRef v_row, LLVMValueRef v_first,
-                             LLVMValueRef v_limit, int64_t step)
+                           LLVMValueRef v_limit, int64_t step)
 {
     emit *e = q->e;
     LLVMTypeRef vt = emit_vector(e, e->f32), it = emit_vector(e, e->i32);
@@ -51,8 +51,9 @@ static void pack_row(conv_emitter *q, LLVMValueRef v_row, LLVMValueRef v_limit, 
     LLVMValueRef v_line = f32_at(q, v_to, times(q, tap.v_i, q->p.stride));
     begin(q, &col, "col", zero(q), q->v_n[2], e->lanes);
     LLVMValueRef v_first = source_index(q, 2, add(q, q->v_at[2], col.v_i), tap.v_i);
-    LLVMValueRef v = q->p.axes[2].by == 2 ? load_pairs(q, v_row, v_first, v_limit)
-                                          : conv_load_row(q, v_row, v_first, v_limit, q->p.axes[2].by);
+    LLVMValueRef v = q->p.axes[2].by == 2
+                         ? load_pairs(q, v_row, v_first, v_limit)
+                         : conv_load_row(q, v_row, v_first, v_limit, q->p.axes[2].by);
     LLVMSetAlignment(LLVMBuildStore(e->b, v, f32_at(q, v_line, col.v_i)), 4);
     end(q, &col);
     end(q, &tap);

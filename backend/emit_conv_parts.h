@@ -75,7 +75,7 @@ static inline LLVMValueRef f32_at(conv_emitter *q, LLVMValueRef v_base, LLVMValu
 }
 
 static inline LLVMValueRef load_vector(conv_emitter *q, LLVMValueRef v_base, LLVMValueRef v_i,
-                                unsigned align)
+                                       unsigned align)
 {
     emit *e = q->e;
     LLVMValueRef v = LLVMBuildLoad2(e->b, emit_vector(e, e->f32), f32_at(q, v_base, v_i), "");
@@ -84,7 +84,7 @@ static inline LLVMValueRef load_vector(conv_emitter *q, LLVMValueRef v_base, LLV
 }
 
 static inline void begin(conv_emitter *q, emit_loop *l, const char *name, LLVMValueRef v_lo,
-                  LLVMValueRef v_hi, int64_t step)
+                         LLVMValueRef v_hi, int64_t step)
 {
     emit_loop_begin(q->e, l, name, v_lo, v_hi, emit_i64(q->e, step), 0, NULL);
 }
@@ -123,6 +123,17 @@ void conv_run_places(conv_emitter *q, conv_tile t, LLVMValueRef v_to);
 /* All phases of a tile's channels, the first of which is v_o of y's, v_in_group of its group's. */
 void conv_run_phases(conv_emitter *q, conv_tile t, LLVMValueRef v_o, LLVMValueRef v_in_group,
                      LLVMValueRef v_to);
+
+/* Do all threads' parts of a group's channels divide into tiles of so many? (emit_conv.c) */
+bool conv_divides(const conv_emitter *q, int64_t rows);
+
+/* Winograd's minimal filtering (emit_winograd.c) ------------------------------------------------
+ */
+
+/* f32s of scratch memory for such a plan. */
+int64_t emit_winograd_scratch(const conv_plan *p, int64_t lanes);
+/* The block's outputs of channels o of q->v_group. */
+void emit_winograd_block(conv_emitter *q, range o);
 
 /* Epilogue (emit_conv_finish.c) ---------------------------------------------------------------- */
 

@@ -3,7 +3,6 @@
 
 enum { MOST_SUMS = 24, TILE_ARGS = 8 };
 
-
 /* One product for every sum of the tile. */
 static void add_products(conv_emitter *q, const conv_tile *t, LLVMValueRef v_w, LLVMValueRef v_b,
                          LLVMValueRef *v_sums)
@@ -86,8 +85,7 @@ static void tile_sums(conv_emitter *q, const conv_tile *t, LLVMValueRef v_to)
     LLVMValueRef v_sums[MOST_SUMS], v_at[MOST_SUMS];
     LLVMValueRef v_first = LLVMBuildICmp(e->b, LLVMIntEQ, q->v_channel, zero(q), "");
     for (uint32_t i = 0; i < n; i++) {
-        int64_t at = (int64_t)(i / t->vectors) * t->to_row +
-                     (int64_t)(i % t->vectors) * e->lanes;
+        int64_t at = (int64_t)(i / t->vectors) * t->to_row + (int64_t)(i % t->vectors) * e->lanes;
         v_at[i] = emit_i64(e, at);
         v_sums[i] = LLVMConstNull(emit_vector(e, e->f32));
         if (!q->p.whole) {
@@ -162,7 +160,7 @@ void conv_run_places(conv_emitter *q, conv_tile t, LLVMValueRef v_to)
 }
 
 void conv_run_phases(conv_emitter *q, conv_tile t, LLVMValueRef v_o, LLVMValueRef v_in_group,
-                       LLVMValueRef v_to)
+                     LLVMValueRef v_to)
 {
     emit *e = q->e;
     const conv_axis *axes = q->p.axes;

@@ -200,6 +200,30 @@ static LLVMValueRef lane_mask(emit *e, LLVMValueRef v_guard)
     return v_mask;
 }
 
+/* Every other element from v_ptr on: of two vectors, whose lanes between are not touched. */
+static LLVMValueRef load_pairs(emit *e, LLVMTypeRef t, LLVMValueRef v_ptr, LLVMValueRef v_mask,
+                               unsigned bytes)
+{
+    LLVMTypeRef vt = emit_vector(e, t), types[2] = {vt, e->ptr};
+    LLVMValueRef v_all = v_mask ? v_mask : LLVMConstAllOnes(emit_vector(e, e->i1)), v[2];
+    LLVMValueRef v_none = LLVMConstNull(emit_vector(e, e->i1)), even[64];
+    for (uint32_t half = 0; half < 2; half++) {
+        LLVMValueRef spread[64];
+        for (uint32_t i = 0; i < e->lanes; i++) {
+            uint32_t from = i % 2 ? e->lanes : half * e->lanes / 2 + i / 2;
+            spread[i] = LLVMConstInt(e->i32, from, false);
+            even[i] = LLVMConstInt(e->i32, 2 * i, false);
+        }
+        LLVMValueRef v_at = emit_i64(e, half * e->lanes);
+        LLVMValueRef args[4] = {
+            LLVMBuildGEP2(e->b, t, v_ptr, &v_at, 1, ""), LLVMConstInt(e->i32, bytes, false),
+            LLVMBuildShuffleVector(e->b, v_all, v_none, LLVMConstVector(spread, e->lanes), ""),
+            LLVMConstNull(vt)};
+        v[half] = emit_intrinsic(e, "llvm.masked.load", 2, types, 4, args);
+    }
+    return LLVMBuildShuffleVector(e->b, v[0], v[1], LLVMConstVector(even, e->lanes), "");
+}
+
 static LLVMValueRef load_lanes(emit *e, const k_expr *x, LLVMValueRef v_guard)
 {
     const k_buf *b = x->buf;
@@ -232,6 +256,9 @@ static LLVMValueRef load_lanes(emit *e, const k_expr *x, LLVMValueRef v_guard)
         } else {
             v = load(e, vt, v_ptr, bytes);
         }
+    } else if (affine && ir_dim_is_value(stride, 2)) {
+        LLVMValueRef v_ptr = element_ptr(e, b, t, emit_scalar(e, x->args[0]));
+        v = load_pairs(e, t, v_ptr, v_mask, bytes);
     } else {
         LLVMValueRef v_offsets = emit_lanes(e, x->args[0]);
         LLVMValueRef v_ptrs = LLVMBuildGEP2(e->b, t, e->v_bufs[b->id], &v_offsets, 1, "");

@@ -13,7 +13,8 @@ static double load_cost(ir_ctx *c, arena *a, const k_expr *x, const k_axis *axis
             next = ir_dim_is_one(stride);
         }
         bool dense = ir_storage_is_dense(x->buf->storage);
-        cost += same ? 0.5 : next ? 1 : dense ? lanes : 4.0 * lanes;
+        bool pairs = dense && affine && ir_dim_is_value(stride, 2); /* two vectors, every other lane */
+        cost += same ? 0.5 : next ? 1 : pairs ? 4 : dense ? lanes : 4.0 * lanes;
     }
     for (uint32_t i = 0; i < (x->kind == K_LOAD ? 1 : x->n); i++) {
         cost += load_cost(c, a, x->args[i], axis, lanes);
@@ -39,6 +40,16 @@ static double filled(const ir_dim *extent, uint32_t lanes)
     return n < 1 ? 1 : n / (vectors * lanes);
 }
 
+/* What it takes to sum up lanes, spread over the vectors of one reduction. */
+static double fold_cost(const k_step *s, uint32_t lanes)
+{
+    double n = 1;
+    for (uint32_t i = 0; i < s->n_axes; i++) {
+        n *= ir_dim_is_const(s->axes[i]->extent) ? (double)ir_dim_value(s->axes[i]->extent) : 64;
+    }
+    return n < 1 ? 0 : 8.0 * lanes / n;
+}
+
 static double cost_inner(ir_ctx *c, arena *a, const k_nest *n, uint32_t lanes)
 {
     double cost = 0;
@@ -56,7 +67,7 @@ static double cost_inner(ir_ctx *c, arena *a, const k_nest *n, uint32_t lanes)
         any = true;
         const k_axis *axis = s->axes[s->n_axes - 1];
         double one = load_cost(c, a, s->value, axis, lanes) + 1;
-        one += s->kind == K_STEP_STORE ? store_cost(c, a, s, axis, lanes) : 0;
+        one += s->kind == K_STEP_STORE ? store_cost(c, a, s, axis, lanes) : fold_cost(s, lanes);
         cost += weight * one / filled(axis->extent, lanes);
     }
     return any ? cost : 1e30;

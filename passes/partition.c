@@ -29,6 +29,8 @@ enum {
     SELDOM = 4,         /* times dearer than one that some numbers of threads leave out */
     DISAGREEMENT = 600, /* a pair that would need one */
     COLUMNS = 16,       /* that blocks of weights interleave */
+    CHANNELS = 8,       /* of a convolution's tile */
+    ROWS = 4,           /* of pictures: of a tile, too */
     LINE = 64
 };
 
@@ -112,9 +114,17 @@ static bool may_split(const share_kernel *k, uint32_t axis)
     }
 }
 
+static bool is_conv(const share_kernel *k)
+{
+    return k->domain.main && ir_op_family(k->domain.main->op) == IR_FAMILY_CONV;
+}
+
 static int64_t default_grain(const region *r, const share_kernel *k, uint32_t axis)
 {
     const ir_type *t = k->node->types[0];
+    if (is_conv(k)) {
+        return axis == 0 ? 1 : axis == 1 ? CHANNELS : ROWS;
+    }
     if (axis + 1 < k->domain.rank) {
         return 1;
     }
@@ -191,20 +201,35 @@ static bool divides_group(const share_kernel *k, share s)
     return axis < 0 || ir_dim_is_one(keys->dims[axis]);
 }
 
+/* Work of a convolution that threads repeat, as a part of it all: those with channels of their own
+ * all pack the input, those with places of their own all read, and transform, the weights. */
+static double repeated(const share_kernel *k, share s)
+{
+    if (!is_conv(k) || s.axis < 1) {
+        return 0;
+    }
+    enum { REPEATED = 5 };
+    int64_t n = 1;
+    for (uint32_t i = s.axis == 1 ? 1 : 2; i < (s.axis == 1 ? 2 : k->domain.rank); i++) {
+        n *= shares_least(k->domain.dims[i]);
+    }
+    return (double)REPEATED / (double)(n > 0 ? n : 1);
+}
+
 /* Over a few numbers of threads, as nobody knows how many there will be. */
 static double time_of(const share_kernel *k, share s)
 {
     if (s.axis < 0) {
         return k->work;
     }
-    int64_t units = (shares_least(k->domain.dims[s.axis]) + s.grain - 1) / s.grain;
+    int64_t extent = shares_least(k->domain.dims[s.axis]), units = (extent + s.grain - 1) / s.grain;
     double part = 0;
     uint32_t n = 0;
     for (int64_t threads = 2; threads <= THREADS; threads *= 2, n++) {
-        int64_t rounds = (units + threads - 1) / threads;
-        part += (double)rounds / (double)units;
+        int64_t most = (units + threads - 1) / threads * s.grain;
+        part += extent > 0 ? (double)(most < extent ? most : extent) / (double)extent : 1;
     }
-    part *= divides_group(k, s) ? 1.5 : 1;
+    part = part * (divides_group(k, s) ? 1.5 : 1) + n * repeated(k, s);
     /* Outer axes first: longer runs of memory for each thread. */
     return k->work * part / n + 0.5 * s.axis;
 }
