@@ -2,8 +2,10 @@
 
 enum {
     PACKED = 128 << 10, /* f32s: half an L2 of 1 MiB; the other half is for weights and sums */
+    WEIGHTS = 128 << 10, /* copied ones of a block */
     DEEP = 1024,        /* products of one sum for which a block still has many places */
-    MOST_SCRATCH = 2 << 20
+    MOST_SCRATCH = 2 << 20,
+    MOST_WIDE = 8 /* vectors of a tile */
 };
 
 static void plan_axis(conv_plan *p, uint32_t i)
@@ -66,6 +68,16 @@ static void plan_rows(conv_plan *p, int64_t lanes)
 int64_t conv_plan_packed(const conv_plan *p)
 {
     return p->channels * p->most * p->stride;
+}
+
+int64_t conv_plan_taps(const conv_plan *p)
+{
+    return p->axes[0].taps * p->axes[1].taps * p->axes[2].taps;
+}
+
+int64_t conv_plan_weights(const conv_plan *p)
+{
+    return p->conv->transposed ? p->channels * p->weights : 0;
 }
 
 int64_t conv_plan_sums(const conv_plan *p, const target *t)
@@ -187,7 +199,7 @@ bool conv_plan_of(const k_nest *n, const target *t, conv_plan *out)
         n->steps[0].acc != IR_f32) {
         return false;
     }
-    *out = (conv_plan){.nest = n, .conv = v, .most = 1, .phases = 1, .tile_vectors = 3};
+    *out = (conv_plan){.nest = n, .conv = v, .most = 1, .phases = 1};
     out->axes[0] = out->axes[1] = (conv_axis){.taps = 1, .most = 1, .phases = 1, .by = 1};
     for (uint32_t i = 0; i < v->n_spatial; i++) {
         if (v->pads[i] < 0 || (v->transposed && v->strides[i] > 1 && v->dilations[i] > 1)) {
@@ -199,11 +211,16 @@ bool conv_plan_of(const k_nest *n, const target *t, conv_plan *out)
         out->most *= out->axes[i].most;
         out->phases *= out->axes[i].phases;
     }
-    out->tile_rows = t->registers >= 32 ? 8 : 4;
-    while (out->tile_rows > v->out_group && out->tile_rows > 1) {
-        out->tile_rows /= 2;
-    }
+    int64_t most_rows = t->registers >= 32 ? 8 : 4, sums = 3 * most_rows;
+    out->tile_rows = v->out_group < most_rows ? v->out_group : most_rows;
+    out->tile_rows = out->tile_rows < 1 ? 1 : out->tile_rows;
+    out->tile_vectors = sums / out->tile_rows < MOST_WIDE ? sums / out->tile_rows : MOST_WIDE;
     int64_t lanes = t->lanes, deep = v->in_group * out->most, parts = (deep + DEEP - 1) / DEEP;
+    if (v->transposed) {
+        out->weights = (vectors_of(v->out_group * conv_plan_taps(out), lanes) + 1) * lanes;
+        int64_t least = (v->in_group * out->weights + WEIGHTS - 1) / WEIGHTS;
+        parts = parts < least ? least : parts;
+    }
     parts = parts < 1 ? 1 : parts > v->in_group ? v->in_group : parts;
     if (parts < 1) {
         return false;
@@ -217,5 +234,5 @@ bool conv_plan_of(const k_nest *n, const target *t, conv_plan *out)
     out->outputs = out->places;
     out->stride = out->places + lanes;
     plan_tiles(out, lanes);
-    return conv_plan_packed(out) + conv_plan_sums(out, t) <= MOST_SCRATCH;
+    return conv_plan_packed(out) + conv_plan_sums(out, t) + conv_plan_weights(out) <= MOST_SCRATCH;
 }

@@ -34,6 +34,7 @@ typedef struct conv_plan {
     int64_t stride;       /* f32s from one packed product to the next: a vector more than places */
     int64_t rows;         /* of places at once; 0: as many as fit */
     bool whole;           /* all of a group's channels are packed at once */
+    int64_t weights;      /* f32s of a transposed one's for a channel of x, and a vector between */
     int64_t tile;         /* 0, or run by emit_winograd.c: a place is a tile of so many columns, a
                            * phase of rows each of so many */
     int64_t lines;        /* then: f32s of a block's rows, one of a tile's and one point of each */
@@ -42,8 +43,10 @@ typedef struct conv_plan {
 /* False when the nest is not a convolution, or one that is not run by tiles: dilated and
  * transposed by a stride, or too large for the scratch memory of a thread. */
 bool conv_plan_of(const k_nest *n, const target *t, conv_plan *out);
-/* f32s of the packed inputs, and of the sums of a block. */
+/* Taps of all axes. f32s of the packed inputs, the sums of a block, and copied weights. */
 int64_t conv_plan_packed(const conv_plan *p);
+int64_t conv_plan_taps(const conv_plan *p);
+int64_t conv_plan_weights(const conv_plan *p);
 int64_t conv_plan_sums(const conv_plan *p, const target *t);
 
 #endif

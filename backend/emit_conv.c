@@ -41,12 +41,12 @@ static LLVMValueRef run_height(conv_emitter *q, range o, uint32_t rows)
     LLVMValueRef v_end = add(q, o.v_lo, times(q, v_n, rows));
     emit_loop l;
     begin(q, &l, "o", o.v_lo, v_end, rows);
-    LLVMValueRef v_in_group = sub(q, l.v_i, times(q, q->v_group, q->p.conv->out_group));
     LLVMValueRef v_to = q->v_sums;
     if (!q->p.whole) {
+        LLVMValueRef v_in_group = sub(q, l.v_i, times(q, q->v_group, q->p.conv->out_group));
         v_to = f32_at(q, v_to, times(q, v_in_group, q->p.phases * q->p.places));
     }
-    conv_run_phases(q, (conv_tile){.rows = rows}, l.v_i, v_in_group, v_to);
+    conv_run_phases(q, (conv_tile){.rows = rows}, l.v_i, v_to);
     finish(q, rows, l.v_i, v_to);
     end(q, &l);
     return v_end;
@@ -83,6 +83,9 @@ static void run_block(conv_emitter *q, range o)
         q->v_channels = v_all;
     }
     conv_pack(q);
+    if (q->p.conv->transposed) {
+        conv_copy_weights(q, o);
+    }
     run_channels(q, o);
     end(q, &l);
 }
@@ -180,9 +183,11 @@ void emit_conv(emit *e, const k_nest *n)
     conv_emitter q = {.e = e};
     conv_plan_of(n, e->t, &q.p);
     int64_t packed = conv_plan_packed(&q.p), sums = conv_plan_sums(&q.p, e->t);
-    int64_t size = q.p.tile ? emit_winograd_scratch(&q.p, e->lanes) : packed + sums;
+    int64_t size = q.p.tile ? emit_winograd_scratch(&q.p, e->lanes)
+                            : packed + sums + conv_plan_weights(&q.p);
     q.v_packed = emit_scratch(e, (uint64_t)size * sizeof(float));
     q.v_sums = f32_at(&q, q.v_packed, emit_i64(e, packed));
+    q.v_copied = f32_at(&q, q.v_packed, emit_i64(e, packed + sums));
     e->lanes_aligned = false;
     if (n->split >= 0) {
         run(&q);

@@ -16,6 +16,8 @@ typedef struct conv_emitter {
     conv_plan p;
     LLVMValueRef v_packed;   /* f32[channels, most][stride] */
     LLVMValueRef v_sums;     /* f32[channels of y][phases][outputs] */
+    LLVMValueRef v_copied;   /* f32[channels][weights] of a transposed one: from channel */
+    LLVMValueRef v_copied_from; /* of y on */
     range out[3];            /* this thread's part of y, by axis */
     LLVMValueRef v_sizes[3]; /* of x */
     LLVMValueRef v_image, v_group;
@@ -115,15 +117,16 @@ typedef struct conv_tile {
     LLVMValueRef v_b;       /* inputs of the first place: f32[sum][b_step] */
     int64_t w_row, b_step;  /* in f32s */
     int64_t to_row;         /* of the sums */
-    LLVMValueRef v_taps[3]; /* of the phase */
+    int64_t w_step;         /* of a transposed one: weights from channel to channel of x */
+    LLVMValueRef v_table;   /* of the phase, then: emit_conv_phase.c */
 } conv_tile;
 
 /* Sums of so many rows for all places of the block, to v_to[rows][to_row]. */
 void conv_run_places(conv_emitter *q, conv_tile t, LLVMValueRef v_to);
-/* All phases of a tile's channels, the first of which is v_o of y's, v_in_group of its group's. */
-void conv_run_phases(conv_emitter *q, conv_tile t, LLVMValueRef v_o, LLVMValueRef v_in_group,
-                     LLVMValueRef v_to);
-
+/* All phases of a tile's channels, the first of which is v_o of y's (emit_conv_phase.c). */
+void conv_run_phases(conv_emitter *q, conv_tile t, LLVMValueRef v_o, LLVMValueRef v_to);
+/* Of a transposed one: weights of the channels o of y and the part of x's, to q->v_copied. */
+void conv_copy_weights(conv_emitter *q, range o);
 /* Do all threads' parts of a group's channels divide into tiles of so many? (emit_conv.c) */
 bool conv_divides(const conv_emitter *q, int64_t rows);
 

@@ -1,7 +1,7 @@
 /* Sums of a convolution in registers: rows of channels by vectors of places. */
 #include "backend/emit_conv_parts.h"
 
-enum { MOST_SUMS = 24, TILE_ARGS = 8 };
+enum { MOST_SUMS = 24, TILE_ARGS = 6 };
 
 /* One product for every sum of the tile. */
 static void add_products(conv_emitter *q, const conv_tile *t, LLVMValueRef v_w, LLVMValueRef v_b,
@@ -51,30 +51,26 @@ static void sum_line(conv_emitter *q, const conv_tile *t, LLVMValueRef *v_sums)
     end_sums(q, &l, t, v_sums);
 }
 
-/* Those of a phase lie apart. */
+static LLVMValueRef table_at(conv_emitter *q, LLVMValueRef v_table, LLVMValueRef v_i)
+{
+    emit *e = q->e;
+    return LLVMBuildLoad2(e->b, e->i64, LLVMBuildGEP2(e->b, e->i64, v_table, &v_i, 1, ""), "");
+}
+
+/* Those of a phase lie apart: where is told by its table. */
 static void sum_phase(conv_emitter *q, const conv_tile *t, LLVMValueRef *v_sums)
 {
-    const conv_axis *axes = q->p.axes;
-    int64_t w_step = q->p.conv->out_group * axes[0].taps * axes[1].taps * axes[2].taps,
-            b_step = q->p.most * t->b_step;
-    emit_loop l[4];
-    LLVMValueRef v_w = t->v_w, v_b = t->v_b;
-    begin_sums(q, &l[3], "channel", zero(q), q->v_channels, t, v_sums);
-    v_w = f32_at(q, v_w, times(q, l[3].v_i, w_step));
-    v_b = f32_at(q, v_b, times(q, l[3].v_i, b_step));
-    w_step /= q->p.conv->out_group;
-    for (uint32_t i = 0; i < 3; i++) {
-        w_step /= axes[i].taps;
-        b_step /= axes[i].most;
-        begin_sums(q, &l[i], "tap", zero(q), t->v_taps[i], t, v_sums);
-        v_w = f32_at(q, v_w, times(q, l[i].v_i, w_step * axes[i].phases));
-        v_b = f32_at(q, v_b, times(q, l[i].v_i, b_step));
-    }
-    add_products(q, t, v_w, v_b, v_sums);
-    for (uint32_t i = 3; i-- > 0;) {
-        end_sums(q, &l[i], t, v_sums);
-    }
-    end_sums(q, &l[3], t, v_sums);
+    emit_loop channel, tap;
+    LLVMValueRef v_taps = table_at(q, t->v_table, zero(q));
+    begin_sums(q, &channel, "channel", zero(q), q->v_channels, t, v_sums);
+    LLVMValueRef v_w = f32_at(q, t->v_w, times(q, channel.v_i, t->w_step)),
+                 v_b = f32_at(q, t->v_b, times(q, channel.v_i, q->p.most * t->b_step));
+    begin_sums(q, &tap, "tap", zero(q), v_taps, t, v_sums);
+    LLVMValueRef v_at = plus(q, times(q, tap.v_i, 2), 1);
+    add_products(q, t, f32_at(q, v_w, table_at(q, t->v_table, v_at)),
+                 f32_at(q, v_b, table_at(q, t->v_table, plus(q, v_at, 1))), v_sums);
+    end_sums(q, &tap, t, v_sums);
+    end_sums(q, &channel, t, v_sums);
 }
 
 /* The tile's sums go to memory: v_to[row][to_row]. */
@@ -105,12 +101,12 @@ static void tile_sums(conv_emitter *q, const conv_tile *t, LLVMValueRef v_to)
 }
 
 /* A tile is a function of its own: values of the loops around it would take registers from sums.
- * Its arguments: weights, packed inputs, sums; first channel, channels, taps of the phase. */
+ * Its arguments: weights, packed inputs, sums; first channel, channels, table of the phase. */
 static LLVMValueRef tile_function(conv_emitter *q, conv_tile t)
 {
     emit *e = q->e;
     conv_emitter inner = *q;
-    LLVMTypeRef types[TILE_ARGS] = {e->ptr, e->ptr, e->ptr, e->i64, e->i64, e->i64, e->i64, e->i64};
+    LLVMTypeRef types[TILE_ARGS] = {e->ptr, e->ptr, e->ptr, e->i64, e->i64, e->ptr};
     char name[64];
     snprintf(name, sizeof name, "k%u_conv_%ux%u", e->k->id, t.rows, t.vectors);
     LLVMValueRef f = emit_function_begin(e, name, types, TILE_ARGS, &inner.outside);
@@ -118,9 +114,7 @@ static LLVMValueRef tile_function(conv_emitter *q, conv_tile t)
     t.v_b = LLVMGetParam(f, 1);
     inner.v_channel = LLVMGetParam(f, 3);
     inner.v_channels = LLVMGetParam(f, 4);
-    for (uint32_t i = 0; i < 3; i++) {
-        t.v_taps[i] = LLVMGetParam(f, 5 + i);
-    }
+    t.v_table = LLVMGetParam(f, 5);
     tile_sums(&inner, &t, LLVMGetParam(f, 2));
     emit_function_end(e, &inner.outside);
     return f;
@@ -129,12 +123,10 @@ static LLVMValueRef tile_function(conv_emitter *q, conv_tile t)
 static void run_tile(conv_emitter *q, const conv_tile *t, LLVMValueRef v_to)
 {
     emit *e = q->e;
-    LLVMValueRef f = tile_function(q, *t), v_one = emit_i64(e, 1);
-    LLVMValueRef args[TILE_ARGS] = {t->v_w,        t->v_b, v_to,  q->v_channel,
-                                    q->v_channels, v_one,  v_one, v_one};
-    for (uint32_t i = 0; i < 3 && t->v_taps[i]; i++) {
-        args[5 + i] = t->v_taps[i];
-    }
+    LLVMValueRef f = tile_function(q, *t);
+    LLVMValueRef args[TILE_ARGS] = {
+        t->v_w,       t->v_b, v_to, q->v_channel, q->v_channels,
+        t->v_table ? t->v_table : LLVMConstNull(e->ptr)};
     LLVMBuildCall2(e->b, LLVMGlobalGetValueType(f), f, args, TILE_ARGS, "");
 }
 
@@ -142,7 +134,7 @@ void conv_run_places(conv_emitter *q, conv_tile t, LLVMValueRef v_to)
 {
     emit *e = q->e;
     LLVMValueRef v_n = parts_of(q, q->v_places, e->lanes), v_lo = zero(q), v_b = t.v_b;
-    for (uint32_t v = (uint32_t)q->p.tile_vectors; v > 0; v--) {
+    for (uint32_t v = (uint32_t)q->p.tile_vectors; v > 0; v = v > 3 ? v / 2 : v - 1) {
         if (v > 1 && (int64_t)v * e->lanes > q->p.places) {
             continue;
         }
@@ -156,44 +148,5 @@ void conv_run_places(conv_emitter *q, conv_tile t, LLVMValueRef v_to)
         run_tile(q, &t, f32_at(q, v_to, v_place));
         end(q, &l);
         v_lo = v_hi;
-    }
-}
-
-void conv_run_phases(conv_emitter *q, conv_tile t, LLVMValueRef v_o, LLVMValueRef v_in_group,
-                     LLVMValueRef v_to)
-{
-    emit *e = q->e;
-    const conv_axis *axes = q->p.axes;
-    const k_conv *v = q->p.conv;
-    int64_t taps = axes[0].taps * axes[1].taps * axes[2].taps;
-    LLVMValueRef v_w = e->v_bufs[v->w->id];
-    t.v_b = q->v_packed;
-    t.b_step = q->p.stride;
-    t.to_row = q->p.phases * q->p.outputs;
-    if (!v->transposed) {
-        t.w_row = v->in_group * taps;
-        v_w = f32_at(q, v_w, times(q, v_o, t.w_row));
-        t.v_w = f32_at(q, v_w, times(q, q->v_channel, taps));
-        conv_run_places(q, t, v_to);
-        return;
-    }
-    LLVMValueRef v_c = add(q, times(q, q->v_group, v->in_group), q->v_channel);
-    v_c = add(q, times(q, v_c, v->out_group), v_in_group);
-    v_w = f32_at(q, v_w, times(q, v_c, taps));
-    t.w_row = taps;
-    emit_loop l[3];
-    LLVMValueRef v_phase = zero(q);
-    for (uint32_t i = 0; i < 3; i++) {
-        begin(q, &l[i], "phase", zero(q), emit_i64(e, axes[i].phases), 1);
-        taps /= axes[i].taps;
-        v_w = f32_at(q, v_w, times(q, l[i].v_i, taps));
-        v_phase = add(q, times(q, v_phase, axes[i].phases), l[i].v_i);
-        LLVMValueRef v_from = sub(q, emit_i64(e, axes[i].taps), l[i].v_i);
-        t.v_taps[i] = parts_of(q, most(q, v_from, zero(q)), axes[i].phases);
-    }
-    t.v_w = v_w;
-    conv_run_places(q, t, f32_at(q, v_to, times(q, v_phase, q->p.outputs)));
-    for (uint32_t i = 3; i-- > 0;) {
-        end(q, &l[i]);
     }
 }
