@@ -6,6 +6,7 @@
  *   contract of transpose         labels permuted, the transpose gone
  *   x + 0, x * 1, x / c           x, x, x * (1/c) when 1/c is exact
  *   cast to the same type         gone
+ *   conv over the whole of x, conv_transpose of one place: a contract of matrices
  *
  * Keeps: shapes, types, inputs and outputs, and values exactly. */
 #include "passes/rewrite.h"
@@ -97,6 +98,48 @@ static const ir_node *simplify_contract(ir_builder *b, const ir_node *n, const i
     return changed ? ir_contract(b, x[0], x[1], names[0], names[1], labels->strs[2]) : NULL;
 }
 
+static bool all_ints(const ir_node *n, ir_attr_key key, int64_t value)
+{
+    const ir_attr *a = ir_node_attr(n, key);
+    bool all = true;
+    for (uint32_t i = 0; a && i < a->n; i++) {
+        all &= a->ints[i] == value;
+    }
+    return all;
+}
+
+static const ir_dim *product_of(ir_builder *b, const ir_type *t, uint32_t from)
+{
+    const ir_dim *d = ir_dim_const(b->ctx, 1);
+    for (uint32_t i = from; i < t->rank; i++) {
+        d = ir_dim_mul(b->ctx, d, t->dims[i]);
+    }
+    return d;
+}
+
+/* A window as large as x, or of one place to all its taps. */
+static const ir_node *simplify_conv(ir_builder *b, const ir_node *n, const ir_node *const *in)
+{
+    bool transposed = n->op == IR_OP_conv_transpose;
+    const ir_type *x = ir_node_type(in[0]), *w = ir_node_type(in[1]), *y = ir_node_type(n);
+    const ir_type *whole = transposed ? y : x, *one = transposed ? x : y;
+    bool fits = ir_node_int(n, IR_ATTR_groups, 1) == 1 && all_ints(n, IR_ATTR_pads_lo, 0) &&
+                all_ints(n, IR_ATTR_pads_hi, 0) && all_ints(n, IR_ATTR_out_pads, 0) &&
+                all_ints(n, IR_ATTR_dilations, 1);
+    for (uint32_t i = 2; i < x->rank; i++) {
+        fits = fits && ir_dim_is_one(one->dims[i]) && whole->dims[i] == w->dims[i];
+    }
+    if (!fits) {
+        return NULL;
+    }
+    const ir_dim *xd[2] = {x->dims[0], product_of(b, x, 1)};
+    const ir_dim *wd[2] = {w->dims[0], product_of(b, w, 1)};
+    const ir_node *product =
+        ir_contract(b, ir_reshape(b, in[0], 2, xd), ir_reshape(b, in[1], 2, wd), "ik",
+                    transposed ? "kj" : "jk", "ij");
+    return ir_reshape(b, product, y->rank, y->dims);
+}
+
 static const ir_node *simplify_binary(ir_builder *b, const ir_node *n, const ir_node *const *in)
 {
     double v;
@@ -134,6 +177,9 @@ static const ir_node *simplify(void *data, ir_builder *b, const ir_node *n,
         return ir_type_same_shape(ir_node_type(n), ir_node_type(in[0])) ? in[0] : NULL;
     case IR_OP_contract:
         return simplify_contract(b, n, in);
+    case IR_OP_conv:
+    case IR_OP_conv_transpose:
+        return simplify_conv(b, n, in);
     case IR_OP_cast:
         return ir_node_type(n) == ir_node_type(in[0]) ? in[0] : NULL;
     case IR_OP_mul:
