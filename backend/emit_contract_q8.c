@@ -157,18 +157,6 @@ static stream stream_of(contract_emitter *q, uint32_t p, LLVMValueRef v_n)
                     contract_at(e, e->i8, v_block, v_scale)};
 }
 
-/* The weights of one step of k: from a line, or from one half of its nibbles. */
-static LLVMValueRef step_weights(emit *e, const blocks *k, LLVMValueRef *v_line, uint32_t step)
-{
-    LLVMValueRef v = v_line[step % k->lines];
-    LLVMTypeRef t = LLVMTypeOf(v);
-    if (!k->nibbles) {
-        return v;
-    }
-    v = step < k->lines ? v : LLVMBuildLShr(e->b, v, emit_const_int(e, t, 4), "");
-    return LLVMBuildAnd(e->b, v, emit_const_int(e, t, 0x0f0f0f0f), "");
-}
-
 /* Sums ----------------------------------------------------------------------------------------- */
 
 /* A row of the tile as it is packed. */
@@ -195,39 +183,85 @@ static LLVMValueRef splat_at(emit *e, LLVMTypeRef t, LLVMValueRef v_base, LLVMVa
     return emit_splat(e, v);
 }
 
-/* A block of one vector of columns for all rows. */
-static void add_block(contract_emitter *q, const tile *t, uint32_t p, const stream *s,
-                      const row *rows, LLVMValueRef v_block, LLVMValueRef *v_sums, uint32_t apart)
+/* What one block's sums are made of: the first vector of columns of all products and rows. */
+typedef struct strip {
+    LLVMValueRef v_lines, v_line[8], v_scale;
+    blocks k;
+} strip;
+
+static strip open_strip(contract_emitter *q, uint32_t p, const stream *s, LLVMValueRef v_block)
+{
+    emit *e = q->e;
+    strip t = {.k = blocks_of(weights(q->f, p))};
+    LLVMValueRef v_at = LLVMBuildMul(e->b, v_block, emit_i64(e, t.k.bytes), "");
+    t.v_lines = contract_at(e, e->i8, s->v_lines, v_at);
+    t.v_scale = LLVMBuildFPExt(
+        e->b,
+        load_vector(e, emit_vector(e, e->f16), contract_at(e, e->i8, s->v_scales, v_at), 2),
+        emit_vector(e, e->f32), "");
+    return t;
+}
+
+/* The weights of one step of k: from a line, or from one half of its nibbles. */
+static LLVMValueRef step_weights(emit *e, strip *s, uint32_t step)
+{
+    uint32_t i = step % (uint32_t)s->k.lines;
+    LLVMTypeRef t = emit_vector(e, e->i32);
+    if (!s->v_line[i]) {
+        s->v_line[i] =
+            load_vector(e, t, contract_at(e, e->i8, s->v_lines, emit_i64(e, i * LINE)), 4);
+    }
+    LLVMValueRef v = s->v_line[i];
+    if (!s->k.nibbles) {
+        return v;
+    }
+    v = step == i ? v : LLVMBuildLShr(e->b, v, emit_const_int(e, t, 4), "");
+    return LLVMBuildAnd(e->b, v, emit_const_int(e, t, 0x0f0f0f0f), "");
+}
+
+/* A block of all vectors of columns for all rows. */
+static void add_block(contract_emitter *q, const tile *t, stream (*streams)[16], const row *rows,
+                      LLVMValueRef v_block, LLVMValueRef *v_sums)
 {
     emit *e = q->e;
     const dot *d = dot_for(e);
-    blocks k = blocks_of(weights(q->f, p));
-    LLVMTypeRef i32s = emit_vector(e, e->i32), f32s = emit_vector(e, e->f32),
-                f16s = emit_vector(e, e->f16);
-    LLVMValueRef v_at = LLVMBuildMul(e->b, v_block, emit_i64(e, k.bytes), "");
-    LLVMValueRef v_lines = contract_at(e, e->i8, s->v_lines, v_at), v_line[8], v_dot[64];
-    for (int64_t i = 0; i < k.lines; i++) {
-        v_line[i] = load_vector(e, i32s, contract_at(e, e->i8, v_lines, emit_i64(e, i * LINE)), 4);
+    uint32_t n_products = q->f->n_products, wide = n_products * t->vectors;
+    LLVMTypeRef f32s = emit_vector(e, e->f32);
+    LLVMValueRef v_dot[64];
+    strip strips[16];
+    for (uint32_t i = 0; i < wide; i++) {
+        uint32_t p = i / t->vectors;
+        strips[i] = open_strip(q, p, &streams[p][i % t->vectors], v_block);
     }
-    LLVMValueRef v_scale = LLVMBuildFPExt(
-        e->b, load_vector(e, f16s, contract_at(e, e->i8, s->v_scales, v_at), 2), f32s, "");
     for (uint32_t r = 0; r < t->rows; r++) {
-        v_dot[r] = splat_at(e, e->i32, rows[r].v_starts, v_block);
-        v_dot[r] = d->in_f32 ? LLVMBuildSIToFP(e->b, v_dot[r], f32s, "") : v_dot[r];
+        LLVMValueRef v_start = splat_at(e, e->i32, rows[r].v_starts, v_block);
+        v_start = d->in_f32 ? LLVMBuildSIToFP(e->b, v_start, f32s, "") : v_start;
+        for (uint32_t i = 0; i < wide; i++) {
+            v_dot[r * wide + i] = v_start;
+        }
     }
     LLVMValueRef v_k = LLVMBuildMul(e->b, v_block, emit_i64(e, CONTRACT_BLOCK / STEP), "");
     for (uint32_t step = 0; step < CONTRACT_BLOCK / STEP; step++) {
-        LLVMValueRef v_w = step_weights(e, &k, v_line, step);
+        LLVMValueRef v_w[16];
+        for (uint32_t i = 0; i < wide; i++) {
+            v_w[i] = step_weights(e, &strips[i], step);
+        }
         for (uint32_t r = 0; r < t->rows; r++) {
             LLVMValueRef v_a = splat_at(e, e->i32, rows[r].v_values, contract_plus(e, v_k, step));
-            v_dot[r] = d->add(e, v_dot[r], v_w, v_a);
+            for (uint32_t i = 0; i < wide; i++) {
+                v_dot[r * wide + i] = d->add(e, v_dot[r * wide + i], v_w[i], v_a);
+            }
         }
     }
     for (uint32_t r = 0; r < t->rows; r++) {
-        LLVMValueRef v = d->in_f32 ? v_dot[r] : LLVMBuildSIToFP(e->b, v_dot[r], f32s, "");
-        LLVMValueRef v_both =
-            LLVMBuildFMul(e->b, v_scale, splat_at(e, e->f32, rows[r].v_scales, v_block), "");
-        v_sums[r * apart] = emit_fma(e, v, v_both, v_sums[r * apart]);
+        LLVMValueRef v_scale = splat_at(e, e->f32, rows[r].v_scales, v_block);
+        for (uint32_t i = 0; i < wide; i++) {
+            uint32_t p = i / t->vectors;
+            LLVMValueRef v = v_dot[r * wide + i], v_both = LLVMBuildFMul(e->b, strips[i].v_scale, v_scale, "");
+            v = d->in_f32 ? v : LLVMBuildSIToFP(e->b, v, f32s, "");
+            LLVMValueRef *v_sum = &v_sums[(p * t->rows + r) * t->vectors + i % t->vectors];
+            *v_sum = emit_fma(e, v, v_both, *v_sum);
+        }
     }
 }
 
@@ -252,12 +286,7 @@ static void sum(contract_emitter *q, const tile *t, LLVMValueRef *v_sums)
     for (uint32_t i = 0; i < n; i++) {
         v_next[i] = l.v_carry[i];
     }
-    for (uint32_t p = 0; p < n_products; p++) {
-        for (uint32_t v = 0; v < t->vectors; v++) {
-            add_block(q, t, p, &streams[p][v], rows, l.v_i, &v_next[p * t->rows * t->vectors + v],
-                      t->vectors);
-        }
-    }
+    add_block(q, t, streams, rows, l.v_i, v_next);
     emit_loop_end(e, &l, v_next);
     for (uint32_t i = 0; i < n; i++) {
         v_sums[i] = l.v_carry[i];
@@ -272,14 +301,38 @@ static LLVMValueRef reduce(emit *e, const char *name, LLVMValueRef v)
     return emit_intrinsic(e, name, 1, &t, 1, &v);
 }
 
+/* The largest magnitude among n vectors, as the bits of an f32: in their order a nan is the largest
+ * of all. */
+static LLVMValueRef largest_bits(emit *e, uint32_t n, const LLVMValueRef *v_x)
+{
+    LLVMTypeRef i32s = emit_vector(e, e->i32);
+    LLVMValueRef v_most = NULL;
+    for (uint32_t i = 0; i < n; i++) {
+        LLVMValueRef v = LLVMBuildAnd(e->b, as_type(e, v_x[i], i32s),
+                                      emit_const_int(e, i32s, 0x7fffffff), "");
+        v_most = v_most ? emit_intrinsic2(e, "llvm.umax", v_most, v) : v;
+    }
+    return reduce(e, "llvm.vector.reduce.umax", v_most);
+}
+
+/* x * v_by rounded to whole numbers of 8 bits, as i32: added to 1.5 * 2^23 they are the lowest byte
+ * of the sum. */
+static LLVMValueRef round_to_int8(emit *e, LLVMValueRef v_x, LLVMValueRef v_by)
+{
+    LLVMTypeRef i32s = emit_vector(e, e->i32);
+    LLVMValueRef v_24 = emit_const_int(e, i32s, 24);
+    LLVMValueRef v = emit_fma(e, v_x, v_by, emit_splat(e, emit_f32(e, 12582912)));
+    return LLVMBuildAShr(e->b, LLVMBuildShl(e->b, as_type(e, v, i32s), v_24, ""), v_24, "");
+}
+
 /* 32 values of the row, rounded to whole multiples of their largest / 127; a nan among them makes
  * the scale nan. */
 static void pack_block(contract_emitter *q, const row *to, LLVMValueRef v_block)
 {
     emit *e = q->e;
     uint32_t n = CONTRACT_BLOCK / e->lanes;
-    LLVMTypeRef i32s = emit_vector(e, e->i32), i8s = emit_vector(e, e->i8);
-    LLVMValueRef v_x[16], v_most = NULL, v_total = NULL;
+    LLVMTypeRef i8s = emit_vector(e, e->i8);
+    LLVMValueRef v_x[16], v_total = NULL;
     LLVMValueRef v_k = LLVMBuildMul(e->b, v_block, emit_i64(e, CONTRACT_BLOCK), "");
     for (uint32_t i = 0; i < n; i++) {
         emit_memo memo;
@@ -289,19 +342,14 @@ static void pack_block(contract_emitter *q, const row *to, LLVMValueRef v_block)
         v_x[i] = emit_lanes(e, q->f->a);
         e->lane_axis = NULL;
         emit_memo_pop(e);
-        LLVMValueRef v_abs = emit_intrinsic1(e, "llvm.fabs", v_x[i]);
-        v_most = v_most ? emit_intrinsic2(e, "llvm.maximum", v_most, v_abs) : v_abs;
     }
-    LLVMValueRef v_largest = reduce(e, "llvm.vector.reduce.fmaximum", v_most),
-                 v_zero = emit_f32(e, 0);
-    LLVMValueRef v_any = LLVMBuildFCmp(e->b, LLVMRealOGT, v_largest, v_zero, "");
-    LLVMValueRef v_by =
-        emit_select(e, v_any, LLVMBuildFDiv(e->b, emit_f32(e, 127), v_largest, ""), v_zero);
+    LLVMValueRef v_bits = largest_bits(e, n, v_x), v_zero = LLVMConstInt(e->i32, 0, false);
+    LLVMValueRef v_largest = as_type(e, v_bits, e->f32);
+    LLVMValueRef v_by = LLVMBuildFDiv(e->b, emit_f32(e, 127), v_largest, "");
+    v_by = emit_select(e, LLVMBuildICmp(e->b, LLVMIntNE, v_bits, v_zero, ""), v_by, emit_f32(e, 0));
+    v_by = emit_splat(e, v_by);
     for (uint32_t i = 0; i < n; i++) {
-        LLVMValueRef v = LLVMBuildFMul(e->b, v_x[i], emit_splat(e, v_by), "");
-        v = emit_intrinsic1(e, "llvm.roundeven", v);
-        LLVMTypeRef types[2] = {i32s, LLVMTypeOf(v)};
-        v = emit_intrinsic(e, "llvm.fptosi.sat", 2, types, 1, &v);
+        LLVMValueRef v = round_to_int8(e, v_x[i], v_by);
         v_total = v_total ? LLVMBuildAdd(e->b, v_total, v, "") : v;
         LLVMValueRef v_at = contract_plus(e, v_k, (int64_t)i * e->lanes);
         LLVMSetAlignment(LLVMBuildStore(e->b, LLVMBuildTrunc(e->b, v, i8s, ""),
