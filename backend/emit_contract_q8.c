@@ -185,7 +185,7 @@ static LLVMValueRef splat_at(emit *e, LLVMTypeRef t, LLVMValueRef v_base, LLVMVa
 
 /* What one block's sums are made of: the first vector of columns of all products and rows. */
 typedef struct strip {
-    LLVMValueRef v_lines, v_line[8], v_scale;
+    LLVMValueRef v_lines, v_line[8], v_scales;
     blocks k;
 } strip;
 
@@ -195,10 +195,7 @@ static strip open_strip(contract_emitter *q, uint32_t p, const stream *s, LLVMVa
     strip t = {.k = blocks_of(weights(q->f, p))};
     LLVMValueRef v_at = LLVMBuildMul(e->b, v_block, emit_i64(e, t.k.bytes), "");
     t.v_lines = contract_at(e, e->i8, s->v_lines, v_at);
-    t.v_scale = LLVMBuildFPExt(
-        e->b,
-        load_vector(e, emit_vector(e, e->f16), contract_at(e, e->i8, s->v_scales, v_at), 2),
-        emit_vector(e, e->f32), "");
+    t.v_scales = contract_at(e, e->i8, s->v_scales, v_at);
     return t;
 }
 
@@ -226,7 +223,7 @@ static void add_block(contract_emitter *q, const tile *t, stream (*streams)[16],
     emit *e = q->e;
     const dot *d = dot_for(e);
     uint32_t n_products = q->f->n_products, wide = n_products * t->vectors;
-    LLVMTypeRef f32s = emit_vector(e, e->f32);
+    LLVMTypeRef f32s = emit_vector(e, e->f32), f16s = emit_vector(e, e->f16);
     LLVMValueRef v_dot[64];
     strip strips[16];
     for (uint32_t i = 0; i < wide; i++) {
@@ -253,14 +250,19 @@ static void add_block(contract_emitter *q, const tile *t, stream (*streams)[16],
             }
         }
     }
+    LLVMValueRef v_scales[16];
+    for (uint32_t i = 0; i < wide; i++) {
+        v_scales[i] = LLVMBuildFPExt(e->b, load_vector(e, f16s, strips[i].v_scales, 2), f32s, "");
+    }
     for (uint32_t r = 0; r < t->rows; r++) {
         LLVMValueRef v_scale = splat_at(e, e->f32, rows[r].v_scales, v_block);
         for (uint32_t i = 0; i < wide; i++) {
             uint32_t p = i / t->vectors;
-            LLVMValueRef v = v_dot[r * wide + i], v_both = LLVMBuildFMul(e->b, strips[i].v_scale, v_scale, "");
+            LLVMValueRef v = v_dot[r * wide + i];
             v = d->in_f32 ? v : LLVMBuildSIToFP(e->b, v, f32s, "");
+            v = LLVMBuildFMul(e->b, v, v_scales[i], "");
             LLVMValueRef *v_sum = &v_sums[(p * t->rows + r) * t->vectors + i % t->vectors];
-            *v_sum = emit_fma(e, v, v_both, *v_sum);
+            *v_sum = emit_fma(e, v, v_scale, *v_sum);
         }
     }
 }
@@ -308,8 +310,8 @@ static LLVMValueRef largest_bits(emit *e, uint32_t n, const LLVMValueRef *v_x)
     LLVMTypeRef i32s = emit_vector(e, e->i32);
     LLVMValueRef v_most = NULL;
     for (uint32_t i = 0; i < n; i++) {
-        LLVMValueRef v = LLVMBuildAnd(e->b, as_type(e, v_x[i], i32s),
-                                      emit_const_int(e, i32s, 0x7fffffff), "");
+        LLVMValueRef v =
+            LLVMBuildAnd(e->b, as_type(e, v_x[i], i32s), emit_const_int(e, i32s, 0x7fffffff), "");
         v_most = v_most ? emit_intrinsic2(e, "llvm.umax", v_most, v) : v;
     }
     return reduce(e, "llvm.vector.reduce.umax", v_most);

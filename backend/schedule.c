@@ -104,7 +104,18 @@ static bool is_product(const k_nest *n)
 
 /* Of a tile of bf16: rows, steps of k. */
 enum { TILE_HEIGHT = 16, TILE_DEPTH = 32 };
-enum { PACKED_BYTES = 1 << 20, LINE = 64 };
+enum { LINE = 64 };
+
+/* Rows that are packed at a time: so many bytes, and a few tiles at least. All weights are read
+ * once a block of rows. Sums of int8 are formed so fast that the lines of the result and of what is
+ * added to it count: of fewer rows they stay in L2 from one tile's columns to the next. */
+static const struct {
+    int64_t bytes, tiles;
+} packed_rows[] = {
+    [CONTRACT_F32] = {1 << 20, 1},
+    [CONTRACT_BF16] = {1 << 20, 1},
+    [CONTRACT_Q8] = {1 << 18, 8},
+};
 
 bool schedule_bf16_dots(const target *t)
 {
@@ -128,12 +139,13 @@ static int64_t packed_row_bytes(const contract_form *f, const target *t)
 }
 
 /* Rows of the highest tile: sums, the columns' vectors and one value of a row fit the registers.
- * Sums of int8 are two: of the block, and of all blocks. Pairs of bf16 that are multiplied in f32
- * take their vectors twice. */
+ * Sums of int8 are two: of the block, and of all blocks; their columns have scales as well. Pairs
+ * of bf16 that are multiplied in f32 take their vectors twice. */
 static uint32_t tallest(const contract_form *f, const target *t, uint32_t vectors)
 {
     uint32_t wide = vectors * f->n_products, sums = f->kind == CONTRACT_Q8 ? 2 : 1;
-    uint32_t weights = f->kind == CONTRACT_BF16 && !schedule_bf16_dots(t) ? 2 * wide : wide;
+    bool twice = f->kind == CONTRACT_Q8 || (f->kind == CONTRACT_BF16 && !schedule_bf16_dots(t));
+    uint32_t weights = twice ? 2 * wide : wide;
     uint32_t rows = t->registers > weights + 1 ? (t->registers - weights - 1) / (wide * sums) : 1;
     return rows < 1 ? 1 : rows;
 }
@@ -141,7 +153,9 @@ static uint32_t tallest(const contract_form *f, const target *t, uint32_t vector
 schedule_product schedule_contract(const contract_form *f, const target *t)
 {
     bool q8 = f->kind == CONTRACT_Q8;
-    schedule_product s = {.vectors = q8 ? 2 / f->n_products : 2, .row_vectors = (q8 ? 4 : 8) / f->n_products, .unroll = 2};
+    schedule_product s = {.vectors = q8 ? 2 / f->n_products : 2,
+                          .row_vectors = (q8 ? 4 : 8) / f->n_products,
+                          .unroll = 2};
     uint32_t tall = tallest(f, t, s.vectors);
     if (schedule_tiles(f, t)) { /* four tiles of sums */
         for (uint32_t h = 2 * TILE_HEIGHT / f->n_products; h >= TILE_HEIGHT; h -= TILE_HEIGHT) {
@@ -155,8 +169,9 @@ schedule_product schedule_contract(const contract_form *f, const target *t)
     tall = s.heights[0];
     if (!f->in_place) {
         s.row_bytes = packed_row_bytes(f, t);
-        s.most_rows = PACKED_BYTES / s.row_bytes / tall * tall;
-        s.most_rows = s.most_rows < tall ? tall : s.most_rows;
+        int64_t fit = packed_rows[f->kind].bytes / s.row_bytes / tall,
+                least = packed_rows[f->kind].tiles;
+        s.most_rows = (fit < least ? least : fit) * tall;
         if (!f->m) {
             s.most_rows = 1;
         } else if (ir_dim_is_const(f->m->extent) && ir_dim_value(f->m->extent) < s.most_rows) {
