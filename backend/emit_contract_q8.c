@@ -199,8 +199,21 @@ static strip open_strip(contract_emitter *q, uint32_t p, const stream *s, LLVMVa
     return t;
 }
 
-/* The weights of one step of k: from a line, or from one half of its nibbles. */
-static LLVMValueRef step_weights(emit *e, strip *s, uint32_t step)
+/* One row reads its weights from memory and waits for nothing else: lines that come next in the
+ * stream are asked for early, as what is summed up meanwhile fills the window in which the machine
+ * itself would find them. Measured on Zen 5: q4_0 from 70 % to 90 % of what memory gives, with
+ * 1 and 2 KiB alike. */
+static void ask_ahead(emit *e, const strip *s)
+{
+    enum { AHEAD = 1024 };
+    for (int64_t at = 0; at < s->k.bytes; at += LINE) {
+        emit_prefetch(e, contract_at(e, e->i8, s->v_lines, emit_i64(e, AHEAD + at)), 3);
+    }
+}
+
+/* The weights of one step of k: from a line, or from one half of its nibbles; the high half where
+ * it lies, 16 times as much, or shifted down. */
+static LLVMValueRef step_weights(emit *e, strip *s, uint32_t step, bool shift)
 {
     uint32_t i = step % (uint32_t)s->k.lines;
     LLVMTypeRef t = emit_vector(e, e->i32);
@@ -209,11 +222,54 @@ static LLVMValueRef step_weights(emit *e, strip *s, uint32_t step)
             load_vector(e, t, contract_at(e, e->i8, s->v_lines, emit_i64(e, i * LINE)), 4);
     }
     LLVMValueRef v = s->v_line[i];
+    bool high = step != i;
     if (!s->k.nibbles) {
         return v;
     }
-    v = step == i ? v : LLVMBuildLShr(e->b, v, emit_const_int(e, t, 4), "");
-    return LLVMBuildAnd(e->b, v, emit_const_int(e, t, 0x0f0f0f0f), "");
+    v = high && shift ? LLVMBuildLShr(e->b, v, emit_const_int(e, t, 4), "") : v;
+    return LLVMBuildAnd(e->b, v, emit_const_int(e, t, high && !shift ? 0xf0f0f0f0 : 0x0f0f0f0f),
+                        "");
+}
+
+/* One block's sums of int8 products, [rows][vectors of all products]. Few rows have two of each, of
+ * the halves of k: dot products take several cycles each, and with fewer of them one after the
+ * other the loop runs further ahead of memory. The second half of nibbles counts 16 times. */
+typedef struct block_sums {
+    uint32_t wide, halves;
+    LLVMValueRef v[2][64];
+} block_sums;
+
+static void start_sums(contract_emitter *q, const tile *t, const row *rows, LLVMValueRef v_block,
+                       block_sums *s)
+{
+    emit *e = q->e;
+    LLVMTypeRef f32s = emit_vector(e, e->f32);
+    bool in_f32 = dot_for(e)->in_f32;
+    for (uint32_t r = 0; r < t->rows; r++) {
+        LLVMValueRef v_start = splat_at(e, e->i32, rows[r].v_starts, v_block);
+        v_start = in_f32 ? LLVMBuildSIToFP(e->b, v_start, f32s, "") : v_start;
+        for (uint32_t i = 0; i < s->wide; i++) {
+            s->v[0][r * s->wide + i] = v_start;
+            s->v[1][r * s->wide + i] = LLVMConstNull(LLVMTypeOf(v_start));
+        }
+    }
+}
+
+/* The sum of sums number i, as f32s. */
+static LLVMValueRef whole_sum(contract_emitter *q, const block_sums *s, uint32_t i, bool nibbles)
+{
+    emit *e = q->e;
+    LLVMValueRef v = s->v[0][i], v_high = s->v[1][i];
+    LLVMTypeRef t = LLVMTypeOf(v), f32s = emit_vector(e, e->f32);
+    bool in_f32 = t == f32s, add = s->halves == 2;
+    if (add && nibbles) {
+        v_high = in_f32 ? LLVMBuildFMul(e->b, v_high, emit_const(e, t, 1.0 / 16), "")
+                        : LLVMBuildAShr(e->b, v_high, emit_const_int(e, t, 4), "");
+    }
+    if (add) {
+        v = in_f32 ? LLVMBuildFAdd(e->b, v, v_high, "") : LLVMBuildAdd(e->b, v, v_high, "");
+    }
+    return in_f32 ? v : LLVMBuildSIToFP(e->b, v, f32s, "");
 }
 
 /* A block of all vectors of columns for all rows. */
@@ -222,44 +278,42 @@ static void add_block(contract_emitter *q, const tile *t, stream (*streams)[16],
 {
     emit *e = q->e;
     const dot *d = dot_for(e);
-    uint32_t n_products = q->f->n_products, wide = n_products * t->vectors;
+    const uint32_t steps = CONTRACT_BLOCK / STEP;
     LLVMTypeRef f32s = emit_vector(e, e->f32), f16s = emit_vector(e, e->f16);
-    LLVMValueRef v_dot[64];
+    block_sums s = {.wide = q->f->n_products * t->vectors, .halves = t->rows == 1 ? 2 : 1};
     strip strips[16];
-    for (uint32_t i = 0; i < wide; i++) {
+    for (uint32_t i = 0; i < s.wide; i++) {
         uint32_t p = i / t->vectors;
         strips[i] = open_strip(q, p, &streams[p][i % t->vectors], v_block);
-    }
-    for (uint32_t r = 0; r < t->rows; r++) {
-        LLVMValueRef v_start = splat_at(e, e->i32, rows[r].v_starts, v_block);
-        v_start = d->in_f32 ? LLVMBuildSIToFP(e->b, v_start, f32s, "") : v_start;
-        for (uint32_t i = 0; i < wide; i++) {
-            v_dot[r * wide + i] = v_start;
+        if (t->rows == 1) {
+            ask_ahead(e, &strips[i]);
         }
     }
-    LLVMValueRef v_k = LLVMBuildMul(e->b, v_block, emit_i64(e, CONTRACT_BLOCK / STEP), "");
-    for (uint32_t step = 0; step < CONTRACT_BLOCK / STEP; step++) {
+    start_sums(q, t, rows, v_block, &s);
+    LLVMValueRef v_k = LLVMBuildMul(e->b, v_block, emit_i64(e, steps), "");
+    for (uint32_t at = 0; at < steps; at++) {
+        uint32_t half = at % s.halves, step = half * steps / 2 + at / s.halves;
         LLVMValueRef v_w[16];
-        for (uint32_t i = 0; i < wide; i++) {
-            v_w[i] = step_weights(e, &strips[i], step);
+        for (uint32_t i = 0; i < s.wide; i++) {
+            v_w[i] = step_weights(e, &strips[i], step, s.halves == 1);
         }
         for (uint32_t r = 0; r < t->rows; r++) {
             LLVMValueRef v_a = splat_at(e, e->i32, rows[r].v_values, contract_plus(e, v_k, step));
-            for (uint32_t i = 0; i < wide; i++) {
-                v_dot[r * wide + i] = d->add(e, v_dot[r * wide + i], v_w[i], v_a);
+            for (uint32_t i = 0; i < s.wide; i++) {
+                LLVMValueRef *v_sum = &s.v[half][r * s.wide + i];
+                *v_sum = d->add(e, *v_sum, v_w[i], v_a);
             }
         }
     }
     LLVMValueRef v_scales[16];
-    for (uint32_t i = 0; i < wide; i++) {
+    for (uint32_t i = 0; i < s.wide; i++) {
         v_scales[i] = LLVMBuildFPExt(e->b, load_vector(e, f16s, strips[i].v_scales, 2), f32s, "");
     }
     for (uint32_t r = 0; r < t->rows; r++) {
         LLVMValueRef v_scale = splat_at(e, e->f32, rows[r].v_scales, v_block);
-        for (uint32_t i = 0; i < wide; i++) {
+        for (uint32_t i = 0; i < s.wide; i++) {
             uint32_t p = i / t->vectors;
-            LLVMValueRef v = v_dot[r * wide + i];
-            v = d->in_f32 ? v : LLVMBuildSIToFP(e->b, v, f32s, "");
+            LLVMValueRef v = whole_sum(q, &s, r * s.wide + i, strips[i].k.nibbles);
             v = LLVMBuildFMul(e->b, v, v_scales[i], "");
             LLVMValueRef *v_sum = &v_sums[(p * t->rows + r) * t->vectors + i % t->vectors];
             *v_sum = emit_fma(e, v, v_scale, *v_sum);
