@@ -153,9 +153,8 @@ static uint32_t tallest(const contract_form *f, const target *t, uint32_t vector
 schedule_product schedule_contract(const contract_form *f, const target *t)
 {
     bool q8 = f->kind == CONTRACT_Q8;
-    uint32_t streams = f->n_products > 1 ? 1 : 4; /* of int8; two products are two already */
     schedule_product s = {.vectors = q8 ? 2 / f->n_products : 2,
-                          .row_vectors = q8 ? streams : 8 / f->n_products,
+                          .row_vectors = (q8 ? 4 : 8) / f->n_products,
                           .unroll = 2};
     uint32_t tall = tallest(f, t, s.vectors);
     if (schedule_tiles(f, t)) { /* four tiles of sums */
