@@ -3,6 +3,7 @@
 enum {
     PACKED = 128 << 10, /* f32s: half an L2 of 1 MiB; the other half is for weights and sums */
     WEIGHTS = 128 << 10, /* copied ones of a block */
+    TILE_WEIGHTS = 4 << 10,
     DEEP = 1024,        /* products of one sum for which a block still has many places */
     MOST_SCRATCH = 2 << 20,
     MOST_WIDE = 8 /* vectors of a tile */
@@ -77,7 +78,7 @@ int64_t conv_plan_taps(const conv_plan *p)
 
 int64_t conv_plan_weights(const conv_plan *p)
 {
-    return p->conv->transposed ? p->channels * p->weights : 0;
+    return p->channels * p->weights;
 }
 
 int64_t conv_plan_sums(const conv_plan *p, const target *t)
@@ -211,12 +212,20 @@ bool conv_plan_of(const k_nest *n, const target *t, conv_plan *out)
         out->most *= out->axes[i].most;
         out->phases *= out->axes[i].phases;
     }
-    int64_t most_rows = t->registers >= 32 ? 8 : 4, sums = 3 * most_rows;
+    int64_t most_rows = t->channels, sums = 3 * most_rows;
     out->tile_rows = v->out_group < most_rows ? v->out_group : most_rows;
     out->tile_rows = out->tile_rows < 1 ? 1 : out->tile_rows;
     out->tile_vectors = sums / out->tile_rows < MOST_WIDE ? sums / out->tile_rows : MOST_WIDE;
+    if (v->channels && (v->channels != out->tile_rows || v->groups != 1)) {
+        return false;
+    }
     int64_t lanes = t->lanes, deep = v->in_group * out->most, parts = (deep + DEEP - 1) / DEEP;
-    if (v->transposed) {
+    if (v->transposed) { /* a tile's weights, that all phases share, stay in an L1 */
+        int64_t tile = v->in_group * out->tile_rows * conv_plan_taps(out);
+        int64_t least = (tile + TILE_WEIGHTS - 1) / TILE_WEIGHTS;
+        parts = parts < least ? least : parts;
+    }
+    if (v->transposed && !v->channels) {
         out->weights = (vectors_of(v->out_group * conv_plan_taps(out), lanes) + 1) * lanes;
         int64_t least = (v->in_group * out->weights + WEIGHTS - 1) / WEIGHTS;
         parts = parts < least ? least : parts;

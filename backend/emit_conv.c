@@ -83,7 +83,7 @@ static void run_block(conv_emitter *q, range o)
         q->v_channels = v_all;
     }
     conv_pack(q);
-    if (q->p.conv->transposed) {
+    if (q->p.weights) {
         conv_copy_weights(q, o);
     }
     run_channels(q, o);

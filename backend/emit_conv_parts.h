@@ -113,11 +113,12 @@ void conv_pack(conv_emitter *q);
 
 typedef struct conv_tile {
     uint32_t rows, vectors;
-    LLVMValueRef v_w;       /* weights of the first row: f32[rows][w_row], summed over the first */
+    LLVMValueRef v_w;       /* weights of the first row */
     LLVMValueRef v_b;       /* inputs of the first place: f32[sum][b_step] */
-    int64_t w_row, b_step;  /* in f32s */
+    int64_t w_row, w_step;  /* f32s from row to row, and along the sum (a transposed one's: along
+                             * channels of x) */
+    int64_t b_step;
     int64_t to_row;         /* of the sums */
-    int64_t w_step;         /* of a transposed one: weights from channel to channel of x */
     LLVMValueRef v_table;   /* of the phase, then: emit_conv_phase.c */
 } conv_tile;
 

@@ -1,7 +1,8 @@
-/* Channels of a tile: which weights are summed over. Those of a plain convolution lie in rows. Of a
- * transposed one, a channel of x has taps for all channels of y, that all phases share: a block's
- * are copied first, in the order in which they lie and to where they do not push each other out of
- * a cache. Which of them a phase takes, and which inputs, is a table. */
+/* Channels of a tile: which weights are summed over. Parameters lie in panels of a tile's channels
+ * (passes/layout.c), read from one end to the other; other weights in rows. Rows of a transposed
+ * convolution have taps for all channels of y, that all phases share: a block's are copied first,
+ * in the order in which they lie and to where they do not push each other out of a cache. Which of
+ * them a phase takes, and which inputs, is a table. */
 #include "backend/emit_conv_parts.h"
 
 /* i64[phases][1 + 2 * most]: taps of the phase, then for each where it lies among a channel's weights
@@ -65,24 +66,46 @@ void conv_copy_weights(conv_emitter *q, range o)
     end(q, &c);
 }
 
-void conv_run_phases(conv_emitter *q, conv_tile t, LLVMValueRef v_o, LLVMValueRef v_to)
+/* Where the first weights of a tile lie that begins at channel v_o of y. */
+static void find_weights(conv_emitter *q, conv_tile *t, LLVMValueRef v_o)
 {
     emit *e = q->e;
     const k_conv *v = q->p.conv;
-    int64_t taps = conv_plan_taps(&q->p);
+    int64_t taps = conv_plan_taps(&q->p), deep = v->in_group * taps, across = v->channels;
+    LLVMValueRef v_w = e->v_bufs[v->w->id];
+    if (v->transposed && !across) {
+        t->v_w = f32_at(q, q->v_copied, times(q, sub(q, v_o, q->v_copied_from), taps));
+        t->w_row = taps;
+        t->w_step = q->p.weights;
+        return;
+    }
+    if (!across) {
+        t->v_w = f32_at(q, v_w, times(q, v_o, deep));
+        t->v_w = f32_at(q, t->v_w, times(q, q->v_channel, taps));
+        t->w_row = deep;
+        t->w_step = 1;
+        return;
+    }
+    LLVMValueRef v_panel = LLVMBuildUDiv(e->b, v_o, emit_i64(e, across), ""),
+                 v_within = LLVMBuildURem(e->b, v_o, emit_i64(e, across), "");
+    t->w_row = v->transposed ? taps : 1;
+    t->w_step = v->transposed ? across * taps : across;
+    t->v_w = f32_at(q, v_w, times(q, v_panel, deep * across));
+    t->v_w = f32_at(q, t->v_w, times(q, q->v_channel, taps * across));
+    t->v_w = f32_at(q, t->v_w, times(q, v_within, t->w_row));
+}
+
+void conv_run_phases(conv_emitter *q, conv_tile t, LLVMValueRef v_o, LLVMValueRef v_to)
+{
+    emit *e = q->e;
     t.v_b = q->v_packed;
     t.b_step = q->p.stride;
     t.to_row = q->p.phases * q->p.outputs;
-    if (!v->transposed) {
-        t.w_row = v->in_group * taps;
-        t.v_w = f32_at(q, e->v_bufs[v->w->id], times(q, v_o, t.w_row));
-        t.v_w = f32_at(q, t.v_w, times(q, q->v_channel, taps));
+    find_weights(q, &t, v_o);
+    if (!q->p.conv->transposed) {
         conv_run_places(q, t, v_to);
         return;
     }
-    t.v_w = f32_at(q, q->v_copied, times(q, sub(q, v_o, q->v_copied_from), taps));
-    t.w_row = taps;
-    t.w_step = q->p.weights;
     LLVMValueRef v_table = phase_table(q);
     emit_loop l;
     begin(q, &l, "phase", zero(q), emit_i64(e, q->p.phases), 1);

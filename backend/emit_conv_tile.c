@@ -40,13 +40,13 @@ static void end_sums(conv_emitter *q, emit_loop *l, const conv_tile *t, LLVMValu
     }
 }
 
-/* Weights of a row that lie side by side, as channels and taps run. One product a turn: with more,
+/* As channels and taps run. One product a turn: with more,
  * LLVM moves so many loads to the front that sums are spilled. */
 static void sum_line(conv_emitter *q, const conv_tile *t, LLVMValueRef *v_sums)
 {
     emit_loop l;
     begin_sums(q, &l, "k", zero(q), times(q, q->v_channels, q->p.most), t, v_sums);
-    add_products(q, t, f32_at(q, t->v_w, l.v_i), f32_at(q, t->v_b, times(q, l.v_i, t->b_step)),
+    add_products(q, t, f32_at(q, t->v_w, times(q, l.v_i, t->w_step)), f32_at(q, t->v_b, times(q, l.v_i, t->b_step)),
                  v_sums);
     end_sums(q, &l, t, v_sums);
 }
@@ -58,6 +58,8 @@ static LLVMValueRef table_at(conv_emitter *q, LLVMValueRef v_table, LLVMValueRef
 }
 
 /* Those of a phase lie apart: where is told by its table. */
+enum { LINE = 16, AHEAD = 4 }; /* f32s, channels */
+
 static void sum_phase(conv_emitter *q, const conv_tile *t, LLVMValueRef *v_sums)
 {
     emit_loop channel, tap;
@@ -65,6 +67,11 @@ static void sum_phase(conv_emitter *q, const conv_tile *t, LLVMValueRef *v_sums)
     begin_sums(q, &channel, "channel", zero(q), q->v_channels, t, v_sums);
     LLVMValueRef v_w = f32_at(q, t->v_w, times(q, channel.v_i, t->w_step)),
                  v_b = f32_at(q, t->v_b, times(q, channel.v_i, q->p.most * t->b_step));
+    if (q->p.conv->channels) {
+        for (int64_t i = 0; i < t->w_step; i += LINE) { /* the first phase finds them far away */
+            emit_prefetch(q->e, f32_at(q, v_w, emit_i64(q->e, AHEAD * t->w_step + i)), 3);
+        }
+    }
     begin_sums(q, &tap, "tap", zero(q), v_taps, t, v_sums);
     LLVMValueRef v_at = plus(q, times(q, tap.v_i, 2), 1);
     add_products(q, t, f32_at(q, v_w, table_at(q, t->v_table, v_at)),

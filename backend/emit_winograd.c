@@ -9,7 +9,7 @@
  *     for blocks of tiles
  *         for channels of x:  inputs[point][channel][tile]          from 6 x 6 values a tile
  *         for output channels, so many rows at a time
- *             weights[point][row][channel]                          from 3 x 3 taps
+ *             weights[point][row, channel]                          from 3 x 3 taps
  *             for points:  products[point][row][tile] = weights[point] @ inputs[point]
  *             for rows:  outputs[4][4 tiles], then the epilogue
  *
@@ -303,8 +303,24 @@ static void load_taps(conv_emitter *q, LLVMValueRef v_row, LLVMValueRef v_c, LLV
     }
 }
 
-/* Of the channels from v_o on. */
-static void make_weights(winograd *w, uint32_t rows, LLVMValueRef v_o)
+/* Taps first, then points; to v_to and on. */
+static void transform_taps(winograd *w, const LLVMValueRef *g, LLVMValueRef v_to)
+{
+    conv_emitter *q = w->q;
+    LLVMValueRef half[TAPS][MOST_POINTS];
+    for (uint32_t i = 0; i < TAPS; i++) {
+        w->f->weights(q->e, g + TAPS * i, half[i]);
+    }
+    for (int64_t k = 0; k < w->f->points; k++) {
+        LLVMValueRef column[TAPS] = {half[0][k], half[1][k], half[2][k]}, u[MOST_POINTS];
+        w->f->weights(q->e, column, u);
+        store_planes(q, w->f->points, u, f32_at(q, v_to, emit_i64(q->e, k * w->weight_plane)),
+                     w->f->points * w->weight_plane);
+    }
+}
+
+/* From rows: lanes along channels of x, weights[point][row][channel]. */
+static void make_row_weights(winograd *w, uint32_t rows, LLVMValueRef v_o)
 {
     conv_emitter *q = w->q;
     emit *e = q->e;
@@ -315,32 +331,84 @@ static void make_weights(winograd *w, uint32_t rows, LLVMValueRef v_o)
     v_from = f32_at(q, e->v_bufs[q->p.conv->w->id], v_from);
     LLVMValueRef v_to = f32_at(q, w->v_weights, times(q, row.v_i, w->weight_row));
     begin(q, &c, "channel", zero(q), emit_i64(e, all), e->lanes);
-    LLVMValueRef g[TAPS * TAPS], half[TAPS][MOST_POINTS];
+    LLVMValueRef g[TAPS * TAPS];
     load_taps(q, v_from, c.v_i, g);
-    for (uint32_t i = 0; i < TAPS; i++) {
-        w->f->weights(e, g + TAPS * i, half[i]);
-    }
-    for (int64_t k = 0; k < w->f->points; k++) {
-        LLVMValueRef column[TAPS] = {half[0][k], half[1][k], half[2][k]}, u[MOST_POINTS];
-        w->f->weights(e, column, u);
-        store_planes(q, w->f->points, u, f32_at(q, v_to, plus(q, c.v_i, k * w->weight_plane)),
-                     w->f->points * w->weight_plane);
-    }
+    transform_taps(w, g, f32_at(q, v_to, c.v_i));
     end(q, &c);
     end(q, &row);
 }
 
+/* A vector of a panel's weights, of as many channels of x as it holds; they are v_from[channel]. */
+static LLVMValueRef load_panel(conv_emitter *q, LLVMValueRef *v_from, uint32_t n, int64_t at)
+{
+    emit *e = q->e;
+    uint32_t width = e->lanes / n;
+    LLVMValueRef v = NULL;
+    for (uint32_t i = 0; i < n; i++) {
+        LLVMTypeRef part = LLVMVectorType(e->f32, width);
+        LLVMValueRef v_part = LLVMBuildLoad2(e->b, part, f32_at(q, v_from[i], emit_i64(e, at)), "");
+        LLVMValueRef wide[64], both[64];
+        LLVMSetAlignment(v_part, 4);
+        for (uint32_t k = 0; k < e->lanes; k++) {
+            wide[k] = LLVMConstInt(e->i32, k % width, false);
+            both[k] = LLVMConstInt(e->i32, k / width == i ? e->lanes + k : k, false);
+        }
+        v_part = LLVMBuildShuffleVector(e->b, v_part, LLVMGetPoison(part),
+                                        LLVMConstVector(wide, e->lanes), "");
+        v = !v ? v_part
+               : LLVMBuildShuffleVector(e->b, v, v_part, LLVMConstVector(both, e->lanes), "");
+    }
+    return v;
+}
+
+/* From panels: lanes along channels of y, and along those of x where there is room:
+ * weights[point][channel][row]. */
+static void make_panel_weights(winograd *w, LLVMValueRef v_o)
+{
+    enum { AHEAD = 8 };
+    conv_emitter *q = w->q;
+    emit *e = q->e;
+    int64_t all = q->p.conv->in_group, rows = q->p.conv->channels, row = rows * TAPS * TAPS;
+    uint32_t n = e->lanes > rows ? e->lanes / (uint32_t)rows : 1;
+    LLVMValueRef v_panel = LLVMBuildUDiv(e->b, v_o, emit_i64(e, rows), "");
+    LLVMValueRef v_w = f32_at(q, e->v_bufs[q->p.conv->w->id], times(q, v_panel, all * row));
+    emit_loop c;
+    begin(q, &c, "channel", zero(q), emit_i64(e, all), n);
+    LLVMValueRef v_from[64], v_to = f32_at(q, w->v_weights, times(q, c.v_i, rows));
+    for (uint32_t i = 0; i < n; i++) {
+        LLVMValueRef v_c = least(q, plus(q, c.v_i, i), emit_i64(e, all - 1));
+        v_from[i] = f32_at(q, v_w, times(q, v_c, row));
+        for (int64_t line = 0; line < row; line += 64 / (int64_t)sizeof(float)) {
+            emit_prefetch(e, f32_at(q, v_from[i], emit_i64(e, line + AHEAD * row)), 3);
+        }
+    }
+    for (int64_t r = 0; r < rows; r += e->lanes) {
+        LLVMValueRef g[TAPS * TAPS];
+        for (int64_t tap = 0; tap < TAPS * TAPS; tap++) {
+            g[tap] = load_panel(q, v_from, n, tap * rows + r);
+        }
+        transform_taps(w, g, f32_at(q, v_to, emit_i64(e, r)));
+    }
+    end(q, &c);
+}
+
 /* Products ------------------------------------------------------------------------------------- */
 
-static void make_products(winograd *w, uint32_t rows)
+static void make_products(winograd *w, uint32_t rows, LLVMValueRef v_o)
 {
     conv_emitter *q = w->q;
+    int64_t across = q->p.conv->channels;
+    LLVMValueRef v_weights = w->v_weights;
+    if (across) { /* the tile's part of a panel */
+        v_weights = f32_at(q, v_weights, LLVMBuildURem(q->e->b, v_o, emit_i64(q->e, across), ""));
+    }
     emit_loop point;
     begin(q, &point, "point", zero(q), emit_i64(q->e, w->f->points * w->f->points), 1);
     conv_tile t = {.rows = rows,
-                   .v_w = f32_at(q, w->v_weights, times(q, point.v_i, w->weight_plane)),
+                   .v_w = f32_at(q, v_weights, times(q, point.v_i, w->weight_plane)),
                    .v_b = f32_at(q, w->v_inputs, times(q, point.v_i, w->input_plane)),
-                   .w_row = w->weight_row,
+                   .w_row = across ? 1 : w->weight_row,
+                   .w_step = across ? across : 1,
                    .b_step = q->p.places,
                    .to_row = q->p.places};
     conv_run_places(q, t, f32_at(q, w->v_products, times(q, point.v_i, w->product_plane)));
@@ -406,8 +474,12 @@ static LLVMValueRef run_height(winograd *w, range o, uint32_t rows)
     LLVMValueRef v_end = add(q, o.v_lo, times(q, v_n, rows));
     emit_loop l, row;
     begin(q, &l, "o", o.v_lo, v_end, rows);
-    make_weights(w, rows, l.v_i);
-    make_products(w, rows);
+    if (q->p.conv->channels) {
+        make_panel_weights(w, l.v_i);
+    } else {
+        make_row_weights(w, rows, l.v_i);
+    }
+    make_products(w, rows, l.v_i);
     begin(q, &row, "row", zero(q), emit_i64(e, rows), 1);
     make_outputs(w, row.v_i);
     conv_finish_channel(q, add(q, l.v_i, row.v_i), w->v_outputs);

@@ -111,6 +111,7 @@ typedef struct k_conv {
     uint32_t n_spatial; /* 1 to 3 */
     bool transposed;
     int64_t groups, in_group, out_group;               /* channels of a group */
+    int64_t channels;                                  /* of y, in a panel of w; 0: w is in rows */
     int64_t taps[3], strides[3], dilations[3], pads[3]; /* pads: before the first element */
     const ir_dim *sizes[3];                            /* of x */
 } k_conv;

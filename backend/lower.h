@@ -47,7 +47,7 @@ const k_expr *lower_binary(lower *l, ir_op op, const k_expr *x, const k_expr *y)
 const k_expr *lower_select(lower *l, const k_expr *cond, const k_expr *x, const k_expr *y);
 const k_expr *lower_cast(lower *l, const k_expr *x, ir_dtype t);
 const k_expr *lower_load(lower *l, const k_buf *b, const ir_dim *offset, const k_expr *guard);
-/* An element of a parameter that lies in panels, at [n, k] (or [k, n]). */
+/* An element of a parameter that lies in panels. */
 const k_expr *lower_load_packed(lower *l, const k_buf *b, const ir_dim *const *index,
                                 const k_expr *guard);
 const k_expr *lower_reduced(lower *l, uint32_t step, ir_dtype t);

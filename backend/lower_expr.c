@@ -372,9 +372,14 @@ static const ir_dim *place_in_pairs(lower *l, const k_buf *b, const ir_dim *n, c
 const k_expr *lower_load_packed(lower *l, const k_buf *b, const ir_dim *const *index,
                                 const k_expr *guard)
 {
-    const ir_dim *n = index[b->pack_transposed ? 1 : 0], *k = index[b->pack_transposed ? 0 : 1];
-    const ir_dim *depth = b->type->dims[b->pack_transposed ? 0 : 1],
-                 *panel = ir_dim_const(l->c, b->panel);
+    const ir_dim *matrix[2] = {index[0], ir_dim_const(l->c, 0)},
+                 *sizes[2] = {b->type->dims[0], ir_dim_const(l->c, 1)};
+    for (uint32_t i = 1; i < b->type->rank; i++) { /* all axes but the first are one */
+        sizes[1] = ir_dim_mul(l->c, sizes[1], b->type->dims[i]);
+        matrix[1] = ir_dim_add(l->c, ir_dim_mul(l->c, matrix[1], b->type->dims[i]), index[i]);
+    }
+    const ir_dim *n = matrix[b->pack_transposed ? 1 : 0], *k = matrix[b->pack_transposed ? 0 : 1];
+    const ir_dim *depth = sizes[b->pack_transposed ? 0 : 1], *panel = ir_dim_const(l->c, b->panel);
     bool blocks = !ir_storage_is_dense(b->storage); /* the place in the matrix: decode finds it */
     const ir_dim *row =
         ir_dim_add(l->c, ir_dim_mul(l->c, ir_dim_floordiv(l->c, n, panel), depth), k);

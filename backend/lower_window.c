@@ -117,14 +117,16 @@ const k_expr *lower_value_conv(lower *l, const lower_scope *s, const ir_node *n,
                       t);
 }
 
-/* The buffer of an operand of f32s in rows; NULL when it is anything else. */
-static const k_buf *plain_buf(const lower_scope *s, const ir_node *x)
+/* The buffer of an operand of f32s, in rows or, where so asked for, in panels; NULL when it is
+ * anything else. */
+static const k_buf *plain_buf(const lower_scope *s, const ir_node *x, bool panels)
 {
     if (x->op != IR_OP_input || !s->bufs) {
         return NULL;
     }
     const k_buf *b = s->bufs[ir_node_int(x, IR_ATTR_index, 0)];
-    bool plain = b->dtype == IR_f32 && b->storage == IR_STORAGE_f32 && !b->panel;
+    bool plain = b->dtype == IR_f32 && b->storage == IR_STORAGE_f32 &&
+                 (!b->panel || (panels && !k_buf_in_pairs(b)));
     return plain ? b : NULL;
 }
 
@@ -133,8 +135,8 @@ const k_conv *lower_conv(lower *l, const lower_scope *s, const ir_node *n)
     const ir_type *x = ir_node_type(n->in[0]), *w = ir_node_type(n->in[1]), *y = ir_node_type(n);
     k_conv *v = arena_new(l->a, k_conv);
     int64_t groups = ir_node_int(n, IR_ATTR_groups, 1);
-    *v = (k_conv){.x = plain_buf(s, n->in[0]),
-                  .w = plain_buf(s, n->in[1]),
+    *v = (k_conv){.x = plain_buf(s, n->in[0], false),
+                  .w = plain_buf(s, n->in[1], true),
                   .n_spatial = x->rank - 2,
                   .transposed = n->op == IR_OP_conv_transpose,
                   .groups = groups,
@@ -147,7 +149,17 @@ const k_conv *lower_conv(lower *l, const lower_scope *s, const ir_node *n)
         v->pads[i] = list_at(n, IR_ATTR_pads_lo, i, 0);
         v->sizes[i] = x->dims[i + 2];
     }
-    return v->x && v->w ? v : NULL;
+    int64_t taps = 1;
+    for (uint32_t i = 0; i < v->n_spatial; i++) {
+        taps *= v->taps[i];
+    }
+    if (!v->x || !v->w) {
+        return NULL;
+    }
+    int64_t panel = v->w->panel;
+    v->channels = v->transposed ? panel / taps : panel;
+    bool fits = v->w->pack_transposed == v->transposed && (!v->transposed || panel % taps == 0);
+    return !panel || (fits && v->channels > 0) ? v : NULL;
 }
 
 const k_expr *lower_value_pool(lower *l, const lower_scope *s, const ir_node *n,

@@ -280,6 +280,7 @@ target *target_create(const char *triple, const char *cpu, int opt_level, arena 
     t->lanes = levels[level].lanes;
     t->panel = 2 * t->lanes;
     t->registers = levels[level].registers;
+    t->channels = t->registers >= 32 ? 8 : 4;
     t->cpu_mask = levels[level].mask |
                   (r.host_cpu ? dots_of_features(r.arch, t->features) & aigc_cpu_features()
                               : cpus[named].dots);

@@ -12,6 +12,7 @@ typedef struct target {
     const char *triple, *cpu, *features;
     uint32_t lanes;     /* f32 in a vector register: what vector code is written for */
     uint32_t panel;     /* columns of a packed weight that lie side by side */
+    uint32_t channels;  /* of y, of a convolution's packed weights that do */
     uint32_t registers; /* vector registers */
     uint32_t cpu_mask;  /* AIGC_CPU_ features the code may use and will need (runtime/abi.h) */
     bool emulate_tiles; /* tests: has tile registers, of plain memory (backend/emit_tiles.h) */

@@ -18,6 +18,7 @@ int cmd_opt(const args *a)
     bool ok = compile_target(c, &o);
     pass_options po = {.level = a->level,
                        .panel = ok ? c->t->panel : 0,
+                       .channels = ok ? c->t->channels : 0,
                        .bf16 = o.bf16,
                        .verify = true,
                        .explain = a->explain ? stderr : NULL};

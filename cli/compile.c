@@ -108,6 +108,7 @@ bool compile_passes(compiler *c, const compile_options *o)
     }
     pass_options po = {.level = o->level,
                        .panel = c->t->panel,
+                       .channels = c->t->channels,
                        .bf16 = o->bf16,
                        .verify = o->verify || c->from_text,
                        .explain = o->explain,

@@ -440,8 +440,8 @@ static bool read_param_rest(reader *r, ir_param *p)
         if (!read_uint32(r, &p->panel)) {
             return false;
         }
-        if (p->panel < 1 || p->panel > UINT8_MAX || p->type->rank != 2) {
-            return read_fail(r, "panels are of a parameter with two axes, and 1 to %d wide",
+        if (p->panel < 1 || p->panel > UINT8_MAX || p->type->rank < 2) {
+            return read_fail(r, "panels are of a parameter with two axes or more, and 1 to %d wide",
                              UINT8_MAX);
         }
         p->pack_transposed = read_eat(r, "kn");

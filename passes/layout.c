@@ -12,6 +12,9 @@
  * side, [N / panel][K / 2][panel][2], as dot products of bf16 take them. So do those whose products
  * are of bf16 already.
  *
+ * Weights of convolutions come in panels of as many output channels as a tile has: [O, C * taps] as
+ * "nk", those of transposed ones, [C, O * taps], as "kn".
+ *
  * Parameters in blocks (q8_0, q4_0) come in panels of 16 columns, block beside block.
  *
  * Changes the module's parameters, no graph. Leaves alone: other block formats, parameters that are
@@ -25,13 +28,14 @@
 typedef struct use {
     const ir_param *param;
     uint32_t products, bf16; /* bf16: of them, so many are */
+    uint32_t convs;
     bool other;      /* it is read in a way that wants rows */
-    bool transposed; /* [K, N] */
+    bool transposed; /* [K, N]; the weights of a transposed convolution */
 } use;
 
 typedef struct finder {
     const ir_module *m;
-    uint32_t panel;
+    uint32_t panel, channels;
     use *uses; /* [n_params] */
 } finder;
 
@@ -68,6 +72,20 @@ static bool may_be_packed(const finder *f, const use *u)
     return ir_dim_value(p->type->dims[u->transposed ? 1 : 0]) >= f->panel;
 }
 
+/* The weights of a convolution as a matrix: an axis, and all others as one. */
+static uint32_t panel_of_conv(const finder *f, const use *u)
+{
+    const ir_type *t = u->param->type;
+    int64_t taps = 1;
+    for (uint32_t i = 2; i < t->rank; i++) {
+        taps *= ir_dim_value(t->dims[i]);
+    }
+    int64_t panel = u->transposed ? f->channels * taps : f->channels;
+    bool fits = t->dtype == IR_f32 && u->param->storage == IR_STORAGE_f32 && panel <= UINT8_MAX &&
+                ir_dim_value(t->dims[u->transposed ? 1 : 0]) >= f->channels;
+    return fits && !u->other && !u->products ? (uint32_t)panel : 0;
+}
+
 /* Does operand k of the product have one axis of its own, the result's last, and one summed over?
  */
 static bool fits(const ir_node *n, uint32_t k, bool *transposed)
@@ -89,13 +107,18 @@ static bool fits(const ir_node *n, uint32_t k, bool *transposed)
 /* Rows that are picked out of a matrix (an embedding) are found in panels as well. */
 static void read_at(use *u, const ir_node *n, uint32_t k)
 {
-    bool transposed = false;
+    bool transposed = n->op == IR_OP_conv_transpose;
     const char *math = ir_node_str(n, IR_ATTR_math);
     if (n->op == IR_OP_contract && n->in[0] != n->in[1] && fits(n, k, &transposed)) {
         u->other |= u->products && u->transposed != transposed;
         u->transposed = transposed;
         u->products++;
         u->bf16 += math && strcmp(math, "bf16") == 0;
+    } else if (ir_op_family(n->op) == IR_FAMILY_CONV && k == 1 && n->in[0] != n->in[1]) {
+        u->other |= u->convs && u->transposed != transposed;
+        u->other |= ir_node_int(n, IR_ATTR_groups, 1) != 1;
+        u->transposed = transposed;
+        u->convs++;
     } else {
         u->other |= n->op != IR_OP_take || k != 0;
     }
@@ -136,7 +159,7 @@ static void find(finder *f, const ir_graph *g, use *const *captured)
 ir_graph *pass_layout(pass_ctx *c, const ir_graph *g)
 {
     ir_module *m = c->module;
-    finder f = {.m = m, .panel = c->panel, .uses = arena_array(c->scratch, use, m->n_params)};
+    finder f = {.m = m, .panel = c->panel, .channels = c->channels, .uses = arena_array(c->scratch, use, m->n_params)};
     bool early = ir_graph_stage(g) == IR_STAGE_TENSOR;
     for (uint32_t i = 0; i < m->n_params; i++) {
         f.uses[i].param = &m->params[i];
@@ -151,13 +174,19 @@ ir_graph *pass_layout(pass_ctx *c, const ir_graph *g)
     for (uint32_t i = 0; early && i < m->n_params; i++) {
         ir_param *p = &m->params[i];
         bool packed =
-            c->panel && f.uses[i].products && !f.uses[i].other && may_be_packed(&f, &f.uses[i]);
+            c->panel && f.uses[i].products && !f.uses[i].convs && !f.uses[i].other && may_be_packed(&f, &f.uses[i]);
         bool pairs = packed && !in_blocks(p) && p->type->dtype != IR_f16 &&
                      (c->bf16 || f.uses[i].bf16 == f.uses[i].products);
         p->layout = intern(names, pairs ? "pairs" : packed ? "panels" : "rows");
         p->storage = pairs ? IR_STORAGE_bf16 : p->storage;
         p->panel = packed ? panel_of(&f, p) : 0;
         p->pack_transposed = packed && f.uses[i].transposed;
+        uint32_t channels = c->panel && f.uses[i].convs ? panel_of_conv(&f, &f.uses[i]) : 0;
+        if (channels) {
+            p->layout = intern(names, "panels");
+            p->panel = channels;
+            p->pack_transposed = f.uses[i].transposed;
+        }
     }
     return ir_graph_clone(g);
 }

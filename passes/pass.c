@@ -121,6 +121,7 @@ static pass_ctx begin(ir_module *m, diag *d, const pass_options *o)
                       .scratch = arena_create(),
                       .level = o->level,
                       .panel = o->panel,
+                      .channels = o->channels,
                       .bf16 = o->bf16,
                       .explain = o->explain};
 }

@@ -28,6 +28,7 @@ typedef struct pass_ctx {
     arena *scratch; /* reset by the driver after each pass */
     int level;      /* -O */
     uint32_t panel; /* width of a weight panel the target likes (f32 lanes * 2); 0: no packing */
+    uint32_t channels; /* the same of convolutions' weights */
     bool bf16;      /* products with parameters may be of bf16 (--math bf16) */
     FILE *explain;  /* NULL, or where to say why an edge was fused or not, one line each */
 } pass_ctx;
@@ -38,6 +39,7 @@ ir_graph *pass_run(pass_id id, pass_ctx *c, const ir_graph *g);
 typedef struct pass_options {
     int level;
     uint32_t panel;
+    uint32_t channels;
     bool bf16;
     bool verify; /* after every pass; a violation is our mistake and stops the run */
     FILE *explain;

@@ -34,18 +34,35 @@ static void pack_as_is(const aigc_abi_param *p, uint8_t dtype, const void *data,
 
 /* Panels ------------------------------------------------------------------------------------- */
 
+aigc_pack_matrix aigc_pack_matrix_of(const aigc_abi_param *p)
+{
+    aigc_pack_matrix m = {p->dims[0], 1};
+    for (uint32_t i = 1; i < p->rank; i++) {
+        m.columns *= p->dims[i];
+    }
+    return m;
+}
+
 /* Rows of a matrix whose columns are the sum's go a panel at a time; of one whose rows are, a few
  * at a time. */
 static aigc_pack_cut cut_at_panels(const aigc_abi_param *p)
 {
     enum { EVEN = 16 };
-    return (aigc_pack_cut){p->dims[0], p->dims[1], p->pack_transposed ? EVEN : p->panel};
+    aigc_pack_matrix m = aigc_pack_matrix_of(p);
+    return (aigc_pack_cut){m.rows, m.columns, p->pack_transposed ? EVEN : p->panel};
 }
 
 /* [N filled up to whole panels, K filled up to `steps`] */
 static bool filled(const aigc_abi_param *p, int64_t steps, int64_t dims[2])
 {
-    int64_t n = p->dims[p->pack_transposed ? 1 : 0], k = p->dims[p->pack_transposed ? 0 : 1];
+    int64_t columns = 1;
+    for (uint32_t i = 1; i < p->rank; i++) {
+        if (p->dims[i] < 0 || __builtin_mul_overflow(columns, p->dims[i], &columns)) {
+            return false;
+        }
+    }
+    int64_t n = p->pack_transposed ? columns : p->dims[0],
+            k = p->pack_transposed ? p->dims[0] : columns;
     if (n < 0 || k < 0 || __builtin_add_overflow(n, p->panel - 1, &n) ||
         __builtin_add_overflow(k, steps - 1, &k)) {
         return false;
@@ -88,7 +105,7 @@ const aigc_pack_layout *aigc_pack_layout_of(const aigc_abi_param *p)
     bool blocks = aigc_dtype_block(p->storage) > 1;
     for (size_t i = 0; i < sizeof layouts / sizeof *layouts; i++) {
         if (layouts[i].layout == p->layout && layouts[i].blocks == blocks) {
-            bool possible = !layouts[i].filled || (p->rank == 2 && p->panel > 0);
+            bool possible = !layouts[i].filled || (p->panel > 0 && (p->rank == 2 || (p->rank > 2 && !blocks)));
             return possible ? &layouts[i] : NULL;
         }
     }

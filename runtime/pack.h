@@ -19,6 +19,12 @@ typedef struct aigc_pack_cut {
     int64_t grain;           /* rows that go together */
 } aigc_pack_cut;
 
+/* A parameter as a matrix: its first axis, and all others as one. */
+typedef struct aigc_pack_matrix {
+    int64_t rows, columns;
+} aigc_pack_matrix;
+aigc_pack_matrix aigc_pack_matrix_of(const aigc_abi_param *p);
+
 typedef struct aigc_pack_layout {
     const char *name; /* as in files and messages */
     uint8_t layout;   /* aigc_layout */

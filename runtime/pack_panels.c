@@ -56,7 +56,7 @@ static void pack_columns(const aigc_abi_param *p, uint8_t dtype, const void *dat
                          int64_t last, char *out)
 {
     uint32_t block[PANEL_MOST * DEPTH];
-    int64_t k = p->dims[1], panel = p->panel, bytes = (int64_t)aigc_dtype_bytes(p->storage);
+    int64_t k = aigc_pack_matrix_of(p).columns, panel = p->panel, bytes = (int64_t)aigc_dtype_bytes(p->storage);
     bool same = p->storage == dtype;
     for (int64_t n = first; n < last; n += panel) {
         int64_t width = last - n < panel ? last - n : panel;
@@ -83,7 +83,7 @@ static void pack_columns(const aigc_abi_param *p, uint8_t dtype, const void *dat
 static void pack_depths(const aigc_abi_param *p, uint8_t dtype, const void *data, int64_t first,
                         int64_t last, char *out)
 {
-    int64_t n = p->dims[1], depth = p->dims[0], panel = p->panel,
+    int64_t n = aigc_pack_matrix_of(p).columns, depth = p->dims[0], panel = p->panel,
             bytes = (int64_t)aigc_dtype_bytes(p->storage);
     for (int64_t at = 0; at < n; at += panel) {
         int64_t width = n - at < panel ? n - at : panel;

@@ -31,8 +31,8 @@ static const conv_case cases[] = {
     {"conv2d",           "1, 2",                   4, {1, 17, 14, 15}, {24, 17, 5, 5},  {1, 24, 14, 15}},
     {"conv2d",           "1, 0",                   4, {1, 16, 13, 29}, {40, 16, 1, 1},  {1, 40, 13, 29}},
     {"conv2d",           "1, 0",                   4, {1, 5, 2, 1},    {3, 5, 2, 1},    {1, 3, 1, 1}   },
-  /* 3 x 3 by tiles of 4 and of 2 (backend/emit_winograd.c): part of a tile, blocks of rows and of
-     columns, no border and a wide one, groups */
+ /* 3 x 3 by tiles of 4 and of 2 (backend/emit_winograd.c): part of a tile, blocks of rows and of
+  columns, no border and a wide one, groups */
     {"conv2d",           "1, 1",                   4, {2, 20, 30, 33}, {24, 20, 3, 3},  {2, 24, 30, 33}},
     {"conv2d",           "1, 0",                   4, {1, 35, 18, 19}, {19, 35, 3, 3},  {1, 19, 16, 17}},
     {"conv2d",           "1, 2",                   4, {1, 16, 12, 12}, {16, 16, 3, 3},  {1, 16, 14, 14}},
@@ -84,15 +84,24 @@ static void write_type(FILE *f, const int64_t *dims, uint32_t rank)
     fprintf(f, "]");
 }
 
-/* Every case with an epilogue, and with the sizes of pictures known when called only. */
+/* A case with an epilogue; with the sizes of pictures known when called only; with an epilogue and
+ * weights that are a parameter, and so packed. */
+typedef enum form { FIXED, LOOSE, PACKED, N_FORMS } form;
+static const char *const form_names[] = {"fixed", "loose", "packed"};
+
 static void write_source(FILE *f)
 {
     fprintf(f, "model m {\n");
     for (uint32_t i = 0; i < N_CASES; i++) {
+        fprintf(f, "  w%u: ", i);
+        write_type(f, cases[i].w, cases[i].rank);
+        fprintf(f, "\n");
+    }
+    for (uint32_t i = 0; i < N_CASES; i++) {
         const conv_case *c = &cases[i];
-        for (uint32_t loose = 0; loose < 2; loose++) {
-            fprintf(f, "  entry %s%u(x: ", loose ? "loose" : "fixed", i);
-            if (loose) {
+        for (form how = 0; how < N_FORMS; how++) {
+            fprintf(f, "  entry %s%u(x: ", form_names[how], i);
+            if (how == LOOSE) {
                 static const char *const names[] = {"", "A", "A, B", "A, B, C"};
                 fprintf(f, "f32[N, %lld, %s]", (long long)c->x[1], names[c->rank - 2]);
             } else {
@@ -101,13 +110,17 @@ static void write_source(FILE *f)
             fprintf(f, ", w: ");
             write_type(f, c->w, c->rank);
             fprintf(f, ", b: f32[%lld]", (long long)c->y[1]);
-            if (loose) {
+            if (how == LOOSE) {
                 fprintf(f, ") { return %s(x, w, none, %s) }\n", c->op, c->more);
-            } else {
-                fprintf(f, ", r: ");
-                write_type(f, c->y, c->rank);
-                fprintf(f, ") { return relu(%s(x, w, b, %s)) + r }\n", c->op, c->more);
+                continue;
             }
+            fprintf(f, ", r: ");
+            write_type(f, c->y, c->rank);
+            fprintf(f, ") { return relu(%s(x, w", c->op);
+            if (how == PACKED) {
+                fprintf(f, "%u", i);
+            }
+            fprintf(f, ", b, %s)) + r }\n", c->more);
         }
     }
     fprintf(f, "}\n");
@@ -118,12 +131,13 @@ typedef struct run {
     aigc_context *c[2];
 } run;
 
-static run open_run(const char *path, const char *cpu, bool interpret)
+static run open_run(const char *path, const char *weights, const char *cpu, bool interpret)
 {
     run r = {0};
     char *messages = NULL;
     aigc_error err;
-    aigc_settings s = {.cpu = cpu, .opt_level = 2, .no_cache = true, .interpret = interpret};
+    aigc_settings s = {
+        .cpu = cpu, .weights = weights, .opt_level = 2, .no_cache = true, .interpret = interpret};
     if (aigc_program_create(path, &s, &r.p, &messages, &err) != AIGC_OK) {
         fail_msg("%s\n%s", err.text, messages ? messages : "");
     }
@@ -152,7 +166,8 @@ static aigc_tensor call(run *r, uint32_t context, const char *entry, const aigc_
     return y;
 }
 
-/* Sums of k products of numbers within [-1, 1]; Winograd's are twice as rough as the sums themselves. */
+/* Sums of k products of numbers within [-1, 1]; Winograd's are twice as rough as the sums
+ * themselves. */
 static void compare(const aigc_tensor *x, const aigc_tensor *y, int64_t k, const char *what)
 {
     const float *a = x->data, *b = y->data;
@@ -180,14 +195,64 @@ static aigc_tensor draw(const int64_t *dims, uint32_t rank, uint32_t *seed)
     return t;
 }
 
-static void check_case(run *runs, uint32_t n_runs, uint32_t number, bool loose)
+/* x, w, b, r */
+static void draw_case(uint32_t number, aigc_tensor args[4])
 {
     const conv_case *c = &cases[number];
-    uint32_t seed = number + 1, n_args = loose ? 3 : 4;
-    aigc_tensor args[4] = {draw(c->x, c->rank, &seed), draw(c->w, c->rank, &seed),
-                           draw(&c->y[1], 1, &seed), draw(c->y, c->rank, &seed)};
+    uint32_t seed = number + 1;
+    args[0] = draw(c->x, c->rank, &seed);
+    args[1] = draw(c->w, c->rank, &seed);
+    args[2] = draw(&c->y[1], 1, &seed);
+    args[3] = draw(c->y, c->rank, &seed);
+}
+
+static void free_case(aigc_tensor args[4])
+{
+    for (uint32_t i = 0; i < 4; i++) {
+        free(args[i].data);
+    }
+}
+
+/* A safetensors file of all cases' weights. */
+static void write_weights(FILE *f)
+{
+    char header[8192] = "{";
+    uint64_t n = 1;
+    long long at = 0;
+    for (uint32_t i = 0; i < N_CASES; i++) {
+        const conv_case *c = &cases[i];
+        n += (uint64_t)snprintf(header + n, sizeof header - n,
+                                "%s\"w%u\":{\"dtype\":\"F32\",\"shape\":[", i ? "," : "", i);
+        for (uint32_t k = 0; k < c->rank; k++) {
+            n += (uint64_t)snprintf(header + n, sizeof header - n, "%s%lld", k ? "," : "",
+                                    (long long)c->w[k]);
+        }
+        long long end = at + 4 * (long long)size_of(c->w, c->rank);
+        n += (uint64_t)snprintf(header + n, sizeof header - n, "],\"data_offsets\":[%lld,%lld]}",
+                                at, end);
+        at = end;
+    }
+    n += (uint64_t)snprintf(header + n, sizeof header - n, "}");
+    assert_true(n < sizeof header);
+    assert_int_equal(fwrite(&n, 8, 1, f), 1);
+    assert_int_equal(fwrite(header, 1, n, f), n);
+    for (uint32_t i = 0; i < N_CASES; i++) {
+        aigc_tensor args[4];
+        draw_case(i, args);
+        size_t size = (size_t)size_of(cases[i].w, cases[i].rank);
+        assert_int_equal(fwrite(args[1].data, 4, size, f), size);
+        free_case(args);
+    }
+}
+
+static void check_case(run *runs, uint32_t n_runs, uint32_t number, form how)
+{
+    const conv_case *c = &cases[number];
+    uint32_t n_args = how == LOOSE ? 3 : 4;
+    aigc_tensor args[4];
+    draw_case(number, args);
     char entry[32], what[128];
-    snprintf(entry, sizeof entry, "%s%u", loose ? "loose" : "fixed", number);
+    snprintf(entry, sizeof entry, "%s%u", form_names[how], number);
     aigc_tensor want = call(&runs[0], 0, entry, args, n_args);
     int64_t k = size_of(&c->w[2], c->rank - 2) * c->x[1];
     for (uint32_t i = 1; i < n_runs; i++) {
@@ -201,23 +266,25 @@ static void check_case(run *runs, uint32_t n_runs, uint32_t number, bool loose)
         free(two.data);
     }
     free(want.data);
-    for (uint32_t i = 0; i < 4; i++) {
-        free(args[i].data);
-    }
+    free_case(args);
 }
 
 static void test_conv(void **state)
 {
     (void)state;
     static const char *const cpus[] = {NULL, "x86-64-v3", "x86-64"};
-    char path[] = "/tmp/aigc-convXXXXXX.aigc";
-    int fd = mkstemps(path, 5);
-    assert_true(fd >= 0);
+    char path[] = "/tmp/aigc-convXXXXXX.aigc", weights[] = "/tmp/aigc-convXXXXXX.safetensors";
+    int fd = mkstemps(path, 5), wd = mkstemps(weights, 12);
+    assert_true(fd >= 0 && wd >= 0);
     FILE *f = fdopen(fd, "w");
     assert_non_null(f);
     write_source(f);
     fclose(f);
-    run runs[4] = {open_run(path, NULL, true)};
+    f = fdopen(wd, "wb");
+    assert_non_null(f);
+    write_weights(f);
+    fclose(f);
+    run runs[4] = {open_run(path, weights, NULL, true)};
     uint32_t n_runs = 1, have = aigc_cpu_features();
     for (size_t i = 0; i < sizeof cpus / sizeof *cpus; i++) {
 #if !defined(__x86_64__)
@@ -226,16 +293,17 @@ static void test_conv(void **state)
         }
 #endif
         if (i != 1 || have & AIGC_CPU_AVX2_FMA) {
-            runs[n_runs++] = open_run(path, cpus[i], false);
+            runs[n_runs++] = open_run(path, weights, cpus[i], false);
         }
     }
-    for (uint32_t i = 0; i < 2 * N_CASES; i++) {
-        check_case(runs, n_runs, i / 2, i % 2);
+    for (uint32_t i = 0; i < N_FORMS * N_CASES; i++) {
+        check_case(runs, n_runs, i / N_FORMS, i % N_FORMS);
     }
     for (uint32_t i = 0; i < n_runs; i++) {
         close_run(&runs[i]);
     }
     unlink(path);
+    unlink(weights);
 }
 
 int main(void)

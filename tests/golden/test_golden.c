@@ -90,7 +90,7 @@ static void compile_golden(const golden *g, compiler *c)
 
 static const char *run_passes(const golden *g, compiler *c, const char *names)
 {
-    pass_options o = {.level = 2, .panel = 32, .bf16 = g->bf16, .verify = true};
+    pass_options o = {.level = 2, .panel = 32, .channels = 8, .bf16 = g->bf16, .verify = true};
     if (!pass_run_named(c->m, c->d, names, &o) || diag_error_count(c->d)) {
         fail_msg("%s: %s: %s", g->path, names, diag_text(c->d, false));
     }

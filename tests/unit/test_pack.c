@@ -110,6 +110,37 @@ static void test_dense(void **state)
     }
 }
 
+/* A convolution's weights are packed as the matrix of their first axis and all others. */
+static void test_convolution(void **state)
+{
+    (void)state;
+    int64_t flat[2] = {19, 5 * 9}, deep[4] = {19, 5, 3, 3};
+    for (int transposed = 0; transposed < 2; transposed++) {
+        aigc_abi_param p = {.layout = AIGC_LAYOUT_PANELS,
+                            .storage = AIGC_F32,
+                            .rank = 2,
+                            .dims = flat,
+                            .panel = transposed ? PANEL * 9 : PANEL,
+                            .pack_transposed = transposed};
+        aigc_abi_param q = p;
+        q.rank = 4;
+        q.dims = deep;
+        void *data = source_of(AIGC_F32, 19 * 45), *x = pack(&p, AIGC_F32, data),
+             *y = pack(&q, AIGC_F32, data);
+        assert_int_equal(aigc_param_bytes(&p), aigc_param_bytes(&q));
+        assert_memory_equal(x, y, (size_t)aigc_param_bytes(&p));
+        free(data);
+        free(x);
+        free(y);
+    }
+    aigc_abi_param blocks = {.layout = AIGC_LAYOUT_PANELS,
+                             .storage = AIGC_Q8_0,
+                             .rank = 4,
+                             .dims = deep,
+                             .panel = PANEL};
+    assert_true(aigc_param_bytes(&blocks) < 0);
+}
+
 /* Rows of every storage stay what they are, or are converted. */
 static void test_rows(void **state)
 {
@@ -165,7 +196,7 @@ static void test_impossible(void **state)
     (void)state;
     int64_t dims[3] = {4, 4, 4}, huge[2] = {INT64_MAX, INT64_MAX};
     aigc_abi_param p = {
-        .layout = AIGC_LAYOUT_PANELS, .storage = AIGC_F32, .rank = 3, .dims = dims, .panel = PANEL};
+        .layout = AIGC_LAYOUT_PANELS, .storage = AIGC_F32, .rank = 1, .dims = dims, .panel = PANEL};
     assert_null(aigc_pack_layout_of(&p));
     assert_int_equal(aigc_param_bytes(&p), -1);
     p.rank = 2;
@@ -182,9 +213,8 @@ static void test_impossible(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_dense),
-        cmocka_unit_test(test_rows),
-        cmocka_unit_test(test_blocks),
+        cmocka_unit_test(test_dense),      cmocka_unit_test(test_convolution),
+        cmocka_unit_test(test_rows),       cmocka_unit_test(test_blocks),
         cmocka_unit_test(test_impossible),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -64,7 +64,7 @@ static void run_model(const char *path, uint32_t expected)
             diag_print(d, stderr, false);
         }
         assert_non_null(m);
-        pass_options o = {.level = level, .panel = 32, .verify = true, .after = dump};
+        pass_options o = {.level = level, .panel = 32, .channels = 8, .verify = true, .after = dump};
         o.explain = getenv("AIGC_TEST_EXPLAIN") ? stdout : NULL;
         bool ok = pass_run_all(m, d, &o);
         if (!ok) {
