@@ -80,6 +80,35 @@ static void finish_row(conv_emitter *q, LLVMValueRef v_sums, LLVMValueRef v_row)
     emit_if_end(e, &rest);
 }
 
+static bool is_place(const conv_emitter *q, const k_axis *axis)
+{
+    return axis == q->p.axes[0].out || axis == q->p.axes[1].out || axis == q->p.axes[2].out;
+}
+
+/* Is it the same for all places of a channel? */
+static bool of_channel(const conv_emitter *q, const k_expr *x)
+{
+    bool same = x->kind != K_REDUCED && x->kind != K_HOLE && x->kind != K_RANDOM &&
+                !(x->kind == K_AXIS && is_place(q, x->axis)) &&
+                (!x->guard || of_channel(q, x->guard));
+    for (uint32_t i = 0; i < x->n && same; i++) {
+        same = of_channel(q, x->args[i]);
+    }
+    return same;
+}
+
+/* What the epilogue needs of the channel alone, before the places: inner loops find it known. */
+static void know_channel(conv_emitter *q, const k_expr *x)
+{
+    if (of_channel(q, x)) {
+        emit_expr(q->e, x);
+        return;
+    }
+    for (uint32_t i = 0; i < x->n; i++) {
+        know_channel(q, x->args[i]);
+    }
+}
+
 /* All phases of depth and rows. */
 void conv_finish_channel(conv_emitter *q, LLVMValueRef v_o, LLVMValueRef v_sums)
 {
@@ -87,6 +116,7 @@ void conv_finish_channel(conv_emitter *q, LLVMValueRef v_o, LLVMValueRef v_sums)
     const conv_axis *axes = q->p.axes;
     emit_loop depth, row, high;
     e->v_axes[q->p.nest->outer[1]->id] = v_o;
+    know_channel(q, q->p.nest->steps[1].value);
     begin(q, &depth, "depth", zero(q), emit_i64(e, axes[0].phases), 1);
     begin(q, &row, "row", zero(q), q->v_n[1], 1);
     begin(q, &high, "high", zero(q), emit_i64(e, axes[1].phases), 1);

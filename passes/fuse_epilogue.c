@@ -293,6 +293,40 @@ static bool take_norm(const finder *f, const ir_node *product, bool *inlined)
     return all;
 }
 
+/* What is computed of numbers a channel, for nobody else. */
+static void take_rank_1(finder *f, const members *s, const ir_node *x, bool *inlined)
+{
+    bool computed = ir_op_family(x->op) == IR_FAMILY_ELEMENTWISE && ir_node_type(x)->rank <= 1;
+    if (form_is_immediate(x)) {
+        inlined[x->id] = true;
+    } else if (computed && !f->taken[x->id] && alone(f, s, x, inlined)) {
+        inlined[x->id] = f->taken[x->id] = true;
+        for (uint32_t i = 0; i < x->n_in; i++) {
+            take_rank_1(f, s, x->in[i], inlined);
+        }
+    }
+}
+
+/* A scale of a convolution's channels, as a batch norm's, computed of its parameters: [C] seen as
+ * [C, 1, 1]. The convolution's kernel computes it once a channel. */
+static bool take_channels(finder *f, const members *s, const ir_node *product, const ir_node *x,
+                          bool *inlined)
+{
+    const ir_type *t = ir_node_type(x), *y = ir_node_type(product);
+    bool fits = ir_op_family(product->op) == IR_FAMILY_CONV && x->op == IR_OP_reshape &&
+                ir_node_type(x->in[0])->rank == 1 && t->rank + 1 >= y->rank &&
+                ir_op_family(x->in[0]->op) == IR_FAMILY_ELEMENTWISE && !f->taken[x->id] &&
+                alone(f, s, x, inlined);
+    for (uint32_t i = 0; i < t->rank && fits; i++) {
+        fits = i + y->rank == t->rank + 1 || ir_dim_is_one(t->dims[i]);
+    }
+    if (fits) {
+        inlined[x->id] = f->taken[x->id] = true;
+        take_rank_1(f, s, x->in[0], inlined);
+    }
+    return fits;
+}
+
 /* A value that the region reads beside the product: computed within where that is as good. */
 static void read_side(finder *f, const members *s, const ir_node *product, const ir_node *x,
                       bool *inlined)
@@ -301,7 +335,7 @@ static void read_side(finder *f, const members *s, const ir_node *product, const
         inlined[x->id] = true;
         return;
     }
-    if (take_twin(f, s, product, x, inlined)) {
+    if (take_twin(f, s, product, x, inlined) || take_channels(f, s, product, x, inlined)) {
         return;
     }
     if (!fuse_is_pointwise(x) || x->op == IR_OP_reshape || x->op == IR_OP_take ||
