@@ -1,5 +1,6 @@
 /* Expressions of the kernel IR: scalars, or vectors along the lane axis. */
 #include "backend/emit.h"
+#include "runtime/abi.h"
 
 #include <string.h>
 
@@ -200,28 +201,57 @@ static LLVMValueRef lane_mask(emit *e, LLVMValueRef v_guard)
     return v_mask;
 }
 
-/* Every other element from v_ptr on: of two vectors, whose lanes between are not touched. */
+/* Every other element from a place on is reached by two vectors, whose lanes between are not
+ * touched: lane i of all lies in lane 2 i of the two together. */
+static LLVMValueRef spread_half(emit *e, LLVMValueRef v, uint32_t half)
+{
+    LLVMValueRef from[64];
+    for (uint32_t i = 0; i < e->lanes; i++) {
+        uint32_t lane = i % 2 ? e->lanes : half * e->lanes / 2 + i / 2;
+        from[i] = LLVMConstInt(e->i32, lane, false);
+    }
+    return LLVMBuildShuffleVector(e->b, v, LLVMConstNull(LLVMTypeOf(v)),
+                                  LLVMConstVector(from, e->lanes), "");
+}
+
+static LLVMValueRef half_ptr(emit *e, LLVMTypeRef t, LLVMValueRef v_ptr, uint32_t half)
+{
+    LLVMValueRef v_at = emit_i64(e, half * e->lanes);
+    return LLVMBuildGEP2(e->b, t, v_ptr, &v_at, 1, "");
+}
+
+static LLVMValueRef all_lanes(emit *e, LLVMValueRef v_mask)
+{
+    return v_mask ? v_mask : LLVMConstAllOnes(emit_vector(e, e->i1));
+}
+
 static LLVMValueRef load_pairs(emit *e, LLVMTypeRef t, LLVMValueRef v_ptr, LLVMValueRef v_mask,
                                unsigned bytes)
 {
     LLVMTypeRef vt = emit_vector(e, t), types[2] = {vt, e->ptr};
-    LLVMValueRef v_all = v_mask ? v_mask : LLVMConstAllOnes(emit_vector(e, e->i1)), v[2];
-    LLVMValueRef v_none = LLVMConstNull(emit_vector(e, e->i1)), even[64];
+    LLVMValueRef v[2], even[64];
     for (uint32_t half = 0; half < 2; half++) {
-        LLVMValueRef spread[64];
-        for (uint32_t i = 0; i < e->lanes; i++) {
-            uint32_t from = i % 2 ? e->lanes : half * e->lanes / 2 + i / 2;
-            spread[i] = LLVMConstInt(e->i32, from, false);
-            even[i] = LLVMConstInt(e->i32, 2 * i, false);
-        }
-        LLVMValueRef v_at = emit_i64(e, half * e->lanes);
-        LLVMValueRef args[4] = {
-            LLVMBuildGEP2(e->b, t, v_ptr, &v_at, 1, ""), LLVMConstInt(e->i32, bytes, false),
-            LLVMBuildShuffleVector(e->b, v_all, v_none, LLVMConstVector(spread, e->lanes), ""),
-            LLVMConstNull(vt)};
+        LLVMValueRef v_half = spread_half(e, all_lanes(e, v_mask), half);
+        LLVMValueRef args[4] = {half_ptr(e, t, v_ptr, half), LLVMConstInt(e->i32, bytes, false),
+                                v_half, LLVMConstNull(vt)};
         v[half] = emit_intrinsic(e, "llvm.masked.load", 2, types, 4, args);
     }
+    for (uint32_t i = 0; i < e->lanes; i++) {
+        even[i] = LLVMConstInt(e->i32, 2 * i, false);
+    }
     return LLVMBuildShuffleVector(e->b, v[0], v[1], LLVMConstVector(even, e->lanes), "");
+}
+
+static void store_pairs(emit *e, LLVMTypeRef t, LLVMValueRef v, LLVMValueRef v_ptr, unsigned bytes)
+{
+    LLVMTypeRef types[2] = {LLVMTypeOf(v), e->ptr};
+    for (uint32_t half = 0; half < 2; half++) {
+        LLVMValueRef v_spread = spread_half(e, v, half),
+                     v_half = spread_half(e, all_lanes(e, e->v_mask), half);
+        LLVMValueRef args[4] = {v_spread, half_ptr(e, t, v_ptr, half),
+                                LLVMConstInt(e->i32, bytes, false), v_half};
+        emit_intrinsic(e, "llvm.masked.store", 2, types, 4, args);
+    }
 }
 
 static LLVMValueRef load_lanes(emit *e, const k_expr *x, LLVMValueRef v_guard)
@@ -263,7 +293,7 @@ static LLVMValueRef load_lanes(emit *e, const k_expr *x, LLVMValueRef v_guard)
         LLVMValueRef v_offsets = emit_lanes(e, x->args[0]);
         LLVMValueRef v_ptrs = LLVMBuildGEP2(e->b, t, e->v_bufs[b->id], &v_offsets, 1, "");
         LLVMTypeRef types[2] = {vt, emit_vector(e, e->ptr)};
-        LLVMValueRef v_all = v_mask ? v_mask : LLVMConstAllOnes(emit_vector(e, e->i1));
+        LLVMValueRef v_all = all_lanes(e, v_mask);
         LLVMValueRef args[4] = {v_ptrs, LLVMConstInt(e->i32, bytes, false), v_all,
                                 LLVMConstNull(vt)};
         v = emit_intrinsic(e, "llvm.masked.gather", 2, types, 4, args);
@@ -295,11 +325,10 @@ void emit_store(emit *e, const k_buf *b, const k_expr *offset, emit_value value,
     }
     v = to_memory(e, v, b->dtype);
     const ir_dim *stride;
-    bool side_by_side =
-        k_affine(e->c, e->a, offset, e->lane_axis, &stride) && ir_dim_is_one(stride);
+    bool affine = k_affine(e->c, e->a, offset, e->lane_axis, &stride);
     LLVMTypeRef vt = LLVMTypeOf(v);
-    LLVMValueRef v_all = e->v_mask ? e->v_mask : LLVMConstAllOnes(emit_vector(e, e->i1));
-    if (side_by_side) {
+    LLVMValueRef v_all = all_lanes(e, e->v_mask);
+    if (affine && ir_dim_is_one(stride)) {
         LLVMValueRef v_ptr = element_ptr(e, b, t, emit_scalar(e, offset));
         if (!e->v_mask) {
             LLVMSetAlignment(LLVMBuildStore(e->b, v, v_ptr), bytes);
@@ -308,6 +337,11 @@ void emit_store(emit *e, const k_buf *b, const k_expr *offset, emit_value value,
         LLVMTypeRef types[2] = {vt, e->ptr};
         LLVMValueRef args[4] = {v, v_ptr, LLVMConstInt(e->i32, bytes, false), v_all};
         emit_intrinsic(e, "llvm.masked.store", 2, types, 4, args);
+        return;
+    }
+    /* Without registers of masks, a masked store costs more than its elements one by one. */
+    if (affine && ir_dim_is_value(stride, 2) && target_has(e->t, AIGC_CPU_AVX512)) {
+        store_pairs(e, t, v, element_ptr(e, b, t, emit_scalar(e, offset)), bytes);
         return;
     }
     LLVMValueRef v_offsets = emit_lanes(e, offset);
