@@ -28,29 +28,58 @@ static LLVMValueRef as_type(emit *e, LLVMValueRef v, LLVMTypeRef t)
     return LLVMTypeOf(v) == t ? v : LLVMBuildBitCast(e->b, v, t, "");
 }
 
-/* Operand types differ between versions of LLVM: they are asked of the function. */
-static LLVMValueRef call_dot(emit *e, const char *name, LLVMTypeRef overload, LLVMValueRef v_sum,
-                             LLVMValueRef v_x, LLVMValueRef v_y)
+/* A function of the machine's, whose operands' types differ between versions of LLVM: they are
+ * asked of it. */
+static LLVMValueRef call_machine(emit *e, const char *name, uint32_t n, const LLVMValueRef *v_args)
 {
     unsigned id = LLVMLookupIntrinsicID(name, __builtin_strlen(name));
-    LLVMTypeRef types[2] = {LLVMTypeOf(v_sum), overload}, params[3];
-    LLVMValueRef f = LLVMGetIntrinsicDeclaration(e->module, id, types, overload ? 2 : 0);
-    LLVMTypeRef t = LLVMIntrinsicGetType(e->ctx, id, types, overload ? 2 : 0);
+    LLVMValueRef f = LLVMGetIntrinsicDeclaration(e->module, id, NULL, 0), args[3];
+    LLVMTypeRef t = LLVMIntrinsicGetType(e->ctx, id, NULL, 0), params[3];
     LLVMGetParamTypes(t, params);
-    LLVMValueRef args[3] = {v_sum, as_type(e, v_x, params[1]), as_type(e, v_y, params[2])};
-    return LLVMBuildCall2(e->b, t, f, args, 3, "");
+    for (uint32_t i = 0; i < n; i++) {
+        args[i] = as_type(e, v_args[i], params[i]);
+    }
+    return LLVMBuildCall2(e->b, t, f, args, n, "");
 }
 
 static LLVMValueRef add_vpdpbusd_512(emit *e, LLVMValueRef v_sum, LLVMValueRef v_w,
                                      LLVMValueRef v_a)
 {
-    return call_dot(e, "llvm.x86.avx512.vpdpbusd.512", NULL, v_sum, v_w, v_a);
+    return call_machine(e, "llvm.x86.avx512.vpdpbusd.512", 3, (LLVMValueRef[]){v_sum, v_w, v_a});
 }
 
 static LLVMValueRef add_vpdpbusd_256(emit *e, LLVMValueRef v_sum, LLVMValueRef v_w,
                                      LLVMValueRef v_a)
 {
-    return call_dot(e, "llvm.x86.avx512.vpdpbusd.256", NULL, v_sum, v_w, v_a);
+    return call_machine(e, "llvm.x86.avx512.vpdpbusd.256", 3, (LLVMValueRef[]){v_sum, v_w, v_a});
+}
+
+/* Without dot products of bytes: every other byte as i16, their products added by pairs. */
+static LLVMValueRef add_pairs(emit *e, const char *name, LLVMValueRef v_sum, LLVMValueRef v_w,
+                              LLVMValueRef v_a)
+{
+    LLVMTypeRef i32s = emit_vector(e, e->i32), i16s = LLVMVectorType(e->i16, 2 * e->lanes);
+    LLVMValueRef v_8 = emit_const_int(e, i32s, 8), v_low = emit_const_int(e, i32s, 0x00ff00ff);
+    LLVMValueRef v_bits = as_type(e, emit_const_int(e, i32s, 0x00080008), i16s);
+    v_a = as_type(e, v_a, i16s);
+    LLVMValueRef v_even = LLVMBuildAShr(e->b, LLVMBuildShl(e->b, v_a, v_bits, ""), v_bits, ""),
+                 v_odd = LLVMBuildAShr(e->b, v_a, v_bits, "");
+    LLVMValueRef v_w_even = LLVMBuildAnd(e->b, v_w, v_low, ""),
+                 v_w_odd = LLVMBuildAnd(e->b, LLVMBuildLShr(e->b, v_w, v_8, ""), v_low, "");
+    LLVMValueRef v_evens = call_machine(e, name, 2, (LLVMValueRef[]){v_w_even, v_even});
+    v_sum = LLVMBuildAdd(e->b, v_sum, v_evens, "");
+    LLVMValueRef v_odds = call_machine(e, name, 2, (LLVMValueRef[]){v_w_odd, v_odd});
+    return LLVMBuildAdd(e->b, v_sum, v_odds, "");
+}
+
+static LLVMValueRef add_pmaddwd_512(emit *e, LLVMValueRef v_sum, LLVMValueRef v_w, LLVMValueRef v_a)
+{
+    return add_pairs(e, "llvm.x86.avx512.pmaddw.d.512", v_sum, v_w, v_a);
+}
+
+static LLVMValueRef add_pmaddwd_256(emit *e, LLVMValueRef v_sum, LLVMValueRef v_w, LLVMValueRef v_a)
+{
+    return add_pairs(e, "llvm.x86.avx2.pmadd.wd", v_sum, v_w, v_a);
 }
 
 /* Byte k of every lane, as an f32. */
@@ -76,6 +105,8 @@ static LLVMValueRef add_f32(emit *e, LLVMValueRef v_sum, LLVMValueRef v_w, LLVMV
 static const dot dots[] = {
     {AIGC_CPU_AVX512_VNNI, 16, add_vpdpbusd_512, false},
     {AIGC_CPU_AVX_VNNI,    8,  add_vpdpbusd_256, false},
+    {AIGC_CPU_AVX512,      16, add_pmaddwd_512,  false},
+    {AIGC_CPU_AVX2_FMA,    8,  add_pmaddwd_256,  false},
     {0,                    0,  add_f32,          true },
 };
 
