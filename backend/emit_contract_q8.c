@@ -8,6 +8,7 @@
  *
  * Weights are stored with an offset (128 for q8_0, 8 for q4_0), so that they are unsigned; a
  * block's start is minus the offset times the sum of the row's values, which takes it away again.
+ * Where the machine multiplies signed bytes only, the 128 are taken off weight by weight.
  * The recipe is llama.cpp's idea of int8 dot products on a layout that needs no sums across
  * lanes. */
 #include "backend/emit_contract.h"
@@ -15,12 +16,14 @@
 
 enum { COLUMNS = 16, LINE = 64, STEP = 4 }; /* of an interleaved block; k in a step */
 
-/* One step of k: v_sum[lane] += sum of 4 of u8 v_w[4 * lane ...] * i8 v_a[...]. */
+/* One step of k: v_sum[lane] += sum of 4 of v_w[4 * lane ...] * i8 v_a[...], v_w's of u8 unless it
+ * says otherwise. */
 typedef struct dot {
     uint32_t cpu;   /* AIGC_CPU_ features it needs */
     uint32_t lanes; /* of i32 that it works on */
     LLVMValueRef (*add)(emit *e, LLVMValueRef v_sum, LLVMValueRef v_w, LLVMValueRef v_a);
-    bool in_f32; /* sums are f32, exact below 2^24: 32 products of 8 bits each stay below 2^21 */
+    bool in_f32;    /* sums are f32, exact below 2^24: 32 products of 8 bits each stay below 2^21 */
+    bool of_signed; /* v_w's bytes are i8 */
 } dot;
 
 static LLVMValueRef as_type(emit *e, LLVMValueRef v, LLVMTypeRef t)
@@ -40,6 +43,13 @@ static LLVMValueRef call_machine(emit *e, const char *name, uint32_t n, const LL
         args[i] = as_type(e, v_args[i], params[i]);
     }
     return LLVMBuildCall2(e->b, t, f, args, n, "");
+}
+
+static LLVMValueRef add_sdot(emit *e, LLVMValueRef v_sum, LLVMValueRef v_w, LLVMValueRef v_a)
+{
+    LLVMTypeRef bytes = LLVMVectorType(e->i8, 4 * e->lanes), types[2] = {LLVMTypeOf(v_sum), bytes};
+    LLVMValueRef args[3] = {v_sum, as_type(e, v_w, bytes), as_type(e, v_a, bytes)};
+    return emit_intrinsic(e, "llvm.aarch64.neon.sdot", 2, types, 3, args);
 }
 
 static LLVMValueRef add_vpdpbusd_512(emit *e, LLVMValueRef v_sum, LLVMValueRef v_w,
@@ -103,11 +113,12 @@ static LLVMValueRef add_f32(emit *e, LLVMValueRef v_sum, LLVMValueRef v_w, LLVMV
 }
 
 static const dot dots[] = {
-    {AIGC_CPU_AVX512_VNNI, 16, add_vpdpbusd_512, false},
-    {AIGC_CPU_AVX_VNNI,    8,  add_vpdpbusd_256, false},
-    {AIGC_CPU_AVX512,      16, add_pmaddwd_512,  false},
-    {AIGC_CPU_AVX2_FMA,    8,  add_pmaddwd_256,  false},
-    {0,                    0,  add_f32,          true },
+    {AIGC_CPU_AVX512_VNNI,  16, add_vpdpbusd_512, false, false},
+    {AIGC_CPU_AVX_VNNI,     8,  add_vpdpbusd_256, false, false},
+    {AIGC_CPU_NEON_DOTPROD, 4,  add_sdot,         false, true },
+    {AIGC_CPU_AVX512,       16, add_pmaddwd_512,  false, false},
+    {AIGC_CPU_AVX2_FMA,     8,  add_pmaddwd_256,  false, false},
+    {0,                     0,  add_f32,          true,  false},
 };
 
 static const dot *dot_for(const emit *e)
@@ -131,15 +142,23 @@ static const k_buf *weights(const contract_form *f, uint32_t p)
 }
 
 typedef struct blocks {
-    int64_t lines, bytes, offset; /* of an interleaved block; what is added to weights */
+    int64_t lines, bytes; /* of an interleaved block */
+    int64_t offset;       /* what is added to weights as they are multiplied */
     bool nibbles;
+    bool flip; /* the offset of 128 is taken off before */
 } blocks;
 
-static blocks blocks_of(const k_buf *b)
+static blocks blocks_of(const emit *e, const k_buf *b)
 {
-    bool nibbles = b->storage == IR_STORAGE_q4_0;
+    bool nibbles = b->storage == IR_STORAGE_q4_0, flip = dot_for(e)->of_signed && !nibbles;
     int64_t lines = nibbles ? 4 : 8;
-    return (blocks){lines, lines * LINE + COLUMNS * 2, nibbles ? 8 : 128, nibbles};
+    return (blocks){.lines = lines,
+                    .bytes = lines * LINE + COLUMNS * 2,
+                    .offset = nibbles ? 8
+                              : flip  ? 0
+                                      : 128,
+                    .nibbles = nibbles,
+                    .flip = flip};
 }
 
 static int64_t depth(const contract_emitter *q)
@@ -152,7 +171,7 @@ static int64_t depth(const contract_emitter *q)
 static LLVMValueRef first_block(contract_emitter *q, const k_buf *b, LLVMValueRef v_n)
 {
     emit *e = q->e;
-    blocks k = blocks_of(b);
+    blocks k = blocks_of(e, b);
     LLVMValueRef v_panel = LLVMBuildLShr(e->b, v_n, emit_i64(e, 4), "");
     LLVMValueRef v_at =
         LLVMBuildMul(e->b, v_panel, emit_i64(e, depth(q) / CONTRACT_BLOCK * k.bytes), "");
@@ -183,7 +202,7 @@ static stream stream_of(contract_emitter *q, uint32_t p, LLVMValueRef v_n)
     const k_buf *b = weights(q->f, p);
     LLVMValueRef v_block = first_block(q, b, v_n), v_column = column_in_panel(e, v_n);
     LLVMValueRef v_scale = LLVMBuildMul(e->b, v_column, emit_i64(e, 2), "");
-    v_scale = contract_plus(e, v_scale, blocks_of(b).lines * LINE);
+    v_scale = contract_plus(e, v_scale, blocks_of(e, b).lines * LINE);
     return (stream){contract_at(e, e->i32, v_block, v_column),
                     contract_at(e, e->i8, v_block, v_scale)};
 }
@@ -223,7 +242,7 @@ typedef struct strip {
 static strip open_strip(contract_emitter *q, uint32_t p, const stream *s, LLVMValueRef v_block)
 {
     emit *e = q->e;
-    strip t = {.k = blocks_of(weights(q->f, p))};
+    strip t = {.k = blocks_of(e, weights(q->f, p))};
     LLVMValueRef v_at = LLVMBuildMul(e->b, v_block, emit_i64(e, t.k.bytes), "");
     t.v_lines = contract_at(e, e->i8, s->v_lines, v_at);
     t.v_scales = contract_at(e, e->i8, s->v_scales, v_at);
@@ -255,7 +274,7 @@ static LLVMValueRef step_weights(emit *e, strip *s, uint32_t step, bool shift)
     LLVMValueRef v = s->v_line[i];
     bool high = step != i;
     if (!s->k.nibbles) {
-        return v;
+        return s->k.flip ? LLVMBuildXor(e->b, v, emit_const_int(e, t, 0x80808080), "") : v;
     }
     v = high && shift ? LLVMBuildLShr(e->b, v, emit_const_int(e, t, 4), "") : v;
     return LLVMBuildAnd(e->b, v, emit_const_int(e, t, high && !shift ? 0xf0f0f0f0 : 0x0f0f0f0f),
@@ -264,9 +283,11 @@ static LLVMValueRef step_weights(emit *e, strip *s, uint32_t step, bool shift)
 
 /* One block's sums of int8 products, [rows][vectors of all products]. Few rows have two of each, of
  * the halves of k: dot products take several cycles each, and with fewer of them one after the
- * other the loop runs further ahead of memory. The second half of nibbles counts 16 times. */
+ * other the loop runs further ahead of memory. The second half of nibbles counts 16 times, where
+ * bytes are unsigned. */
 typedef struct block_sums {
     uint32_t wide, halves;
+    bool shifted; /* the second half of nibbles counts once */
     LLVMValueRef v[2][64];
 } block_sums;
 
@@ -293,7 +314,7 @@ static LLVMValueRef whole_sum(contract_emitter *q, const block_sums *s, uint32_t
     LLVMValueRef v = s->v[0][i], v_high = s->v[1][i];
     LLVMTypeRef t = LLVMTypeOf(v), f32s = emit_vector(e, e->f32);
     bool in_f32 = t == f32s, add = s->halves == 2;
-    if (add && nibbles) {
+    if (add && nibbles && !s->shifted) {
         v_high = in_f32 ? LLVMBuildFMul(e->b, v_high, emit_const(e, t, 1.0 / 16), "")
                         : LLVMBuildAShr(e->b, v_high, emit_const_int(e, t, 4), "");
     }
@@ -311,7 +332,9 @@ static void add_block(contract_emitter *q, const tile *t, stream (*streams)[16],
     const dot *d = dot_for(e);
     const uint32_t steps = CONTRACT_BLOCK / STEP;
     LLVMTypeRef f32s = emit_vector(e, e->f32), f16s = emit_vector(e, e->f16);
-    block_sums s = {.wide = q->f->n_products * t->vectors, .halves = t->rows == 1 ? 2 : 1};
+    block_sums s = {.wide = q->f->n_products * t->vectors,
+                    .halves = t->rows == 1 ? 2 : 1,
+                    .shifted = t->rows > 1 || d->of_signed};
     strip strips[16];
     for (uint32_t i = 0; i < s.wide; i++) {
         uint32_t p = i / t->vectors;
@@ -326,7 +349,7 @@ static void add_block(contract_emitter *q, const tile *t, stream (*streams)[16],
         uint32_t half = at % s.halves, step = half * steps / 2 + at / s.halves;
         LLVMValueRef v_w[16];
         for (uint32_t i = 0; i < s.wide; i++) {
-            v_w[i] = step_weights(e, &strips[i], step, s.halves == 1);
+            v_w[i] = step_weights(e, &strips[i], step, s.shifted);
         }
         for (uint32_t r = 0; r < t->rows; r++) {
             LLVMValueRef v_a = splat_at(e, e->i32, rows[r].v_values, contract_plus(e, v_k, step));
@@ -445,9 +468,9 @@ static void pack_block(contract_emitter *q, const row *to, LLVMValueRef v_block)
     }
     LLVMValueRef v_scale = LLVMBuildFMul(e->b, v_largest, emit_f32(e, 1.0 / 127), "");
     LLVMBuildStore(e->b, v_scale, contract_at(e, e->f32, to->v_scales, v_block));
-    LLVMValueRef v_start =
-        LLVMBuildMul(e->b, reduce(e, "llvm.vector.reduce.add", v_total),
-                     LLVMConstInt(e->i32, (uint64_t)-blocks_of(weights(q->f, 0)).offset, true), "");
+    LLVMValueRef v_start = LLVMBuildMul(
+        e->b, reduce(e, "llvm.vector.reduce.add", v_total),
+        LLVMConstInt(e->i32, (uint64_t)-blocks_of(e, weights(q->f, 0)).offset, true), "");
     LLVMBuildStore(e->b, v_start, contract_at(e, e->i32, to->v_starts, v_block));
 }
 

@@ -43,6 +43,8 @@ typedef struct storage {
     const char *name;
     uint32_t gguf, bytes;
 } storage;
+static char path[] = "/tmp/aigc-blocksXXXXXX.aigc", file[] = "/tmp/aigc-blocksXXXXXX.gguf";
+
 static const storage storages[] = {
     {"q8_0", 8, 34},
     {"q4_0", 2, 18},
@@ -102,11 +104,11 @@ static void put_text(FILE *f, const char *s)
     fwrite(s, 1, strlen(s), f);
 }
 
-static void write_gguf(const char *path, const weights *w, const weights *u)
+static void write_gguf(const char *to, const weights *w, const weights *u)
 {
     const weights *all[2] = {w, u};
     static const char *const names[2] = {"w", "u"};
-    FILE *f = fopen(path, "wb");
+    FILE *f = fopen(to, "wb");
     assert_non_null(f);
     fwrite("GGUF", 1, 4, f);
     put(f, 3, 4);
@@ -228,14 +230,42 @@ static void check_rows(run *r, const weights *w, const weights *u, int64_t m, co
     free(ids);
 }
 
-static void check_size(const char *path, const char *file, const storage *s, int64_t k, int64_t n)
+static run start_run(const char *dk, const char *dn, const char *cpu)
+{
+    run r;
+    char *messages = NULL;
+    aigc_error err;
+    const char *defines[2] = {dk, dn};
+    aigc_settings settings = {.defines = defines,
+                              .n_defines = 2,
+                              .weights = file,
+                              .cpu = cpu,
+                              .opt_level = 2,
+                              .no_cache = true};
+    if (aigc_program_create(path, &settings, &r.p, &messages, &err) != AIGC_OK) {
+        fail_msg("%s\n%s", err.text, messages ? messages : "");
+    }
+    for (uint32_t t = 0; t < 2; t++) {
+        aigc_context_options o = {.n_threads = t + 1};
+        assert_int_equal(aigc_program_context(r.p, &o, &r.c[t], &err), AIGC_OK);
+    }
+    return r;
+}
+
+static void end_run(run *r)
+{
+    aigc_context_destroy(r->c[0]);
+    aigc_context_destroy(r->c[1]);
+    aigc_program_destroy(r->p);
+}
+
+static void check_size(const storage *s, int64_t k, int64_t n)
 {
     static const char *const cpus[] = {NULL, "x86-64-v4", "x86-64-v3", "x86-64"};
     uint32_t have = aigc_cpu_features();
     weights w = make_weights(s, k, n, 1), u = make_weights(s, k, n, 2);
     write_gguf(file, &w, &u);
     char dk[32], dn[32];
-    const char *defines[2] = {dk, dn};
     snprintf(dk, sizeof dk, "k=%lld", (long long)k);
     snprintf(dn, sizeof dn, "n=%lld", (long long)n);
     for (uint32_t i = 0; i < 4; i++) {
@@ -247,53 +277,123 @@ static void check_size(const char *path, const char *file, const storage *s, int
         if ((i == 1 && !(have & AIGC_CPU_AVX512)) || (i == 2 && !(have & AIGC_CPU_AVX2_FMA))) {
             continue;
         }
-        run r;
-        char *messages = NULL;
-        aigc_error err;
-        aigc_settings settings = {.defines = defines,
-                                  .n_defines = 2,
-                                  .weights = file,
-                                  .cpu = cpus[i],
-                                  .opt_level = 2,
-                                  .no_cache = true};
-        if (aigc_program_create(path, &settings, &r.p, &messages, &err) != AIGC_OK) {
-            fail_msg("%s\n%s", err.text, messages ? messages : "");
-        }
-        for (uint32_t t = 0; t < 2; t++) {
-            aigc_context_options o = {.n_threads = t + 1};
-            assert_int_equal(aigc_program_context(r.p, &o, &r.c[t], &err), AIGC_OK);
-        }
+        run r = start_run(dk, dn, cpus[i]);
         for (size_t m = 0; m < sizeof row_counts / sizeof *row_counts; m++) {
             check_rows(&r, &w, &u, row_counts[m], cpus[i]);
         }
-        aigc_context_destroy(r.c[0]);
-        aigc_context_destroy(r.c[1]);
-        aigc_program_destroy(r.p);
+        end_run(&r);
     }
     free(w.blocks);
     free(u.blocks);
 }
 
+static int begin(void **state)
+{
+    (void)state;
+    int f = mkstemps(path, 5), w = mkstemps(file, 5);
+    bool written = f >= 0 && w >= 0 && write(f, source, sizeof source - 1) == sizeof source - 1;
+    close(f);
+    close(w);
+    return written ? 0 : 1;
+}
+
+static int end(void **state)
+{
+    (void)state;
+    unlink(path);
+    unlink(file);
+    return 0;
+}
+
 static void test_blocks(void **state)
 {
     (void)state;
-    char path[] = "/tmp/aigc-blocksXXXXXX.aigc", file[] = "/tmp/aigc-blocksXXXXXX.gguf";
-    int f = mkstemps(path, 5), w = mkstemps(file, 5);
-    assert_true(f >= 0 && w >= 0);
-    assert_int_equal(write(f, source, sizeof source - 1), sizeof source - 1);
-    close(f);
-    close(w);
     for (size_t s = 0; s < sizeof storages / sizeof *storages; s++) {
         for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-            check_size(path, file, &storages[s], sizes[i].k, sizes[i].n);
+            check_size(&storages[s], sizes[i].k, sizes[i].n);
         }
     }
-    unlink(path);
-    unlink(file);
+}
+
+/* Rows with a nan or an infinity become nans and leave the other rows alone; what is too small for
+ * a scale counts as nothing. */
+static void test_odd_numbers(void **state)
+{
+    (void)state;
+    enum { K = 64, N = 17, ROWS = 9 };
+    for (size_t s = 0; s < sizeof storages / sizeof *storages; s++) {
+        weights w = make_weights(&storages[s], K, N, 1);
+        write_gguf(file, &w, &w);
+        run r = start_run("k=64", "n=17", NULL);
+        float x[ROWS * K];
+        uint32_t seed = 5;
+        for (int i = 0; i < ROWS * K; i++) {
+            x[i] = number(&seed);
+        }
+        x[1 * K + 40] = NAN;
+        x[3 * K + 2] = -INFINITY;
+        for (int i = 0; i < K; i++) {
+            x[4 * K + i] *= 1e-41f;
+        }
+        aigc_tensor y, args[1] = {
+                           {x, AIGC_F32, 2, {ROWS, K}}
+        };
+        call(&r, 0, "plain", args, 1, &y);
+        for (int i = 0; i < ROWS; i++) {
+            for (int j = 0; j < N; j++) {
+                float found = ((float *)y.data)[i * N + j];
+                if (i == 1 || i == 3) {
+                    assert_true(isnan(found));
+                    continue;
+                }
+                double bound, expected = product(x + i * K, &w, j, &bound);
+                check("odd numbers", found, expected, bound);
+            }
+        }
+        free(y.data);
+        free(w.blocks);
+        end_run(&r);
+    }
+}
+
+/* The dot products that a CPU has are used. */
+static void test_instructions(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *target, *cpu, *instruction;
+    } wanted[] = {
+        {"x86_64-linux-gnu",  "cascadelake", "vpdpbusd"},
+        {"x86_64-linux-gnu",  "alderlake",   "vpdpbusd"},
+        {"x86_64-linux-gnu",  "x86-64-v4",   "vpmaddwd"},
+        {"x86_64-linux-gnu",  "x86-64-v3",   "vpmaddwd"},
+        {"aarch64-linux-gnu", "cortex-a76",  "sdot"    },
+    };
+    weights w = make_weights(&storages[0], 32, 8, 1);
+    write_gguf(file, &w, &w);
+    for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
+        char command[512];
+        snprintf(
+            command, sizeof command,
+            "%s build %s --weights %s --target %s --cpu %s --no-cache -o %s.s && grep -q %s %s.s",
+            AIGC_COMMAND, path, file, wanted[i].target, wanted[i].cpu, file, wanted[i].instruction,
+            file);
+        if (system(command) != 0) {
+            fail_msg("%s has no %s", wanted[i].cpu, wanted[i].instruction);
+        }
+    }
+    char out[64];
+    snprintf(out, sizeof out, "%s.s", file);
+    unlink(out);
+    free(w.blocks);
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_blocks)};
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_blocks),
+        cmocka_unit_test(test_odd_numbers),
+        cmocka_unit_test(test_instructions),
+    };
+    return cmocka_run_group_tests(tests, begin, end);
 }
