@@ -168,5 +168,16 @@ typedef struct emit_function {
 LLVMValueRef emit_function_begin(emit *e, const char *name, LLVMTypeRef *types, uint32_t n,
                                  emit_function *outside);
 void emit_function_end(emit *e, emit_function *outside);
+/* Such a function that knows the kernel's buffers, sizes, seed and thread: the kernel's own
+ * arguments come first, n more after them. Values of axes are not known there. */
+typedef struct emit_part {
+    emit_function outside;
+    LLVMValueRef fn, *v_bufs, *v_syms, v_seed, v_thread, v_threads, v_scratch;
+    LLVMValueRef v_axes[EMIT_MOST_AXES];
+} emit_part;
+void emit_part_begin(emit *e, const char *name, LLVMTypeRef *types, uint32_t n, emit_part *p);
+LLVMValueRef emit_part_argument(emit *e, const emit_part *p, uint32_t i); /* of the n more */
+void emit_part_end(emit *e, emit_part *p);
+void emit_part_call(emit *e, LLVMValueRef fn, LLVMValueRef *args, uint32_t n);
 
 #endif

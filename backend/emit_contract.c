@@ -28,6 +28,11 @@ LLVMValueRef contract_plus(emit *e, LLVMValueRef v, int64_t i)
     return i ? LLVMBuildAdd(e->b, v, emit_i64(e, i), "") : v;
 }
 
+uint32_t contract_unroll(const contract_emitter *q, const tile *t)
+{
+    return t->rows == 1 ? q->s.row_unroll : 1;
+}
+
 void contract_set_column(contract_emitter *q, const tile *t, LLVMValueRef v_vector)
 {
     emit *e = q->e;
@@ -50,14 +55,7 @@ void contract_set_row(contract_emitter *q, LLVMValueRef v_m)
     }
 }
 
-/* Epilogue ------------------------------------------------------------------------------------- */
-
-static LLVMValueRef tile_place(contract_emitter *q, const tile *t, uint32_t p, LLVMValueRef v_at)
-{
-    emit *e = q->e;
-    return contract_at(e, e->f32, q->v_tile,
-                       contract_plus(e, v_at, (int64_t)p * t->rows * t->vectors * e->lanes));
-}
+/* Tiles ---------------------------------------------------------------------------------------- */
 
 /* The tile's sums go through memory, so that the epilogue is written out once, not for every
  * vector of the tile. */
@@ -68,31 +66,6 @@ static void put_sums(contract_emitter *q, uint32_t n, LLVMValueRef *v_sums)
         LLVMValueRef v_to = contract_at(e, e->f32, q->v_tile, emit_i64(e, (int64_t)i * e->lanes));
         LLVMSetAlignment(LLVMBuildStore(e->b, v_sums[i], v_to), 4 * e->lanes);
     }
-}
-
-static void finish(contract_emitter *q, const tile *t)
-{
-    emit *e = q->e;
-    emit_loop row, col;
-    LLVMValueRef v_zero = emit_i64(e, 0), v_one = emit_i64(e, 1);
-    emit_loop_begin(e, &row, "row", v_zero, emit_i64(e, t->rows), v_one, 0, NULL);
-    contract_set_row(q, LLVMBuildAdd(e->b, t->v_m, row.v_i, ""));
-    emit_loop_begin(e, &col, "col", v_zero, emit_i64(e, t->vectors), v_one, 0, NULL);
-    LLVMValueRef v_at = LLVMBuildMul(e->b, row.v_i, emit_i64(e, t->vectors), "");
-    v_at = LLVMBuildAdd(e->b, v_at, col.v_i, "");
-    v_at = LLVMBuildMul(e->b, v_at, emit_i64(e, e->lanes), "");
-    for (uint32_t p = 0; p < q->f->n_products; p++) {
-        LLVMValueRef v =
-            LLVMBuildLoad2(e->b, emit_vector(e, e->f32), tile_place(q, t, p, v_at), "");
-        LLVMSetAlignment(v, 4 * e->lanes);
-        e->reduced[q->first_product + p] = (emit_value){v, true};
-    }
-    contract_set_column(q, t, col.v_i);
-    emit_value out = emit_expr(e, q->f->store->value);
-    emit_store(e, q->f->store->buf, q->f->store->offset, out, false);
-    contract_leave_column(q);
-    emit_loop_end(e, &col, NULL);
-    emit_loop_end(e, &row, NULL);
 }
 
 static void run_tile(contract_emitter *q, const tile *t)
@@ -106,10 +79,8 @@ static void run_tile(contract_emitter *q, const tile *t)
         q->kind->sum(q, t, v_sums);
         put_sums(q, n, v_sums);
     }
-    finish(q, t);
+    contract_finish(q, t);
 }
-
-/* Tiles ---------------------------------------------------------------------------------------- */
 
 typedef struct span2 {
     LLVMValueRef v_lo, v_hi;
@@ -167,6 +138,7 @@ static void run_last_columns(contract_emitter *q, span2 m, span2 n, bool one_row
               .v_n = l.v_i,
               .rows = 1,
               .vectors = 1,
+              .v_end = n.v_hi,
               .v_mask = emit_lanes_below(e, l.v_i, n.v_hi)};
     if (one_row) {
         run_tile(q, &t);

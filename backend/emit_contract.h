@@ -17,15 +17,16 @@ typedef struct contract_emitter {
     LLVMValueRef v_tile;   /* f32[products][rows][vectors][lanes]: a tile's sums on their way out */
     LLVMValueRef v_packed; /* [most_rows] rows of row_bytes; NULL: a is read in place */
     LLVMValueRef v_first;  /* the first row that is packed */
-    uint32_t first_product; /* its step */
-    emit_tiles tiles;       /* CONTRACT_BF16 where schedule_tiles */
+    uint32_t first_product;   /* its step */
+    LLVMValueRef v_finish[2]; /* functions of the epilogue, under a mask and not; NULL: none yet */
+    emit_tiles tiles;         /* CONTRACT_BF16 where schedule_tiles */
 } contract_emitter;
 
 /* A tile at a place: rows x vectors; its only vector may be under a mask. */
 typedef struct tile {
     LLVMValueRef v_m, v_n;
     uint32_t rows, vectors;
-    LLVMValueRef v_mask; /* or NULL */
+    LLVMValueRef v_mask, v_end; /* the mask and where the columns end, or NULL */
 } tile;
 
 struct contract_kind {
@@ -43,9 +44,14 @@ extern const contract_kind contract_f32, contract_bf16, contract_q8;
 
 LLVMValueRef contract_at(emit *e, LLVMTypeRef t, LLVMValueRef v_base, LLVMValueRef v_i);
 LLVMValueRef contract_plus(emit *e, LLVMValueRef v, int64_t i);
+/* Steps of k in one turn: one for several rows, as the next one's loads would take registers from
+ * sums. */
+uint32_t contract_unroll(const contract_emitter *q, const tile *t);
 /* Lanes along n from the tile's vector v_vector on; and back to scalars. */
 void contract_set_column(contract_emitter *q, const tile *t, LLVMValueRef v_vector);
 void contract_leave_column(contract_emitter *q);
 void contract_set_row(contract_emitter *q, LLVMValueRef v_m);
+/* Stores the tile's sums in v_tile by way of the epilogue (emit_contract_finish.c). */
+void contract_finish(contract_emitter *q, const tile *t);
 
 #endif

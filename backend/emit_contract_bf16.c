@@ -175,8 +175,9 @@ static void sum_pairs(contract_emitter *q, const tile *t, const sources *s, int6
 static void sum(contract_emitter *q, const tile *t, LLVMValueRef *v_sums)
 {
     sources s = sources_of(q, t);
-    int64_t pairs = pairs_of_k(q), whole = pairs / q->s.unroll * q->s.unroll;
-    sum_pairs(q, t, &s, 0, whole, q->s.unroll, v_sums);
+    uint32_t unroll = contract_unroll(q, t);
+    int64_t pairs = pairs_of_k(q), whole = pairs / unroll * unroll;
+    sum_pairs(q, t, &s, 0, whole, unroll, v_sums);
     if (whole < pairs) {
         sum_pairs(q, t, &s, whole, pairs, 1, v_sums);
     }

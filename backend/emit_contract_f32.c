@@ -84,11 +84,11 @@ static void sum_axis(contract_emitter *q, const tile *t, uint32_t axis, uint32_t
     const k_axis *k = q->f->k[axis];
     LLVMValueRef v_zero = emit_i64(e, 0), v_size = emit_kernel_dim(e, k->extent);
     if (axis + 1 == q->f->n_k) {
-        int64_t unroll = q->s.unroll;
+        uint32_t unroll = contract_unroll(q, t);
         bool exact = ir_dim_is_const(k->extent) && ir_dim_value(k->extent) % unroll == 0;
         LLVMValueRef v_whole =
-            exact ? v_size : LLVMBuildAnd(e->b, v_size, emit_i64(e, -unroll), "");
-        sum_steps(q, t, v_zero, v_whole, q->s.unroll, n, v_sums);
+            exact ? v_size : LLVMBuildAnd(e->b, v_size, emit_i64(e, -(int64_t)unroll), "");
+        sum_steps(q, t, v_zero, v_whole, unroll, n, v_sums);
         if (!exact) {
             sum_steps(q, t, v_whole, v_size, 1, n, v_sums);
         }

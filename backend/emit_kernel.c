@@ -3,14 +3,24 @@
 
 #include <string.h>
 
+static uint32_t n_arguments(const k_kernel *k)
+{
+    return k->n_bufs + k->n_syms + EMIT_KERNEL_EXTRA;
+}
+
+static LLVMTypeRef argument_type(emit *e, const k_kernel *k, uint32_t i)
+{
+    return i < k->n_bufs || i + 1 == n_arguments(k) ? e->ptr
+           : i < k->n_bufs + k->n_syms + 1          ? e->i64
+                                                    : e->i32;
+}
+
 LLVMTypeRef emit_kernel_type(emit *e, const k_kernel *k)
 {
-    uint32_t n = k->n_bufs + k->n_syms + EMIT_KERNEL_EXTRA;
+    uint32_t n = n_arguments(k);
     LLVMTypeRef *types = arena_array(e->a, LLVMTypeRef, n);
     for (uint32_t i = 0; i < n; i++) {
-        types[i] = i < k->n_bufs || i + 1 == n     ? e->ptr
-                   : i < k->n_bufs + k->n_syms + 1 ? e->i64
-                                                   : e->i32;
+        types[i] = argument_type(e, k, i);
     }
     return LLVMFunctionType(e->void_, types, n, false);
 }
@@ -58,13 +68,10 @@ void emit_function_end(emit *e, emit_function *outside)
     e->memo = outside->memo;
 }
 
-LLVMValueRef emit_kernel(emit *e, const k_kernel *k)
+/* The arguments of a kernel are f's first ones. */
+static void take_arguments(emit *e, LLVMValueRef f)
 {
-    char name[64];
-    snprintf(name, sizeof name, "k%u_%s", k->id, k->kind);
-    LLVMValueRef f = add_function(e, name, emit_kernel_type(e, k));
-    e->fn = f;
-    e->k = k;
+    const k_kernel *k = e->k;
     e->v_bufs = arena_array(e->a, LLVMValueRef, k->n_bufs);
     e->v_syms = arena_array(e->a, LLVMValueRef, k->n_syms);
     for (uint32_t i = 0; i < k->n_bufs; i++) {
@@ -82,6 +89,73 @@ LLVMValueRef emit_kernel(emit *e, const k_kernel *k)
     e->v_threads = LLVMGetParam(f, k->n_bufs + k->n_syms + 2);
     e->v_scratch = LLVMGetParam(f, k->n_bufs + k->n_syms + 3);
     add_attribute(e, f, k->n_bufs + k->n_syms + 4, "noalias");
+}
+
+void emit_part_begin(emit *e, const char *name, LLVMTypeRef *types, uint32_t n, emit_part *p)
+{
+    uint32_t own = n_arguments(e->k);
+    LLVMTypeRef *all = arena_array(e->a, LLVMTypeRef, own + n);
+    for (uint32_t i = 0; i < own + n; i++) {
+        all[i] = i < own ? argument_type(e, e->k, i) : types[i - own];
+    }
+    *p = (emit_part){.v_bufs = e->v_bufs,
+                     .v_syms = e->v_syms,
+                     .v_seed = e->v_seed,
+                     .v_thread = e->v_thread,
+                     .v_threads = e->v_threads,
+                     .v_scratch = e->v_scratch};
+    memcpy(p->v_axes, e->v_axes, sizeof p->v_axes);
+    memset(e->v_axes, 0, sizeof e->v_axes);
+    p->fn = emit_function_begin(e, name, all, own + n, &p->outside);
+    take_arguments(e, p->fn);
+}
+
+LLVMValueRef emit_part_argument(emit *e, const emit_part *p, uint32_t i)
+{
+    return LLVMGetParam(p->fn, n_arguments(e->k) + i);
+}
+
+void emit_part_end(emit *e, emit_part *p)
+{
+    emit_function_end(e, &p->outside);
+    e->v_bufs = p->v_bufs;
+    e->v_syms = p->v_syms;
+    e->v_seed = p->v_seed;
+    e->v_thread = p->v_thread;
+    e->v_threads = p->v_threads;
+    e->v_scratch = p->v_scratch;
+    memcpy(e->v_axes, p->v_axes, sizeof e->v_axes);
+}
+
+void emit_part_call(emit *e, LLVMValueRef fn, LLVMValueRef *args, uint32_t n)
+{
+    const k_kernel *k = e->k;
+    uint32_t own = n_arguments(k), at = 0;
+    LLVMValueRef *all = arena_array(e->a, LLVMValueRef, own + n);
+    for (uint32_t i = 0; i < k->n_bufs; i++) {
+        all[at++] = e->v_bufs[i];
+    }
+    for (uint32_t i = 0; i < k->n_syms; i++) {
+        all[at++] = e->v_syms[i];
+    }
+    all[at++] = e->v_seed;
+    all[at++] = e->v_thread;
+    all[at++] = e->v_threads;
+    all[at++] = e->v_scratch;
+    for (uint32_t i = 0; i < n; i++) {
+        all[at++] = args[i];
+    }
+    LLVMBuildCall2(e->b, LLVMGlobalGetValueType(fn), fn, all, own + n, "");
+}
+
+LLVMValueRef emit_kernel(emit *e, const k_kernel *k)
+{
+    char name[64];
+    snprintf(name, sizeof name, "k%u_%s", k->id, k->kind);
+    LLVMValueRef f = add_function(e, name, emit_kernel_type(e, k));
+    e->fn = f;
+    e->k = k;
+    take_arguments(e, f);
     LLVMPositionBuilderAtEnd(e->b, LLVMAppendBasicBlockInContext(e->ctx, f, "entry"));
     emit_memo memo;
     e->memo = NULL;

@@ -155,7 +155,7 @@ schedule_product schedule_contract(const contract_form *f, const target *t)
     bool q8 = f->kind == CONTRACT_Q8;
     schedule_product s = {.vectors = q8 ? 2 / f->n_products : 2,
                           .row_vectors = (q8 ? 4 : 8) / f->n_products,
-                          .unroll = 2};
+                          .row_unroll = 2};
     uint32_t tall = tallest(f, t, s.vectors);
     if (schedule_tiles(f, t)) { /* four tiles of sums */
         for (uint32_t h = 2 * TILE_HEIGHT / f->n_products; h >= TILE_HEIGHT; h -= TILE_HEIGHT) {
