@@ -28,6 +28,15 @@ LLVMValueRef contract_plus(emit *e, LLVMValueRef v, int64_t i)
     return i ? LLVMBuildAdd(e->b, v, emit_i64(e, i), "") : v;
 }
 
+const k_buf *contract_weights(const contract_form *f, uint32_t p)
+{
+    const k_expr *b = f->b[p];
+    while (b->kind == K_CAST) {
+        b = b->args[0];
+    }
+    return b->kind == K_LOAD ? b->buf : NULL;
+}
+
 uint32_t contract_unroll(const contract_emitter *q, const tile *t)
 {
     return t->rows == 1 ? q->s.row_unroll : 1;
@@ -86,6 +95,24 @@ typedef struct span2 {
     LLVMValueRef v_lo, v_hi;
 } span2;
 
+/* How many tiles of a height: one fewer where the next height twice is what it and the rest would
+ * be. The few sums of a low tile would wait for each other at every step. */
+static LLVMValueRef tiles_within(contract_emitter *q, LLVMValueRef v_rows, uint32_t height)
+{
+    emit *e = q->e;
+    uint32_t rows = q->s.heights[height];
+    LLVMValueRef v_n = LLVMBuildSDiv(e->b, v_rows, emit_i64(e, rows), "");
+    int64_t rest = height + 1 < q->s.n_heights ? 2 * (int64_t)q->s.heights[height + 1] - rows : 0;
+    if (rest <= 0) {
+        return v_n;
+    }
+    LLVMValueRef v_rest = LLVMBuildSRem(e->b, v_rows, emit_i64(e, rows), "");
+    LLVMValueRef v_such = LLVMBuildICmp(e->b, LLVMIntEQ, v_rest, emit_i64(e, rest), "");
+    LLVMValueRef v_any = LLVMBuildICmp(e->b, LLVMIntSGT, v_n, emit_i64(e, 0), "");
+    v_such = LLVMBuildZExt(e->b, LLVMBuildAnd(e->b, v_such, v_any, ""), e->i64, "");
+    return LLVMBuildSub(e->b, v_n, v_such, "");
+}
+
 /* Rows of one tile's columns: the highest tiles as long as they fit, then the next. */
 static void run_rows(contract_emitter *q, span2 m, tile t)
 {
@@ -94,7 +121,7 @@ static void run_rows(contract_emitter *q, span2 m, tile t)
     for (uint32_t i = 0; i < q->s.n_heights; i++) {
         t.rows = q->s.heights[i];
         LLVMValueRef v_left = LLVMBuildSub(e->b, m.v_hi, v_at, "");
-        LLVMValueRef v_n = LLVMBuildSDiv(e->b, v_left, emit_i64(e, t.rows), "");
+        LLVMValueRef v_n = tiles_within(q, v_left, i);
         LLVMValueRef v_to =
             LLVMBuildAdd(e->b, v_at, LLVMBuildMul(e->b, v_n, emit_i64(e, t.rows), ""), "");
         emit_loop l;
@@ -118,7 +145,7 @@ static LLVMValueRef run_columns(contract_emitter *q, span2 m, LLVMValueRef v_lo,
     LLVMValueRef v_to = LLVMBuildAdd(e->b, v_lo, LLVMBuildMul(e->b, v_n, emit_i64(e, by), ""), "");
     emit_loop l;
     emit_loop_begin(e, &l, "n", v_lo, v_to, emit_i64(e, by), 0, NULL);
-    tile t = {.v_m = m.v_lo, .v_n = l.v_i, .rows = 1, .vectors = vectors};
+    tile t = {.v_m = m.v_lo, .v_first = m.v_lo, .v_n = l.v_i, .rows = 1, .vectors = vectors};
     if (one_row) {
         run_tile(q, &t);
     } else {
@@ -135,6 +162,7 @@ static void run_last_columns(contract_emitter *q, span2 m, span2 n, bool one_row
     emit_loop l;
     emit_loop_begin(e, &l, "rest", n.v_lo, n.v_hi, emit_i64(e, e->lanes), 0, NULL);
     tile t = {.v_m = m.v_lo,
+              .v_first = m.v_lo,
               .v_n = l.v_i,
               .rows = 1,
               .vectors = 1,

@@ -25,6 +25,7 @@ typedef struct contract_emitter {
 /* A tile at a place: rows x vectors; its only vector may be under a mask. */
 typedef struct tile {
     LLVMValueRef v_m, v_n;
+    LLVMValueRef v_first; /* of the rows that pass by these columns */
     uint32_t rows, vectors;
     LLVMValueRef v_mask, v_end; /* the mask and where the columns end, or NULL */
 } tile;
@@ -44,6 +45,9 @@ extern const contract_kind contract_f32, contract_bf16, contract_q8;
 
 LLVMValueRef contract_at(emit *e, LLVMTypeRef t, LLVMValueRef v_base, LLVMValueRef v_i);
 LLVMValueRef contract_plus(emit *e, LLVMValueRef v, int64_t i);
+/* The buffer of a product's weights, whatever they are cast to; NULL when they are more than a
+ * load. */
+const k_buf *contract_weights(const contract_form *f, uint32_t p);
 /* Steps of k in one turn: one for several rows, as the next one's loads would take registers from
  * sums. */
 uint32_t contract_unroll(const contract_emitter *q, const tile *t);

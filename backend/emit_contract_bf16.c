@@ -80,15 +80,6 @@ static int64_t pairs_of_k(const contract_emitter *q)
     return (ir_dim_value(q->f->k[0]->extent) + 1) / 2;
 }
 
-static const k_buf *weights(const contract_form *f, uint32_t p)
-{
-    const k_expr *b = f->b[p];
-    while (b->kind == K_CAST) {
-        b = b->args[0];
-    }
-    return b->buf;
-}
-
 /* Where the first pair of a vector of columns lies; the next one is a panel further on. */
 static LLVMValueRef first_pair(contract_emitter *q, const k_buf *b, LLVMValueRef v_n)
 {
@@ -114,7 +105,7 @@ static sources sources_of(contract_emitter *q, const tile *t)
     for (uint32_t p = 0; p < q->f->n_products; p++) {
         for (uint32_t v = 0; v < t->vectors; v++) {
             LLVMValueRef v_n = contract_plus(e, t->v_n, (int64_t)v * e->lanes);
-            s.v_weights[p][v] = first_pair(q, weights(q->f, p), v_n);
+            s.v_weights[p][v] = first_pair(q, contract_weights(q->f, p), v_n);
         }
     }
     LLVMValueRef v_row = LLVMBuildSub(e->b, t->v_m, q->v_first, "");
@@ -134,7 +125,7 @@ static void add_pair(contract_emitter *q, const tile *t, const sources *s, LLVMV
     const dot *d = dot_for(e);
     LLVMValueRef v_w[CONTRACT_MOST_PRODUCTS][16];
     for (uint32_t p = 0; p < q->f->n_products; p++) {
-        int64_t panel = weights(q->f, p)->panel;
+        int64_t panel = contract_weights(q->f, p)->panel;
         LLVMValueRef v_at = LLVMBuildMul(e->b, v_pair, emit_i64(e, panel), "");
         for (uint32_t v = 0; v < t->vectors; v++) {
             LLVMValueRef v_ptr = contract_at(e, e->i32, s->v_weights[p][v], v_at);
@@ -249,7 +240,7 @@ static void add_tiles(contract_emitter *q, const tile *t, const sources *s, LLVM
         emit_tile_load(&q->tiles, ROW_TILES + r, v_rows, emit_i64(e, q->s.row_bytes));
     }
     for (uint32_t p = 0; p < q->f->n_products; p++) {
-        int64_t line = (int64_t)weights(q->f, p)->panel * 4;
+        int64_t line = (int64_t)contract_weights(q->f, p)->panel * 4;
         LLVMValueRef v_down = LLVMBuildMul(e->b, v_step, emit_i64(e, TILE_PAIRS * line), "");
         for (uint32_t v = 0; v < t->vectors; v++) {
             uint32_t b = WEIGHT_TILES + (p * t->vectors + v) % 2;
