@@ -14,8 +14,8 @@
 #include <llvm-c/Core.h>
 
 enum { EMIT_MOST_AXES = 64, EMIT_MOST_STEPS = 64 };
-/* Arguments of a kernel after its buffers and sizes: seed, thread, threads, scratch. */
-enum { EMIT_KERNEL_EXTRA = 4 };
+/* Arguments of a kernel after its buffers and sizes: seed, turn, thread, threads, scratch. */
+enum { EMIT_KERNEL_EXTRA = 5 };
 
 typedef struct emit_value {
     LLVMValueRef v;
@@ -54,6 +54,7 @@ typedef struct emit {
     LLVMValueRef v_hole; /* value of K_HOLE, of the current shape */
     bool hole_vector;
     LLVMValueRef v_seed;
+    LLVMValueRef v_turn; /* of the loop around, where its turns read the same parameters; else 0 */
     emit_memo *memo;
     bool scalar_mode; /* the lane axis stands for its first lane */
 } emit;
@@ -154,8 +155,8 @@ void emit_share(emit *e, LLVMValueRef v_extent, int64_t grain, LLVMValueRef *v_l
  * when a context is made, so it is known while compiling and at most some MiB. */
 LLVMValueRef emit_scratch(emit *e, uint64_t bytes);
 
-/* The function of a kernel: (ptr..., i64 sizes..., i64 seed, i32 thread, i32 threads, ptr scratch).
- */
+/* The function of a kernel: (ptr..., i64 sizes..., i64 seed, i64 turn, i32 thread, i32 threads,
+ * ptr scratch). */
 LLVMTypeRef emit_kernel_type(emit *e, const k_kernel *k);
 LLVMValueRef emit_kernel(emit *e, const k_kernel *k);
 /* A function that a kernel calls: parts of it that need all registers. Between begin and end, code
@@ -172,7 +173,7 @@ void emit_function_end(emit *e, emit_function *outside);
  * arguments come first, n more after them. Values of axes are not known there. */
 typedef struct emit_part {
     emit_function outside;
-    LLVMValueRef fn, *v_bufs, *v_syms, v_seed, v_thread, v_threads, v_scratch;
+    LLVMValueRef fn, *v_bufs, *v_syms, v_seed, v_turn, v_thread, v_threads, v_scratch;
     LLVMValueRef v_axes[EMIT_MOST_AXES];
 } emit_part;
 void emit_part_begin(emit *e, const char *name, LLVMTypeRef *types, uint32_t n, emit_part *p);

@@ -133,7 +133,14 @@ static void run_rows(contract_emitter *q, span2 m, tile t)
     }
 }
 
-/* Columns by blocks of so many vectors; returns where they end. */
+static LLVMValueRef is_odd(emit *e, LLVMValueRef v)
+{
+    return LLVMBuildTrunc(e->b, v, e->i1, "");
+}
+
+/* Columns by blocks of so many vectors; returns where they end. One row goes backwards in every
+ * other turn of a loop: of weights that are read in every turn and are more than a cache holds, it
+ * begins with what the last turn has left there. */
 static LLVMValueRef run_columns(contract_emitter *q, span2 m, LLVMValueRef v_lo, LLVMValueRef v_hi,
                                 uint32_t vectors, bool one_row)
 {
@@ -147,6 +154,9 @@ static LLVMValueRef run_columns(contract_emitter *q, span2 m, LLVMValueRef v_lo,
     emit_loop_begin(e, &l, "n", v_lo, v_to, emit_i64(e, by), 0, NULL);
     tile t = {.v_m = m.v_lo, .v_first = m.v_lo, .v_n = l.v_i, .rows = 1, .vectors = vectors};
     if (one_row) {
+        LLVMValueRef v_last = LLVMBuildSub(e->b, v_to, emit_i64(e, by), "");
+        LLVMValueRef v_back = LLVMBuildSub(e->b, LLVMBuildAdd(e->b, v_lo, v_last, ""), l.v_i, "");
+        t.v_n = emit_select(e, is_odd(e, e->v_turn), v_back, l.v_i);
         run_tile(q, &t);
     } else {
         run_rows(q, m, t);

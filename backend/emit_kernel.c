@@ -11,7 +11,7 @@ static uint32_t n_arguments(const k_kernel *k)
 static LLVMTypeRef argument_type(emit *e, const k_kernel *k, uint32_t i)
 {
     return i < k->n_bufs || i + 1 == n_arguments(k) ? e->ptr
-           : i < k->n_bufs + k->n_syms + 1          ? e->i64
+           : i < k->n_bufs + k->n_syms + 2          ? e->i64
                                                     : e->i32;
 }
 
@@ -85,10 +85,11 @@ static void take_arguments(emit *e, LLVMValueRef f)
         e->v_syms[i] = LLVMGetParam(f, k->n_bufs + i);
     }
     e->v_seed = LLVMGetParam(f, k->n_bufs + k->n_syms);
-    e->v_thread = LLVMGetParam(f, k->n_bufs + k->n_syms + 1);
-    e->v_threads = LLVMGetParam(f, k->n_bufs + k->n_syms + 2);
-    e->v_scratch = LLVMGetParam(f, k->n_bufs + k->n_syms + 3);
-    add_attribute(e, f, k->n_bufs + k->n_syms + 4, "noalias");
+    e->v_turn = LLVMGetParam(f, k->n_bufs + k->n_syms + 1);
+    e->v_thread = LLVMGetParam(f, k->n_bufs + k->n_syms + 2);
+    e->v_threads = LLVMGetParam(f, k->n_bufs + k->n_syms + 3);
+    e->v_scratch = LLVMGetParam(f, k->n_bufs + k->n_syms + 4);
+    add_attribute(e, f, k->n_bufs + k->n_syms + 5, "noalias");
 }
 
 void emit_part_begin(emit *e, const char *name, LLVMTypeRef *types, uint32_t n, emit_part *p)
@@ -101,6 +102,7 @@ void emit_part_begin(emit *e, const char *name, LLVMTypeRef *types, uint32_t n, 
     *p = (emit_part){.v_bufs = e->v_bufs,
                      .v_syms = e->v_syms,
                      .v_seed = e->v_seed,
+                     .v_turn = e->v_turn,
                      .v_thread = e->v_thread,
                      .v_threads = e->v_threads,
                      .v_scratch = e->v_scratch};
@@ -121,6 +123,7 @@ void emit_part_end(emit *e, emit_part *p)
     e->v_bufs = p->v_bufs;
     e->v_syms = p->v_syms;
     e->v_seed = p->v_seed;
+    e->v_turn = p->v_turn;
     e->v_thread = p->v_thread;
     e->v_threads = p->v_threads;
     e->v_scratch = p->v_scratch;
@@ -139,6 +142,7 @@ void emit_part_call(emit *e, LLVMValueRef fn, LLVMValueRef *args, uint32_t n)
         all[at++] = e->v_syms[i];
     }
     all[at++] = e->v_seed;
+    all[at++] = e->v_turn;
     all[at++] = e->v_thread;
     all[at++] = e->v_threads;
     all[at++] = e->v_scratch;

@@ -19,6 +19,7 @@ typedef struct programmer {
     LLVMValueRef v_call; /* const aigc_abi_call * */
     LLVMValueRef v_dims; /* int64_t * */
     LLVMValueRef v_args, v_results, v_params, v_states, v_arena, v_externs;
+    LLVMValueRef v_turn; /* of the innermost loop; NULL outside of loops */
     LLVMValueRef v_seed, v_thread, v_threads, v_scratch, v_barrier, v_barrier_data;
     struct {
         const ir_sym *sym;
@@ -328,6 +329,17 @@ static void emit_profile(programmer *q, uint32_t number)
     emit_if_end(e, &f);
 }
 
+/* May the kernel read other parameters in every turn of a loop? */
+static bool params_vary(const k_item *t)
+{
+    for (uint32_t i = 0; i < t->kernel->n_bufs; i++) {
+        if (t->places[i].space == K_SPACE_PARAM && t->places[i].n_indices) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void emit_call(programmer *q, const k_item *t)
 {
     emit *e = q->e;
@@ -340,7 +352,8 @@ static void emit_call(programmer *q, const k_item *t)
     for (uint32_t i = 0; i < k->n_syms; i++) {
         args[k->n_bufs + i] = dim_value(q, t->dims[i]);
     }
-    args[n - 4] = q->v_seed;
+    args[n - 5] = q->v_seed;
+    args[n - 4] = q->v_turn && !params_vary(t) ? q->v_turn : emit_i64(e, 0);
     args[n - 3] = q->v_thread;
     args[n - 2] = q->v_threads;
     args[n - 1] = q->v_scratch;
@@ -390,7 +403,10 @@ static void emit_program_loop(programmer *q, const k_item *t)
         LLVMBuildAdd(e->b, v_lo, LLVMBuildMul(e->b, l.v_i, emit_i64(e, t->step), ""), t->sym->name);
     q->known[q->n_known].sym = t->sym;
     q->known[q->n_known++].v = v_i;
+    LLVMValueRef v_outer = q->v_turn;
+    q->v_turn = l.v_i;
     emit_items(q, t->items, t->n_items);
+    q->v_turn = v_outer;
     q->n_known--;
     LLVMValueRef v_next = LLVMConstInt(e->i1, 1, false);
     if (t->cond) {

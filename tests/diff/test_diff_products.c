@@ -17,8 +17,8 @@
 #include <cmocka.h>
 
 /* Entries that lead to all forms of the product: a plain one; ones with their rows made, or
- * normed, while they are packed; two that share their rows; weights the other way round; one more
- * axis. */
+ * normed, while they are packed; two that share their rows; weights the other way round; one row
+ * turn by turn, to and fro; one more axis. */
 static const char source[] =
     "model m(k = 8, n = 8) {\n"
     "  w: f32[n, k]\n"
@@ -35,6 +35,11 @@ static const char source[] =
     "  entry normed(x: f32[M, k]) -> y: f32[M, n] { return layer(x) @ w.T + b }\n"
     "  entry residual(x: f32[M, k], r: f32[M, n]) -> y: f32[M, n] { return r + relu(x) @ w.T }\n"
     "  entry one(x: f32[M, k]) -> y: f32[n] { return norm(x)[0] @ w.T }\n"
+    "  entry turns(x: f32[M, k]) -> y: f32[k] {\n"
+    "    v = x[0]\n"
+    "    loop i in 0..5 carry v { v = x[0] + ((v @ w.T) @ t.T) / k }\n"
+    "    return v\n"
+    "  }\n"
     "  entry batch(x: f32[M, k]) -> y: f32[2, M, n] { return stack([x, -x]) @ t }\n"
     "}\n";
 
@@ -48,6 +53,7 @@ static const struct {
     {"normed",   true },
     {"residual", false},
     {"one",      true },
+    {"turns",    true },
     {"batch",    false},
 };
 static const int64_t row_counts[] = {1, 2, 3, 7, 13, 14, 15, 29, 63};
@@ -275,7 +281,7 @@ static void test_products(void **state)
         write_rounded(path, air, k, n);
         /* By the interpreter: exactly, and rounded. */
         run runs[10] = {open_run(path, weights, NULL, k, n, false, true),
-                       open_run(air, weights, NULL, k, n, false, true)};
+                        open_run(air, weights, NULL, k, n, false, true)};
         uint32_t n_runs = 2;
         for (size_t i = 0; i < sizeof cpus / sizeof *cpus; i++) {
 #if !defined(__x86_64__)
