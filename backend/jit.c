@@ -1,26 +1,23 @@
 #include "backend/jit.h"
+#include "backend/codegen.h"
+#include "backend/image.h"
 
-#include <llvm-c/Core.h>
-#include <llvm-c/LLJIT.h>
-#include <llvm-c/Orc.h>
-#include <llvm-c/Target.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 struct jit {
-    LLVMOrcLLJITRef lljit;
+    image *linked; /* or */
+    jit_llvm *by_llvm;
+    const jit_linker *linker; /* of by_llvm */
     const aigc_abi_model *model;
 };
 
-static bool failed(LLVMErrorRef error, diag *d, const char *what)
+static void link_by_llvm(jit *j, const void *object, size_t size, const char *name, diag *d)
 {
-    if (!error) {
-        return false;
-    }
-    char *message = LLVMGetErrorMessage(error);
-    diag_error(d, (span){0}, "%s: %s", what, message);
-    LLVMDisposeErrorMessage(message);
-    return true;
+    const codegen *g = codegen_get(d);
+    j->linker = g ? &g->link : NULL;
+    j->by_llvm = g ? g->link.create(object, size, name, d) : NULL;
+    j->model = j->by_llvm ? g->link.model(j->by_llvm) : NULL;
 }
 
 jit *jit_create(const void *object, size_t size, const char *name, diag *d)
@@ -29,32 +26,17 @@ jit *jit_create(const void *object, size_t size, const char *name, diag *d)
     if (!j) {
         return NULL;
     }
-    LLVMInitializeNativeTarget();
-    LLVMInitializeNativeAsmPrinter();
-    if (failed(LLVMOrcCreateLLJIT(&j->lljit, NULL), d, "the JIT cannot be set up")) {
-        free(j);
-        return NULL;
-    }
-    LLVMOrcJITDylibRef lib = LLVMOrcLLJITGetMainJITDylib(j->lljit);
-    LLVMOrcDefinitionGeneratorRef process;
-    char prefix = LLVMOrcLLJITGetGlobalPrefix(j->lljit);
-    if (failed(LLVMOrcCreateDynamicLibrarySearchGeneratorForProcess(&process, prefix, NULL, NULL),
-               d, "the JIT cannot see this process")) {
-        jit_destroy(j);
-        return NULL;
-    }
-    LLVMOrcJITDylibAddGenerator(lib, process);
-    LLVMMemoryBufferRef copy = LLVMCreateMemoryBufferWithMemoryRangeCopy(object, size, name);
-    LLVMOrcExecutorAddress at;
     char symbol[256];
     snprintf(symbol, sizeof symbol, "%s_model", name);
-    if (failed(LLVMOrcLLJITAddObjectFile(j->lljit, lib, copy), d,
-               "the JIT cannot link the model") ||
-        failed(LLVMOrcLLJITLookup(j->lljit, &at, symbol), d, "the JIT cannot find the model")) {
+    j->linked = image_link(object, size);
+    j->model = j->linked ? image_symbol(j->linked, symbol) : NULL;
+    if (!j->model) {
+        link_by_llvm(j, object, size, name, d);
+    }
+    if (!j->model) {
         jit_destroy(j);
         return NULL;
     }
-    j->model = (const aigc_abi_model *)(uintptr_t)at;
     return j;
 }
 
@@ -65,11 +47,12 @@ const aigc_abi_model *jit_model(const jit *j)
 
 void jit_destroy(jit *j)
 {
-    if (j) {
-        LLVMErrorRef error = LLVMOrcDisposeLLJIT(j->lljit);
-        if (error) {
-            LLVMConsumeError(error);
-        }
-        free(j);
+    if (!j) {
+        return;
     }
+    image_destroy(j->linked);
+    if (j->by_llvm) {
+        j->linker->destroy(j->by_llvm);
+    }
+    free(j);
 }

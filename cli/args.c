@@ -1,4 +1,5 @@
 #include "cli/args.h"
+#include "backend/codegen.h"
 
 #include <errno.h>
 #include <stddef.h>
@@ -256,10 +257,11 @@ int args_check_target(const args *a)
     if (!c) {
         return 0;
     }
-    int code =
-        target_is_known(a->target, a->list_cpus ? NULL : a->cpu, c->a, c->d) ? 0 : EXIT_USAGE;
+    const codegen *g = codegen_get(c->d);
+    bool known = g && g->target_is_known(a->target, a->list_cpus ? NULL : a->cpu, c->a, c->d);
+    int code = known ? 0 : EXIT_USAGE;
     if (code == 0 && a->list_cpus) {
-        fputs(target_cpu_list(a->target, c->a), stdout);
+        fputs(g->target_cpu_list(a->target, c->a), stdout);
     }
     args_print_messages(c);
     compile_destroy(c);

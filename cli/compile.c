@@ -1,10 +1,10 @@
 #include "cli/compile.h"
+#include "backend/codegen.h"
 #include "cli/cache.h"
 #include "ir/text.h"
 #include "ir/verify.h"
 
 #include <errno.h>
-#include <llvm-c/Core.h>
 #include <string.h>
 
 compiler *compile_create(void)
@@ -23,7 +23,7 @@ void compile_destroy(compiler *c)
 {
     if (c) {
         if (c->t) {
-            target_destroy(c->t);
+            codegen_get(c->d)->target_destroy(c->t);
         }
         arena_destroy(c->a);
     }
@@ -95,8 +95,9 @@ bool compile_source(compiler *c, const char *path, const compile_options *o)
 
 bool compile_target(compiler *c, const compile_options *o)
 {
-    if (!c->t) {
-        c->t = target_create(o->target, o->cpu, o->level, c->a, c->d);
+    const codegen *g = c->t ? NULL : codegen_get(c->d);
+    if (g) {
+        c->t = g->target_create(o->target, o->cpu, o->level, c->a, c->d);
     }
     return c->t != NULL;
 }
@@ -119,6 +120,9 @@ bool compile_passes(compiler *c, const compile_options *o)
 
 bool compile_lower(compiler *c, const compile_options *o)
 {
+    if (c->k) {
+        return true;
+    }
     if (!compile_passes(c, o)) {
         return false;
     }
@@ -126,94 +130,58 @@ bool compile_lower(compiler *c, const compile_options *o)
     return c->k && diag_error_count(c->d) == 0;
 }
 
-/* Everything the object depends on, as text: the planned IR, the sources (for the places named in
- * messages), the target and the options. */
-static cache_key key_of(compiler *c, const compile_options *o)
+static module_options options_of(const compiler *c, const compile_options *o)
 {
-    cache_key k = cache_key_begin();
-    cache_key_text(&k, ir_print_module(c->m, c->a));
-    for (uint32_t i = 1;; i++) {
-        const source_file *f = source_get(diag_sources(c->d), i);
-        if (!f) {
-            break;
-        }
-        cache_key_text(&k, f->path);
-        cache_key_bytes(&k, f->text, f->size);
-    }
-    cache_key_text(&k, c->t->triple);
-    cache_key_text(&k, c->t->cpu);
-    cache_key_text(&k, c->t->features);
-    cache_key_text(&k, c->symbol);
-    cache_key_bytes(&k, &o->level, sizeof o->level);
-    cache_key_bytes(&k, &o->profile, sizeof o->profile);
-    return k;
+    return (module_options){.name = c->symbol, .opt_level = o->level, .profile = o->profile};
 }
 
-static LLVMModuleRef emit_module(compiler *c, const compile_options *o, LLVMContextRef ctx)
+static const void *emit_object(compiler *c, const compile_options *o, size_t *size)
 {
-    if (!c->k) {
-        c->k = k_lower_module(c->m, c->a);
-    }
-    module_options mo = {.name = c->symbol, .opt_level = o->level, .profile = o->profile};
-    return c->k ? module_emit(c->k, &mo, c->t, ctx, c->d) : NULL;
+    const codegen *g = codegen_get(c->d);
+    module_options mo = options_of(c, o);
+    return g && compile_lower(c, o) ? g->object(c->k, &mo, c->t, c->a, c->d, size) : NULL;
 }
 
-static const void *emit_object(compiler *c, const compile_options *o, bool assembly, size_t *size)
+const void *compile_from_cache(compiler *c, const char *path, const compile_options *o,
+                               size_t *size)
 {
-    LLVMContextRef ctx = LLVMContextCreate();
-    LLVMModuleRef m = emit_module(c, o, ctx);
-    LLVMMemoryBufferRef b = m ? module_compile(m, c->t, assembly, c->d) : NULL;
-    const void *out = NULL;
-    if (b) {
-        *size = LLVMGetBufferSize(b);
-        out = arena_string_n(c->a, LLVMGetBufferStart(b), *size);
-        LLVMDisposeMemoryBuffer(b);
+    cache_entry e;
+    source_map *read = source_map_create(c->a); /* apart from what a compilation reads */
+    /* Profiles and --explain need more of the compilation than the object. */
+    bool enough = !o->no_cache && !o->profile && !o->explain && !o->after;
+    const source_file *f = enough ? source_read(read, path) : NULL;
+    if (!f) {
+        return NULL;
     }
-    if (m) {
-        LLVMDisposeModule(m);
+    cache_key k = compile_key(f, o);
+    if (!cache_read(&k, read, c->a, &e)) {
+        return NULL;
     }
-    LLVMContextDispose(ctx);
-    return out;
+    c->symbol = e.symbol;
+    *size = e.size;
+    return e.object;
 }
 
 const void *compile_object(compiler *c, const compile_options *o, size_t *size)
 {
-    if (!compile_passes(c, o)) {
-        return NULL;
+    const source_file *f = source_get(diag_sources(c->d), 1);
+    const void *object = compile_from_cache(c, f->path, o, size);
+    if (object) {
+        return object;
     }
-    if (o->no_cache) {
-        return emit_object(c, o, false, size);
-    }
-    cache_key k = key_of(c, o);
-    const void *object = cache_read(&k, c->a, size);
-    c->from_cache = object != NULL;
-    if (!object) {
-        object = emit_object(c, o, false, size);
-        if (object) {
-            cache_write(&k, object, *size);
-        }
+    object = emit_object(c, o, size);
+    /* Warnings are told each time: what gives any is compiled each time. */
+    if (object && !o->no_cache && !o->profile && diag_warning_count(c->d) == 0) {
+        cache_key k = compile_key(f, o);
+        cache_entry e = {.symbol = c->symbol, .object = object, .size = *size};
+        cache_write(&k, &e, diag_sources(c->d));
     }
     return object;
 }
 
 const char *compile_text(compiler *c, const compile_options *o, const char *kind)
 {
-    if (!compile_lower(c, o)) {
-        return NULL;
-    }
-    if (strcmp(kind, "asm") == 0) {
-        size_t size;
-        return emit_object(c, o, true, &size);
-    }
-    LLVMContextRef ctx = LLVMContextCreate();
-    LLVMModuleRef m = emit_module(c, o, ctx);
-    const char *out = NULL;
-    if (m) {
-        char *text = LLVMPrintModuleToString(m);
-        out = arena_string(c->a, text);
-        LLVMDisposeMessage(text);
-        LLVMDisposeModule(m);
-    }
-    LLVMContextDispose(ctx);
-    return out;
+    const codegen *g = codegen_get(c->d);
+    module_options mo = options_of(c, o);
+    return g && compile_lower(c, o) ? g->text(c->k, &mo, c->t, kind, c->a, c->d) : NULL;
 }

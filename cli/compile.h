@@ -3,6 +3,7 @@
 #define AIGC_CLI_COMPILE_H
 
 #include "backend/module.h"
+#include "cli/cache.h"
 #include "frontend/frontend.h"
 #include "passes/pass.h"
 #include "runtime/io/weights_file.h"
@@ -30,8 +31,7 @@ typedef struct compiler {
     const k_module *k; /* NULL until compile_lower */
     target *t;         /* NULL until compile_lower */
     const char *symbol;
-    bool from_text;  /* the source was .air: verified after every pass */
-    bool from_cache; /* the object came from the disk */
+    bool from_text; /* the source was .air: verified after every pass */
 } compiler;
 
 compiler *compile_create(void);
@@ -43,8 +43,12 @@ bool compile_target(compiler *c,
                     const compile_options *o); /* facts of the machine code is made for */
 bool compile_passes(compiler *c, const compile_options *o);
 bool compile_lower(compiler *c, const compile_options *o);
-/* Object code, from the cache where it is there; in c's arena. */
+/* Object code, from the cache where it is there, else put there; in c's arena. */
 const void *compile_object(compiler *c, const compile_options *o, size_t *size);
+/* The object made of this file with these options before, without any of the stages above; in c's
+ * arena. NULL when there is none. Sets c->symbol, and nothing else of c. */
+const void *compile_from_cache(compiler *c, const char *path, const compile_options *o,
+                               size_t *size);
 /* "asm" or "llvm" text; in c's arena. */
 const char *compile_text(compiler *c, const compile_options *o, const char *kind);
 
@@ -54,6 +58,8 @@ void weights_set_storages(ir_module *m, const weights_file *f);
 /* The parameters of a model that is not compiled, as the runtime sees them: to compare with a file.
  * In the arena. */
 const aigc_abi_model *weights_params_of(const ir_module *m, arena *a);
+/* compile_key.c: everything an object depends on but the files that f imports. */
+cache_key compile_key(const source_file *f, const compile_options *o);
 /* weights_report.c: tells, at the declarations, which parameters the weights do not have or have
  * otherwise; warns of tensors left over. False when there was an error. */
 bool weights_report_all(compiler *c, const weights_file *f);

@@ -75,7 +75,9 @@ static aigc_status compile(aigc_program *p, const char *path, const aigc_setting
                          .bf16 = s->bf16,
                          .profile = s->profile,
                          .no_cache = s->no_cache};
-    bool ok = compile_source(p->c, path, &o);
+    size_t size;
+    const void *object = s->interpret ? NULL : compile_from_cache(p->c, path, &o, &size);
+    bool ok = object || compile_source(p->c, path, &o);
     if (ok && s->interpret) {
         p->interpreter = interpreter_create(p->c->m, p->c->a);
         p->model = p->interpreter ? interpreter_model(p->interpreter) : NULL;
@@ -83,8 +85,7 @@ static aigc_status compile(aigc_program *p, const char *path, const aigc_setting
             return aigc_fail(err, AIGC_ERR_MEMORY, "out of memory");
         }
     } else if (ok) {
-        size_t size;
-        const void *object = compile_object(p->c, &o, &size);
+        object = object ? object : compile_object(p->c, &o, &size);
         p->j = object ? jit_create(object, size, p->c->symbol, p->c->d) : NULL;
         p->model = p->j ? jit_model(p->j) : NULL;
     }
@@ -255,11 +256,8 @@ static const aigc_arithmetic arithmetics[] = {
 bool aigc_program_costs(aigc_program *p, uint32_t entry, const int64_t *dims,
                         aigc_kernel_cost *costs)
 {
-    if (!p->j || entry >= p->model->n_entries) {
+    if (!p->c->k || entry >= p->model->n_entries) {
         return false;
-    }
-    if (!p->c->k) { /* the object came from the cache */
-        p->c->k = k_lower_module(p->c->m, p->c->a);
     }
     const k_program *q = &p->c->k->programs[entry];
     entry_dims d = {q->entry->graph, dims};

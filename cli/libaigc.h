@@ -59,7 +59,8 @@ typedef struct aigc_kernel_cost {
 } aigc_kernel_cost;
 
 /* costs: [n_kernels] of the entry. dims: all of the entry's, those of the arguments' shapes too.
- * False for an interpreted program. */
+ * False for an interpreted program, and for one whose object came from the cache: `profile` and
+ * `no_cache` leave the cache alone. */
 bool aigc_program_costs(aigc_program *p, uint32_t entry, const int64_t *dims,
                         aigc_kernel_cost *costs);
 

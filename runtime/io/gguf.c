@@ -395,6 +395,16 @@ double gguf_float(const gguf_value *v, uint64_t i)
     return (double)gguf_int(v, i);
 }
 
+uint64_t gguf_scalar_bytes(const gguf_value *v)
+{
+    uint64_t length = 0;
+    if (v->type == GGUF_STRING) {
+        gguf_string(v, 0, &length);
+        return length + 8;
+    }
+    return sizes[v->type];
+}
+
 const char *gguf_string(const gguf_value *v, uint64_t i, uint64_t *length)
 {
     *length = 0;

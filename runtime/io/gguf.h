@@ -56,6 +56,8 @@ AIGC_MUST_CHECK aigc_status gguf_open(const char *path, gguf_file **out, aigc_er
 void gguf_close(gguf_file *f);
 const gguf_value *gguf_find(const gguf_file *f, const char *key); /* NULL */
 
+/* Of a value that is no array, in the file. */
+uint64_t gguf_scalar_bytes(const gguf_value *v);
 /* Element i of a value, converted; 0 or NULL when it is of another kind or i is out of range. */
 int64_t gguf_int(const gguf_value *v, uint64_t i);
 double gguf_float(const gguf_value *v, uint64_t i);

@@ -176,6 +176,34 @@ static void test_damaged_cache(void **state)
     free(third);
 }
 
+/* What an object was made of is compared before it is used: options, and imported files too. */
+static void test_changed_import(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *number, *options, *result;
+    } cases[] = {
+        {"2", "",        " 2 4"  },
+        {"2", "",        " 2 4"  },
+        {"3", "",        " 3 6"  },
+        {"3", "-D n=10", " 30 60"},
+        {"3", "",        " 3 6"  },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        int code;
+        char *text = run(&code,
+                         "cd %s && echo 'fn times(x, n) = x * %s * n' > times.aigc && "
+                         "printf 'import times\nmodel m(n = 1) {\n  entry f(x: f32[T]) -> f32[T] = "
+                         "times.times(x, n)\n}\n' > m.aigc && AIGC_CACHE_DIR=%s/cache3 %s run "
+                         "m.aigc %s --input x=1,2 2>&1",
+                         folder, cases[i].number, folder, AIGC_COMMAND, cases[i].options);
+        if (code != 0 || !strstr(text, cases[i].result)) {
+            fail_msg("%zu: expected %s:\n%s", i, cases[i].result, text);
+        }
+        free(text);
+    }
+}
+
 static void test_exit_codes(void **state)
 {
     (void)state;
@@ -242,10 +270,13 @@ static int end(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_jit),           cmocka_unit_test(test_command),
-        cmocka_unit_test(test_linked_object), cmocka_unit_test(test_program),
-        cmocka_unit_test(test_other_target),  cmocka_unit_test(test_damaged_cache),
-        cmocka_unit_test(test_exit_codes)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_jit),
+                                       cmocka_unit_test(test_command),
+                                       cmocka_unit_test(test_linked_object),
+                                       cmocka_unit_test(test_program),
+                                       cmocka_unit_test(test_other_target),
+                                       cmocka_unit_test(test_damaged_cache),
+                                       cmocka_unit_test(test_changed_import),
+                                       cmocka_unit_test(test_exit_codes)};
     return cmocka_run_group_tests(tests, begin, end);
 }
