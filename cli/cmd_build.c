@@ -152,7 +152,9 @@ static const void *make(compiler *c, const compile_options *o, emit_kind kind, s
         *size = text ? strlen(text) : 0;
         return text;
     }
-    return compile_object(c, o, size);
+    const void *object = compile_object(c, o, size);
+    bool told = kind != OBJECT || compile_lower(c, o); /* its header tells what plans say */
+    return told ? object : NULL;
 }
 
 static int build(const args *a, compiler *c, const compile_options *o, emit_kind kind)

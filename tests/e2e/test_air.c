@@ -115,7 +115,7 @@ static void test_mistakes(void **state)
         {"check m.air -D layers=2",           "they are settled",                                           1},
         {"build m.air --emit exe -o m",       "generate",                                                   1},
         {"generate m.air --weights " WEIGHTS, "generate",                                                   3},
-        {"check wide.air",                    "panels are of a parameter with two axes, and 1 to 255 wide", 1},
+        {"check wide.air",                    "panels are of a parameter with two axes or more, and 1 to 255 wide", 1},
         {"check short.air",                   "short.air:19:",                                              1},
     };
     free(run(0, AIGC_COMMAND " opt " LLAMA " --weights " WEIGHTS
