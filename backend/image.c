@@ -185,6 +185,18 @@ static bool read_symbols(const image *m, uint32_t section, symbols *out)
            out->names[out->names_size - 1] == 0;
 }
 
+/* Where a function of this process is. Code for old CPUs calls the C compiler's own (conversions of
+ * f16), whose library is loaded for those that need it. */
+static const void *of_process(const char *name)
+{
+    const void *at = dlsym(RTLD_DEFAULT, name);
+    if (!at && strncmp(name, "__", 2) == 0) {
+        void *helpers = dlopen("libgcc_s.so.1", RTLD_NOW | RTLD_LOCAL); /* stays */
+        at = helpers ? dlsym(helpers, name) : NULL;
+    }
+    return at;
+}
+
 static bool address_of(const image *m, const symbols *all, size_t i, uint64_t *out)
 {
     const Elf64_Sym *s = i < all->n ? &all->all[i] : NULL;
@@ -192,7 +204,7 @@ static bool address_of(const image *m, const symbols *all, size_t i, uint64_t *o
         return false;
     }
     if (s->st_shndx == SHN_UNDEF) {
-        *out = (uint64_t)(uintptr_t)dlsym(RTLD_DEFAULT, all->names + s->st_name);
+        *out = (uint64_t)(uintptr_t)of_process(all->names + s->st_name);
         return *out != 0;
     }
     if (s->st_shndx >= m->head->e_shnum || m->places[s->st_shndx].in == NOWHERE ||

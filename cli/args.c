@@ -20,7 +20,7 @@ static const struct option {
 #define AT(field)          offsetof(args, field), 0
 #define LIST(field, count) offsetof(args, field), offsetof(args, count)
     {"-D", "NAME=VALUE", 'c', MANY, LIST(defines, n_defines), "set a hyper-parameter"},
-    {"--weights", "FILE", 'c', TEXT, AT(weights), "safetensors (file, folder, index) or GGUF"},
+    {"--weights", "FILE", 'c', TEXT, AT(weights), "safetensors (file, folder, index), GGUF, or what aigc pack wrote"},
     {"--model", "NAME", 'c', TEXT, AT(model), "which model of the file; the last when not given"},
     {"--cpu", "NAME", 'c', TEXT, AT(cpu),
                                                                            "compile for this CPU (x86-64-v3, cortex-a72, ...; help: lists them); this machine's when not "
@@ -60,6 +60,8 @@ static const struct option {
                                                                            "divide logits of tokens seen by R (1)"},
     {"--ids", NULL, 'g', FLAG, AT(print_ids), "print token ids, not text"},
     {"-o", "FILE", 'b', TEXT, AT(output), "file to write"},
+    {"-o", "FILE.aigcw", 'p', TEXT, AT(output), "file to write; beside the weights when not given"},
+    {"--tokenizer", "FILE", 'p', TEXT, AT(tokenizer), "tokenizer to keep in it; the one beside the weights when not given"},
     {"--emit", "KIND", 'b', TEXT, AT(emit),
                                                                            "object, shared, exe, asm, llvm, ir (by the name of -o when not given)"},
     {"--target", "TRIPLE", 'b', TEXT, AT(target), "x86_64-linux-gnu, aarch64-linux-gnu, ..."},
@@ -193,6 +195,7 @@ void args_help(const command *c)
         {'r', "running"   },
         {'t', "machine"   },
         {'b', "writing"   },
+        {'p', "writing"   },
         {'o', "passes"    },
         {'c', "compiling" }
     };

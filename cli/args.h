@@ -44,7 +44,7 @@ typedef struct args {
 typedef struct command {
     const char *name, *what;
     const char *options; /* letters of the groups of options it takes: c compile, r run, g generate,
-                            b build, o opt */
+                            b build, o opt, p pack */
     const char *usage, *examples;
     int (*run)(const args *a);
 } command;
@@ -66,6 +66,7 @@ compile_options args_compile_options(const args *a, const weights_file *w);
 /* Prints messages to stderr, in colour on a terminal. */
 void args_print_messages(const compiler *c);
 
+int cmd_pack(const args *a);
 int cmd_check(const args *a);
 int cmd_run(const args *a);
 int cmd_generate(const args *a);

@@ -19,6 +19,11 @@ const command commands[] = {
      "Compiles to a file that needs no compiler: an object and its C header, a library, a program.",  "cb",  "MODEL.aigc -o FILE [options]",
      "  aigc build llama.aigc -o llama.o\n  aigc build llama.aigc --emit exe -o llama\n  aigc "
      "build llama.aigc -o llama.o --target aarch64-linux-gnu\n",                                                                                                                                       cmd_build   },
+    {"pack",
+     "Writes weights as compiled code reads them, with their metadata and tokenizer: used where they "
+     "are mapped, without a copy.",                                                                   "cp",  "MODEL.aigc --weights FILE [-o FILE.aigcw] [options]",
+     "  aigc pack llama.aigc --weights model.safetensors --math bf16 -o model.aigcw\n  aigc generate "
+     "llama.aigc --weights model.aigcw --math bf16\n",                                                                                                                                                 cmd_pack    },
     {"inspect",
      "Shows what a file holds: tensors and metadata of weights; entries, parameters, sizes, memory "
      "of a model.",                                                                                   "c",   "FILE",                         "  aigc inspect model.gguf\n  aigc inspect llama.aigc\n", cmd_inspect },

@@ -13,24 +13,16 @@ static double clock_now(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-static bool ends_with(const char *s, const char *end)
+aigc_status text_find_tokenizer(const text_options *o, const char *named, char path[4096],
+                                aigc_error *err)
 {
-    size_t n = strlen(s), m = strlen(end);
-    return n >= m && strcmp(s + n - m, end) == 0;
-}
-
-/* The tokenizer asked for; else the one within a GGUF; else what the model names, or a usual name,
- * beside the weights. */
-static aigc_status open_tokenizer(const text_options *o, const char *named, tokenizer **out,
-                                  aigc_error *err)
-{
+    const char *inside = o->weights && gguf_is_named(o->weights) ? o->weights : NULL,
+               *known = o->tokenizer ? o->tokenizer : inside;
     const char *candidates[] = {named ? named : "tokenizer.json", "tokenizer.json",
                                 "tokenizer.model", "vocab.json"};
-    if (o->tokenizer) {
-        return tokenizer_open(o->tokenizer, out, err);
-    }
-    if (o->weights && ends_with(o->weights, ".gguf")) {
-        return tokenizer_open(o->weights, out, err);
+    if (known) {
+        snprintf(path, 4096, "%s", known);
+        return AIGC_OK;
     }
     char folder[3072] = ".";
     struct stat info;
@@ -42,10 +34,9 @@ static aigc_status open_tokenizer(const text_options *o, const char *named, toke
         }
     }
     for (size_t i = 0; i < sizeof candidates / sizeof *candidates; i++) {
-        char path[4096];
-        snprintf(path, sizeof path, "%s/%s", folder, candidates[i]);
+        snprintf(path, 4096, "%s/%s", folder, candidates[i]);
         if (stat(path, &info) == 0) {
-            return tokenizer_open(path, out, err);
+            return AIGC_OK;
         }
     }
     return aigc_fail(err, AIGC_ERR_MISSING, "no %s beside the weights; name one with --tokenizer",
@@ -158,7 +149,9 @@ aigc_status text_generate(aigc_context *c, const text_options *o, FILE *out, aig
     }
     tokenizer *t;
     aigc_generator *g = NULL;
-    aigc_status s = open_tokenizer(o, m->generates[0].tokenizer, &t, err);
+    char path[4096];
+    aigc_status s = text_find_tokenizer(o, m->generates[0].tokenizer, path, err);
+    s = s == AIGC_OK ? tokenizer_open(path, &t, err) : s;
     if (s != AIGC_OK) {
         return s;
     }

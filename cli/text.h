@@ -19,6 +19,11 @@ typedef struct text_options {
     bool verbose; /* tokens a second, to stderr */
 } text_options;
 
+/* The tokenizer's file: the one asked for; else the weights, when they are a GGUF; else what the
+ * model names (NULL: nothing), or a usual name, beside the weights. */
+AIGC_MUST_CHECK aigc_status text_find_tokenizer(const text_options *o, const char *named,
+                                                char path[4096], aigc_error *err);
+
 /* Streams text to out. AIGC_OK also when the context is full. */
 aigc_status text_generate(aigc_context *c, const text_options *o, FILE *out, aigc_error *err);
 

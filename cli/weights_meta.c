@@ -88,6 +88,14 @@ void weights_set_storages(ir_module *m, const weights_file *f)
     }
 }
 
+/* Before the passes every parameter lies in rows. */
+static uint8_t layout_of(const ir_param *p)
+{
+    return !p->panel                         ? AIGC_LAYOUT_ROWS
+           : strcmp(p->layout, "pairs") == 0 ? AIGC_LAYOUT_PAIRS
+                                             : AIGC_LAYOUT_PANELS;
+}
+
 const aigc_abi_model *weights_params_of(const ir_module *m, arena *a)
 {
     aigc_abi_model *out = arena_new(a, aigc_abi_model);
@@ -111,8 +119,11 @@ const aigc_abi_model *weights_params_of(const ir_module *m, arena *a)
                                      .first_slot = at,
                                      .slots = slots_of(p),
                                      .storage = (uint8_t)p->storage,
+                                     .layout = layout_of(p),
                                      .rank = (uint8_t)p->type->rank,
-                                     .dims = dims};
+                                     .panel = (uint8_t)p->panel,
+                                     .dims = dims,
+                                     .pack_transposed = p->pack_transposed};
         at += params[i].slots;
     }
     *out = (aigc_abi_model){.abi_version = AIGC_ABI_VERSION,

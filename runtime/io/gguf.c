@@ -52,6 +52,22 @@ uint8_t gguf_dtype(uint32_t t)
     return t < N_GGML_TYPES ? ggml_types[t].dtype : AIGC_DTYPE_NONE;
 }
 
+bool gguf_type_of_dtype(uint8_t dtype, uint32_t *ggml_type)
+{
+    for (uint32_t i = 0; i < N_GGML_TYPES && dtype != AIGC_DTYPE_NONE; i++) {
+        if (ggml_types[i].dtype == dtype) {
+            *ggml_type = i;
+            return true;
+        }
+    }
+    return false;
+}
+
+uint64_t gguf_type_bytes(gguf_type t)
+{
+    return sizes[t];
+}
+
 const char *gguf_type_name(uint32_t t)
 {
     return t < N_GGML_TYPES ? ggml_types[t].name : "unknown";
@@ -308,6 +324,12 @@ static aigc_status read_all(gguf_file *f, aigc_error *err, const char *path)
     s = s == AIGC_OK ? place_tensors(f, (uint64_t)(r.p - f->map.data), offsets, err, path) : s;
     free(offsets);
     return s;
+}
+
+bool gguf_is_named(const char *path)
+{
+    const char *dot = strrchr(path, '.');
+    return dot && (strcmp(dot, ".gguf") == 0 || strcmp(dot, ".aigcw") == 0);
 }
 
 aigc_status gguf_open(const char *path, gguf_file **out, aigc_error *err)

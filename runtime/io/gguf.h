@@ -52,10 +52,13 @@ typedef struct gguf_file {
     gguf_tensor *tensors;
 } gguf_file;
 
+/* Is it a GGUF by its name: .gguf, or .aigcw (runtime/io/weights_packed.h)? */
+bool gguf_is_named(const char *path);
 AIGC_MUST_CHECK aigc_status gguf_open(const char *path, gguf_file **out, aigc_error *err);
 void gguf_close(gguf_file *f);
 const gguf_value *gguf_find(const gguf_file *f, const char *key); /* NULL */
 
+uint64_t gguf_type_bytes(gguf_type t); /* of a number */
 /* Of a value that is no array, in the file. */
 uint64_t gguf_scalar_bytes(const gguf_value *v);
 /* Element i of a value, converted; 0 or NULL when it is of another kind or i is out of range. */
@@ -66,6 +69,7 @@ const char *gguf_string(const gguf_value *v, uint64_t i,
 bool gguf_is_int(const gguf_value *v);
 /* Our dtype of a ggml type, or AIGC_DTYPE_NONE; its name ("q6_K"). */
 uint8_t gguf_dtype(uint32_t ggml_type);
+bool gguf_type_of_dtype(uint8_t dtype, uint32_t *ggml_type); /* false: there is none */
 const char *gguf_type_name(uint32_t ggml_type);
 
 #endif

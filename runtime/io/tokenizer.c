@@ -604,6 +604,32 @@ static bool ends_with(const char *s, const char *end)
     return n >= m && strcmp(s + n - m, end) == 0;
 }
 
+/* The content of a file of that name. */
+static aigc_status read_bytes(tokenizer *t, const char *name, const unsigned char *bytes,
+                              size_t size, aigc_error *err)
+{
+    if (size == 0) {
+        return aigc_fail(err, AIGC_ERR_FORMAT, "%s: the file is empty", name);
+    }
+    return ends_with(name, ".json") ? tokenizer_read_json(t, bytes, size, name, err)
+                                    : tokenizer_read_model(t, bytes, size, err);
+}
+
+/* The file's own, or a whole file that was packed into it. */
+static aigc_status read_gguf(tokenizer *t, const gguf_file *f, aigc_error *err)
+{
+    const gguf_value *name = gguf_find(f, "aigc.tokenizer.name"),
+                     *bytes = gguf_find(f, "aigc.tokenizer.bytes");
+    uint64_t n = 0;
+    const char *text = name ? gguf_string(name, 0, &n) : NULL;
+    if (!text || !bytes || !bytes->array || bytes->type != GGUF_U8) {
+        return tokenizer_read_gguf(t, f, err);
+    }
+    char copy[256];
+    snprintf(copy, sizeof copy, "%.*s", (int)(n < 255 ? n : 255), text);
+    return read_bytes(t, copy, bytes->data, bytes->count, err);
+}
+
 aigc_status tokenizer_open(const char *path, tokenizer **out, aigc_error *err)
 {
     *out = NULL;
@@ -613,21 +639,18 @@ aigc_status tokenizer_open(const char *path, tokenizer **out, aigc_error *err)
     }
     t->bos = t->eos = t->unknown = -1;
     aigc_status s;
-    if (ends_with(path, ".gguf")) {
+    if (gguf_is_named(path)) {
         gguf_file *f;
         s = gguf_open(path, &f, err);
         if (s == AIGC_OK) {
-            s = tokenizer_read_gguf(t, f, err);
+            s = read_gguf(t, f, err);
             gguf_close(f);
         }
-    } else if (ends_with(path, ".json")) {
-        s = tokenizer_read_json(t, path, err);
     } else {
         mapped_file m;
         s = mapped_file_open(path, &m, err);
         if (s == AIGC_OK) {
-            s = m.size ? tokenizer_read_model(t, m.data, m.size, err)
-                       : aigc_fail(err, AIGC_ERR_FORMAT, "%s: the file is empty", path);
+            s = read_bytes(t, path, m.data, m.size, err);
             mapped_file_close(&m);
         }
     }

@@ -41,7 +41,7 @@ struct tokenizer {
     struct merge {
         uint64_t hash;
         uint32_t rank; /* + 1; 0: free */
-    } *merges;
+    } * merges;
     uint32_t merges_size, n_merges;
     int32_t bos, eos, unknown;
     bool add_bos, add_space, ignore_merges;
@@ -83,7 +83,8 @@ aigc_status tokenizer_merge(const tokenizer *t, const char *text, size_t size,
                             aigc_status (*each)(void *data, const char *s, size_t n), void *data);
 
 aigc_status tokenizer_read_gguf(tokenizer *t, const gguf_file *f, aigc_error *err);
-aigc_status tokenizer_read_json(tokenizer *t, const char *path, aigc_error *err);
+aigc_status tokenizer_read_json(tokenizer *t, const unsigned char *bytes, size_t size,
+                                const char *path, aigc_error *err);
 aigc_status tokenizer_read_model(tokenizer *t, const unsigned char *bytes, size_t size,
                                  aigc_error *err);
 

@@ -174,10 +174,11 @@ static aigc_status read_bpe(tokenizer *t, const json_t *root, const json_t *mode
     return s == AIGC_OK && bytes ? set_patterns(t, pre, err) : s;
 }
 
-aigc_status tokenizer_read_json(tokenizer *t, const char *path, aigc_error *err)
+aigc_status tokenizer_read_json(tokenizer *t, const unsigned char *bytes, size_t size,
+                                const char *path, aigc_error *err)
 {
     json_error_t e;
-    json_t *root = json_load_file(path, JSON_REJECT_DUPLICATES, &e);
+    json_t *root = json_loadb((const char *)bytes, size, JSON_REJECT_DUPLICATES, &e);
     if (!root) {
         return aigc_fail(err, AIGC_ERR_FORMAT, "%s:%d: %.300s", path, e.line, e.text);
     }

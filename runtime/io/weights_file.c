@@ -1,4 +1,5 @@
 #include "runtime/io/weights_file.h"
+#include "runtime/io/weights_packed.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -53,7 +54,8 @@ static aigc_status read_gguf(weights_file *f, const char *path, aigc_error *err)
                             .size_bytes = g->size_bytes,
                             .storage = gguf_type_name(g->ggml_type)};
         memcpy(t.dims, g->dims, sizeof t.dims);
-        s = weights_file_add(f, &t, g->name_length, err);
+        s = weights_packed_read(f->gguf, i, &t, path, err);
+        s = s != AIGC_OK ? s : weights_file_add(f, &t, g->name_length, err);
     }
     return s;
 }
@@ -123,7 +125,7 @@ static aigc_status read_index(weights_file *f, const char *path, aigc_error *err
 
 static aigc_status read_file(weights_file *f, const char *path, aigc_error *err)
 {
-    if (ends_with(path, ".gguf")) {
+    if (gguf_is_named(path)) {
         return read_gguf(f, path, err);
     }
     f->format = "safetensors";

@@ -16,8 +16,10 @@ typedef struct weights_tensor {
     uint8_t rank;
     int64_t dims[AIGC_MAX_RANK]; /* row-major */
     const void *data;
-    int64_t size_bytes;
+    int64_t size_bytes;  /* of what lies there: more than dims say where panels are filled up */
     const char *storage; /* the file's own word for it: "F32", "q6_K" */
+    uint8_t layout;      /* aigc_layout: how data lies; of packed weights alone not ROWS */
+    uint8_t panel, transposed; /* as of aigc_abi_param */
 } weights_tensor;
 
 typedef struct weights_file {

@@ -1,4 +1,5 @@
 #include "runtime/io/weights_load.h"
+#include "runtime/io/weights_packed.h"
 #include "runtime/io/weights_pieces.h"
 
 #include <stdlib.h>
@@ -10,8 +11,8 @@ enum { LINE = 64, HUGE_PAGE = 2 << 20 };
 static bool stays(const aigc_abi_param *p, const weights_tensor *t)
 {
     size_t align = aigc_dtype_block(p->storage) > 1 ? 2 : aigc_dtype_bytes(p->storage);
-    return p->layout == AIGC_LAYOUT_ROWS && p->storage == t->dtype &&
-           (uintptr_t)t->data % align == 0;
+    align = p->layout == AIGC_LAYOUT_ROWS ? align : LINE;
+    return weights_packed_alike(p, t) && (uintptr_t)t->data % align == 0;
 }
 
 static int64_t room_for(const aigc_abi_param *p)

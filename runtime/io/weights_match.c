@@ -1,4 +1,5 @@
 #include "runtime/io/weights_load.h"
+#include "runtime/io/weights_packed.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -124,11 +125,35 @@ static bool fits(const aigc_abi_param *p, const weights_tensor *t, const char *n
     return true;
 }
 
+/* Packed weights are for kernels that read them as they lie: one word for all tensors. */
+static aigc_status check_packing(const aigc_abi_model *m, const weights_file *f, aigc_error *err)
+{
+    char name[512];
+    for (uint32_t i = 0; i < m->n_params; i++) {
+        for (uint32_t k = 0; k < m->params[i].slots; k++) {
+            const weights_tensor *t = weights_match(f, &m->params[i], k, name);
+            if (t && t->layout != AIGC_LAYOUT_ROWS && !weights_packed_alike(&m->params[i], t)) {
+                return aigc_fail(err, AIGC_ERR_UNSUPPORTED,
+                                 "these weights are packed for another --cpu, --math or -O than "
+                                 "this (%s is the first that differs); pack the original again "
+                                 "with the options of now: aigc pack MODEL.aigc --weights ORIGINAL "
+                                 "-o PACKED.aigcw",
+                                 name);
+            }
+        }
+    }
+    return AIGC_OK;
+}
+
 aigc_status weights_check(const aigc_abi_model *m, const weights_file *f, weights_report *r,
                           aigc_error *err)
 {
     char name[512], first[1024] = "";
     uint32_t missing = 0, mismatched = 0;
+    aigc_status packing = check_packing(m, f, err);
+    if (packing != AIGC_OK) {
+        return packing;
+    }
     bool *used = calloc(f->n_tensors + 1, sizeof *used);
     if (!used) {
         return aigc_fail(err, AIGC_ERR_MEMORY, "out of memory");
