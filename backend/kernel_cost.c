@@ -50,10 +50,11 @@ typedef struct counter {
     ir_dim_lookup value;
     void *data;
     double extents[MOST_AXES];
-    uint64_t outer;   /* axes of a reduced value: those around all steps */
-    double fraction;  /* of the points that are computed: attention's that are seen */
-    bool *counted;    /* [k->n_exprs]: in this step */
-    touched *touched; /* [k->n_bufs] */
+    const k_nest *nest; /* being counted, or NULL */
+    uint64_t outer;     /* axes around all steps */
+    double fraction;    /* of the points that are computed: attention's that are seen */
+    bool *counted;      /* [k->n_exprs]: in this step */
+    touched *touched;   /* [k->n_bufs] */
     double flops;
     bool ok;
 } counter;
@@ -95,6 +96,16 @@ static double points(const counter *c, uint64_t axes)
     return n;
 }
 
+static uint64_t axes_of(const counter *c, const k_expr *e);
+
+/* A folded value is as many as what is folded has places around the fold: a norm's statistics are
+ * one a row, whatever the product they are part of has for columns. */
+static uint64_t axes_of_reduced(const counter *c, uint32_t step)
+{
+    const k_step *s = c->nest ? &c->nest->steps[step] : NULL;
+    return s && s->kind == K_STEP_REDUCE ? axes_of(c, s->value) & c->outer : c->outer;
+}
+
 /* The axes an expression depends on. */
 static uint64_t axes_of(const counter *c, const k_expr *e)
 {
@@ -102,7 +113,10 @@ static uint64_t axes_of(const counter *c, const k_expr *e)
     if (e->kind == K_AXIS) {
         return (uint64_t)1 << (e->axis->id % MOST_AXES);
     }
-    if (e->kind == K_REDUCED || e->kind == K_HOLE) {
+    if (e->kind == K_REDUCED) {
+        return axes_of_reduced(c, e->reduced);
+    }
+    if (e->kind == K_HOLE) {
         return c->outer;
     }
     for (uint32_t i = 0; i < e->n; i++) {
@@ -170,10 +184,12 @@ static void count_store(counter *c, const k_buf *b, const k_expr *offset)
 
 static void count_nest(counter *c, const k_nest *n)
 {
+    c->nest = n;
     c->outer = know_axes(c, n->outer, n->n_outer);
     for (uint32_t i = 0; i < n->n_steps && points(c, c->outer) > 0; i++) {
         const k_step *s = &n->steps[i];
-        uint64_t all = c->outer | know_axes(c, s->axes, s->n_axes);
+        uint64_t own = know_axes(c, s->axes, s->n_axes), all = c->outer | own;
+        all = s->kind == K_STEP_REDUCE ? axes_of(c, s->value) | own : all;
         begin_step(c);
         count(c, s->value);
         if (s->kind != K_STEP_STORE || s->add) {
@@ -186,6 +202,7 @@ static void count_nest(counter *c, const k_nest *n)
             touch(c, s->buf, points(c, axes_of(c, s->offset)), false);
         }
     }
+    c->nest = NULL;
 }
 
 /* The share of all pairs of a query and a key that attention looks at. */

@@ -15,10 +15,13 @@
 static const char source[] =
     "model counted() {\n"
     "  w: f32[24, 40] = normal(0, 1)\n"
+    "  g: f32[24] = normal(0, 1)\n"
     "  k: f32[5, 3, 3, 3] = normal(0, 1)\n"
     "  table: f32[100, 8] = normal(0, 1)\n"
     "  state cache: f32[64, 8]\n"
     "  entry product(x: f32[T, 24]) -> f32[T, 40] = x @ w\n"
+    "  entry normed(x: f32[T, 24]) -> f32[T, 40] = (x * rsqrt(mean(x * x, 1, keep = true) + 1e-5) "
+    "* g) @ w\n"
     "  entry rectified(x: f32[T, 24]) -> f32[T, 40] = relu(x @ w)\n"
     "  entry picture(x: f32[1, 3, 9, 7]) -> f32[1, 5, 9, 7] = conv2d(x, k, none, 1, 1)\n"
     "  entry rows(x: f32[T, 50]) -> f32[T, 50] = softmax(x)\n"
@@ -98,6 +101,15 @@ static void test_products(void **state)
     }
 }
 
+static void test_norm_before_a_product(void **state)
+{
+    /* Once a row: squares and their sum, mean, epsilon, root; once an element of it: two factors.
+     */
+    int64_t t = 67;
+    expect("normed", &t, 67.0 * (2 * 24 * 40 + 2 * 24 + 3 + 2 * 24),
+           4.0 * (67 * 24 + 24 + 24 * 40 + 67 * 40));
+}
+
 static void test_convolution(void **state)
 {
     /* The border's missing neighbours are counted as if they were there. */
@@ -143,6 +155,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_products),
+        cmocka_unit_test(test_norm_before_a_product),
         cmocka_unit_test(test_convolution),
         cmocka_unit_test(test_rows),
         cmocka_unit_test(test_parts_of_buffers),
