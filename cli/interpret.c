@@ -381,7 +381,11 @@ static bool describe(interpreter *t)
 {
     ir_module *m = t->m;
     for (uint32_t i = 0; i < m->n_params; i++) {
-        m->params[i].storage = ir_storage_of_dtype(m->params[i].type->dtype);
+        ir_param *p = &m->params[i]; /* it reads them as they are, whatever text says of packing */
+        p->storage = ir_storage_of_dtype(p->type->dtype);
+        p->layout = intern(ir_ctx_names(m->ctx), "rows");
+        p->panel = 0;
+        p->pack_transposed = false;
     }
     t->model = arena_copy(t->a, weights_params_of(m, t->a), sizeof *t->model);
     aigc_abi_entry *entries = arena_array(t->a, aigc_abi_entry, m->n_entries);
