@@ -1,5 +1,6 @@
 #include "runtime/io/weights_load.h"
 #include "runtime/io/weights_packed.h"
+#include "runtime/pack.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -91,6 +92,16 @@ static void shape_text(char out[128], uint32_t rank, const int64_t *dims)
     snprintf(out + used, 128 - used, "]");
 }
 
+/* Packed tensors are matrices, whatever the parameter's axes. */
+static bool same_sizes(const aigc_abi_param *p, const weights_tensor *t)
+{
+    if (t->layout != AIGC_LAYOUT_ROWS) {
+        aigc_pack_matrix m = aigc_pack_matrix_of(p);
+        return t->dims[0] == m.rows && t->dims[1] == m.columns;
+    }
+    return t->rank == p->rank && memcmp(t->dims, p->dims, p->rank * sizeof *p->dims) == 0;
+}
+
 /* Can the tensor become the parameter? The same sizes, and a storage known here. */
 static bool fits(const aigc_abi_param *p, const weights_tensor *t, const char *name,
                  weights_report *r)
@@ -100,7 +111,7 @@ static bool fits(const aigc_abi_param *p, const weights_tensor *t, const char *n
         report(r, "%s: its storage %s is not supported", name, t->storage);
         return false;
     }
-    if (t->rank != p->rank || memcmp(t->dims, p->dims, p->rank * sizeof *p->dims) != 0) {
+    if (!same_sizes(p, t)) {
         shape_text(wanted, p->rank, p->dims);
         shape_text(found, t->rank, t->dims);
         bool turned =

@@ -99,8 +99,10 @@ static void put_layouts(gguf_writer *w, const aigc_abi_model *m)
             kinds[k] = p->layout;
             kinds[m->n_slots + k] = p->panel;
             kinds[2 * m->n_slots + k] = p->pack_transposed;
-            for (uint32_t j = 0; j < 2 && p->layout != AIGC_LAYOUT_ROWS; j++) {
-                dims[2 * k + j] = p->dims[j];
+            if (p->layout != AIGC_LAYOUT_ROWS) {
+                aigc_pack_matrix matrix = aigc_pack_matrix_of(p);
+                dims[2 * k] = matrix.rows;
+                dims[2 * k + 1] = matrix.columns;
             }
         }
     }
@@ -133,7 +135,8 @@ static aigc_status put_tensors(gguf_writer *w, const weights_packed_source *s, a
         }
         for (uint32_t k = 0; k < p->slots; k++) {
             (void)weights_match(s->f, p, k, name);
-            if (!gguf_write_tensor(w, name, p->storage, p->rank, fills ? filled : p->dims, at)) {
+            if (!gguf_write_tensor(w, name, p->storage, fills ? 2 : p->rank,
+                                   fills ? filled : p->dims, at)) {
                 return aigc_fail(err, AIGC_ERR_UNSUPPORTED, "%s: a file cannot keep a %s", name,
                                  aigc_dtype_name(p->storage));
             }
