@@ -233,7 +233,8 @@ static LLVMValueRef splat_at(emit *e, LLVMTypeRef t, LLVMValueRef v_base, LLVMVa
     return emit_splat(e, v);
 }
 
-/* What one block's sums are made of: the first vector of columns of all products and rows. */
+/* A block of one vector of columns: its lines, each loaded when it is first needed, and where its
+ * scales are. */
 typedef struct strip {
     LLVMValueRef v_lines, v_line[8], v_scales;
     blocks k;
@@ -281,8 +282,8 @@ static LLVMValueRef step_weights(emit *e, strip *s, uint32_t step, bool shift)
                         "");
 }
 
-/* One block's sums of int8 products, [rows][vectors of all products]. Few rows have two of each, of
- * the halves of k: dot products take several cycles each, and with fewer of them one after the
+/* One block's sums of int8 products, [rows][vectors of all products]. A single row has two of each,
+ * of the halves of k: dot products take several cycles each, and with fewer of them one after the
  * other the loop runs further ahead of memory. The second half of nibbles counts 16 times, where
  * bytes are unsigned. */
 typedef struct block_sums {
