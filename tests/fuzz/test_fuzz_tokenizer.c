@@ -284,7 +284,7 @@ static void test_json(void **state)
     static const struct {
         const char *name, *text, *words;
     } cases[] = {
-        {"nothing", "", "expected near end of file"},
+        {"nothing", "", "the file is empty"},
         {"half", "{\"model\":{", "expected"},
         {"a list", "[]", "expected an object"},
         {"no tokens", "{}", "token ids must be between 0"},
