@@ -158,8 +158,8 @@ static void test_alone(void **state)
     texts[1] =
         run(&code, "%s generate %s --weights alone/m.aigcw %s 2>&1", AIGC_COMMAND, LLAMA, how);
     expect(texts[1], code, 0, texts[0]);
-    free(run(&code, "%s build %s --weights alone/m.aigcw --emit exe -o program 2>&1", AIGC_COMMAND,
-             LLAMA));
+    free(run(&code, "CC='%s' %s build %s --weights alone/m.aigcw --emit exe -o program 2>&1",
+             AIGC_CC, AIGC_COMMAND, LLAMA));
     assert_int_equal(code, 0);
     texts[2] = run(&code, "./program --weights alone/m.aigcw %s 2>&1", how);
     expect(texts[2], code, 0, texts[0]);
