@@ -216,7 +216,9 @@ bool conv_plan_of(const k_nest *n, const target *t, conv_plan *out)
     out->tile_rows = v->out_group < most_rows ? v->out_group : most_rows;
     out->tile_rows = out->tile_rows < 1 ? 1 : out->tile_rows;
     out->tile_vectors = sums / out->tile_rows < MOST_WIDE ? sums / out->tile_rows : MOST_WIDE;
-    if (v->channels && (v->channels != out->tile_rows || v->groups != 1)) {
+    /* Tiles begin where panels do, in every thread's part. */
+    bool cut = n->split == 1 && v->channels && n->grain % v->channels != 0;
+    if (v->channels && (v->channels != out->tile_rows || v->groups != 1 || cut)) {
         return false;
     }
     int64_t lanes = t->lanes, deep = v->in_group * out->most, parts = (deep + DEEP - 1) / DEEP;

@@ -29,8 +29,7 @@ enum {
     SELDOM = 4,         /* times dearer than one that some numbers of threads leave out */
     DISAGREEMENT = 600, /* a pair that would need one */
     COLUMNS = 16,       /* that blocks of weights interleave */
-    CHANNELS = 8,       /* of a convolution's tile */
-    ROWS = 4,           /* of pictures: of a tile, too */
+    ROWS = 4,           /* of pictures: of a convolution's tile */
     LINE = 64
 };
 
@@ -119,11 +118,16 @@ static bool is_conv(const share_kernel *k)
     return k->domain.main && ir_op_family(k->domain.main->op) == IR_FAMILY_CONV;
 }
 
+static int64_t tile_channels(const region *r)
+{
+    return r->c->channels ? r->c->channels : 1;
+}
+
 static int64_t default_grain(const region *r, const share_kernel *k, uint32_t axis)
 {
     const ir_type *t = k->node->types[0];
     if (is_conv(k)) {
-        return axis == 0 ? 1 : axis == 1 ? CHANNELS : ROWS;
+        return axis == 0 ? 1 : axis == 1 ? tile_channels(r) : ROWS;
     }
     if (axis + 1 < k->domain.rank) {
         return 1;
@@ -133,10 +137,13 @@ static int64_t default_grain(const region *r, const share_kernel *k, uint32_t ax
     return product && r->c->panel > line ? r->c->panel : line;
 }
 
-/* Tiles of a product's columns begin at multiples of a vector, and of what blocks of weights hold.
- */
+/* Tiles of a product's columns begin at multiples of a vector, and of what blocks of weights hold;
+ * those of a convolution's channels where panels of weights do. */
 static bool grain_fits(const region *r, const share_kernel *k, share s)
 {
+    if (is_conv(k) && s.axis == 1) {
+        return s.grain % tile_channels(r) == 0;
+    }
     int64_t lanes = r->c->panel / 2 > COLUMNS ? r->c->panel / 2 : COLUMNS;
     bool columns =
         k->domain.main && k->domain.main->op == IR_OP_contract && s.axis + 1 == (int)k->domain.rank;
