@@ -1,10 +1,10 @@
 #include "backend/conv_plan.h"
 
 enum {
-    PACKED = 128 << 10, /* f32s: half an L2 of 1 MiB; the other half is for weights and sums */
+    PACKED = 128 << 10,  /* f32s: half an L2 of 1 MiB; the other half is for weights and sums */
     WEIGHTS = 128 << 10, /* copied ones of a block */
     TILE_WEIGHTS = 4 << 10,
-    DEEP = 1024,        /* products of one sum for which a block still has many places */
+    DEEP = 1024, /* products of one sum for which a block still has many places */
     MOST_SCRATCH = 2 << 20,
     MOST_WIDE = 8 /* vectors of a tile */
 };

@@ -83,6 +83,10 @@ void emit_prefetch(emit *e, LLVMValueRef v_ptr, uint32_t locality);
 LLVMValueRef emit_select(emit *e, LLVMValueRef c, LLVMValueRef x, LLVMValueRef y);
 
 /* Across lanes (emit_shuffle.c) */
+/* Every `by`-th lane of x and y side by side, from `first` on. */
+LLVMValueRef emit_pick(emit *e, LLVMValueRef x, LLVMValueRef y, uint32_t first, uint32_t by);
+/* x[first], y[first], x[first + 1] ... */
+LLVMValueRef emit_interleave(emit *e, LLVMValueRef x, LLVMValueRef y, uint32_t first);
 /* As many vectors as lanes: lane j of v[i] and lane i of v[j] change places. */
 void emit_transpose(emit *e, LLVMValueRef *v);
 /* The sums over the lanes of n vectors, n a power of two, side by side and in order, in the first

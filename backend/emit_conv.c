@@ -183,11 +183,12 @@ void emit_conv(emit *e, const k_nest *n)
     conv_emitter q = {.e = e};
     conv_plan_of(n, e->t, &q.p);
     int64_t packed = conv_plan_packed(&q.p), sums = conv_plan_sums(&q.p, e->t);
-    int64_t size = q.p.tile ? emit_winograd_scratch(&q.p, e->lanes)
-                            : packed + sums + conv_plan_weights(&q.p);
+    int64_t size =
+        q.p.tile ? emit_winograd_scratch(&q.p, e->lanes) : packed + sums + conv_plan_weights(&q.p);
     q.v_packed = emit_scratch(e, (uint64_t)size * sizeof(float));
     q.v_sums = f32_at(&q, q.v_packed, emit_i64(e, packed));
     q.v_copied = f32_at(&q, q.v_packed, emit_i64(e, packed + sums));
+    q.v_phases = q.p.conv->transposed ? conv_phase_table(&q) : NULL;
     e->lanes_aligned = false;
     if (n->split >= 0) {
         run(&q);

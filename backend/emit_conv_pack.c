@@ -34,12 +34,9 @@ static LLVMValueRef load_pairs(conv_emitter *q, LLVMValueRef v_row, LLVMValueRef
                                LLVMValueRef v_limit)
 {
     emit *e = q->e;
-    LLVMValueRef v_lo = conv_load_row(q, v_row, v_first, v_limit, 1), even[64];
+    LLVMValueRef v_lo = conv_load_row(q, v_row, v_first, v_limit, 1);
     LLVMValueRef v_hi = conv_load_row(q, v_row, plus(q, v_first, e->lanes), v_limit, 1);
-    for (uint32_t i = 0; i < e->lanes; i++) {
-        even[i] = LLVMConstInt(e->i32, 2 * i, false);
-    }
-    return LLVMBuildShuffleVector(e->b, v_lo, v_hi, LLVMConstVector(even, e->lanes), "");
+    return emit_pick(e, v_lo, v_hi, 0, 2);
 }
 
 /* One row of places, for all taps along it: to[tap][place]. */

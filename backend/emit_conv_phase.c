@@ -5,9 +5,7 @@
  * them a phase takes, and which inputs, is a table. */
 #include "backend/emit_conv_parts.h"
 
-/* i64[phases][1 + 2 * most]: taps of the phase, then for each where it lies among a channel's weights
- * and among its packed inputs. */
-static LLVMValueRef phase_table(conv_emitter *q)
+LLVMValueRef conv_phase_table(conv_emitter *q)
 {
     emit *e = q->e;
     const conv_axis *axes = q->p.axes;
@@ -106,11 +104,10 @@ void conv_run_phases(conv_emitter *q, conv_tile t, LLVMValueRef v_o, LLVMValueRe
         conv_run_places(q, t, v_to);
         return;
     }
-    LLVMValueRef v_table = phase_table(q);
     emit_loop l;
     begin(q, &l, "phase", zero(q), emit_i64(e, q->p.phases), 1);
     LLVMValueRef v_row = times(q, l.v_i, 1 + 2 * q->p.most);
-    t.v_table = LLVMBuildGEP2(e->b, e->i64, v_table, &v_row, 1, "");
+    t.v_table = LLVMBuildGEP2(e->b, e->i64, q->v_phases, &v_row, 1, "");
     conv_run_places(q, t, f32_at(q, v_to, times(q, l.v_i, q->p.outputs)));
     end(q, &l);
 }

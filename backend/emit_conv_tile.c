@@ -46,8 +46,8 @@ static void sum_line(conv_emitter *q, const conv_tile *t, LLVMValueRef *v_sums)
 {
     emit_loop l;
     begin_sums(q, &l, "k", zero(q), times(q, q->v_channels, q->p.most), t, v_sums);
-    add_products(q, t, f32_at(q, t->v_w, times(q, l.v_i, t->w_step)), f32_at(q, t->v_b, times(q, l.v_i, t->b_step)),
-                 v_sums);
+    add_products(q, t, f32_at(q, t->v_w, times(q, l.v_i, t->w_step)),
+                 f32_at(q, t->v_b, times(q, l.v_i, t->b_step)), v_sums);
     end_sums(q, &l, t, v_sums);
 }
 
@@ -131,9 +131,9 @@ static void run_tile(conv_emitter *q, const conv_tile *t, LLVMValueRef v_to)
 {
     emit *e = q->e;
     LLVMValueRef f = tile_function(q, *t);
-    LLVMValueRef args[TILE_ARGS] = {
-        t->v_w,       t->v_b, v_to, q->v_channel, q->v_channels,
-        t->v_table ? t->v_table : LLVMConstNull(e->ptr)};
+    LLVMValueRef args[TILE_ARGS] = {t->v_w,        t->v_b,
+                                    v_to,          q->v_channel,
+                                    q->v_channels, t->v_table ? t->v_table : LLVMConstNull(e->ptr)};
     LLVMBuildCall2(e->b, LLVMGlobalGetValueType(f), f, args, TILE_ARGS, "");
 }
 

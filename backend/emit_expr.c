@@ -205,13 +205,7 @@ static LLVMValueRef lane_mask(emit *e, LLVMValueRef v_guard)
  * touched: lane i of all lies in lane 2 i of the two together. */
 static LLVMValueRef spread_half(emit *e, LLVMValueRef v, uint32_t half)
 {
-    LLVMValueRef from[64];
-    for (uint32_t i = 0; i < e->lanes; i++) {
-        uint32_t lane = i % 2 ? e->lanes : half * e->lanes / 2 + i / 2;
-        from[i] = LLVMConstInt(e->i32, lane, false);
-    }
-    return LLVMBuildShuffleVector(e->b, v, LLVMConstNull(LLVMTypeOf(v)),
-                                  LLVMConstVector(from, e->lanes), "");
+    return emit_interleave(e, v, LLVMConstNull(LLVMTypeOf(v)), half * e->lanes / 2);
 }
 
 static LLVMValueRef half_ptr(emit *e, LLVMTypeRef t, LLVMValueRef v_ptr, uint32_t half)
@@ -229,17 +223,14 @@ static LLVMValueRef load_pairs(emit *e, LLVMTypeRef t, LLVMValueRef v_ptr, LLVMV
                                unsigned bytes)
 {
     LLVMTypeRef vt = emit_vector(e, t), types[2] = {vt, e->ptr};
-    LLVMValueRef v[2], even[64];
+    LLVMValueRef v[2];
     for (uint32_t half = 0; half < 2; half++) {
         LLVMValueRef v_half = spread_half(e, all_lanes(e, v_mask), half);
         LLVMValueRef args[4] = {half_ptr(e, t, v_ptr, half), LLVMConstInt(e->i32, bytes, false),
                                 v_half, LLVMConstNull(vt)};
         v[half] = emit_intrinsic(e, "llvm.masked.load", 2, types, 4, args);
     }
-    for (uint32_t i = 0; i < e->lanes; i++) {
-        even[i] = LLVMConstInt(e->i32, 2 * i, false);
-    }
-    return LLVMBuildShuffleVector(e->b, v[0], v[1], LLVMConstVector(even, e->lanes), "");
+    return emit_pick(e, v[0], v[1], 0, 2);
 }
 
 static void store_pairs(emit *e, LLVMTypeRef t, LLVMValueRef v, LLVMValueRef v_ptr, unsigned bytes)

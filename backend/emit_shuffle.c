@@ -11,6 +11,24 @@ static LLVMValueRef shuffle(emit *e, LLVMValueRef x, LLVMValueRef y, const uint3
     return LLVMBuildShuffleVector(e->b, x, y, LLVMConstVector(at, e->lanes), "");
 }
 
+LLVMValueRef emit_pick(emit *e, LLVMValueRef x, LLVMValueRef y, uint32_t first, uint32_t by)
+{
+    uint32_t from[64];
+    for (uint32_t i = 0; i < e->lanes; i++) {
+        from[i] = first + by * i;
+    }
+    return shuffle(e, x, y, from);
+}
+
+LLVMValueRef emit_interleave(emit *e, LLVMValueRef x, LLVMValueRef y, uint32_t first)
+{
+    uint32_t from[64];
+    for (uint32_t i = 0; i < e->lanes; i++) {
+        from[i] = first + i / 2 + i % 2 * e->lanes;
+    }
+    return shuffle(e, x, y, from);
+}
+
 /* Blocks of 1, 2, 4 ... lanes beside the diagonal change places: lanes * log2(lanes) shuffles. */
 void emit_transpose(emit *e, LLVMValueRef *v)
 {

@@ -52,6 +52,16 @@ static LLVMValueRef scale(emit *e, double factor, LLVMValueRef v)
     return LLVMBuildFMul(e->b, emit_const(e, LLVMTypeOf(v), factor), v, "");
 }
 
+static LLVMValueRef sum(emit *e, LLVMValueRef v_x, LLVMValueRef v_y)
+{
+    return LLVMBuildFAdd(e->b, v_x, v_y, "");
+}
+
+static LLVMValueRef difference(emit *e, LLVMValueRef v_x, LLVMValueRef v_y)
+{
+    return LLVMBuildFSub(e->b, v_x, v_y, "");
+}
+
 static const double near = 0.75, far = 1.5; /* points of tiles of 4: their absolute values */
 
 static void inputs_4(emit *e, const LLVMValueRef *d, LLVMValueRef *t)
@@ -86,24 +96,14 @@ static void products_4(emit *e, const LLVMValueRef *m, LLVMValueRef *y)
 {
     LLVMValueRef v_sum[2], v_difference[2];
     for (uint32_t i = 0; i < 2; i++) {
-        v_sum[i] = LLVMBuildFAdd(e->b, m[1 + 2 * i], m[2 + 2 * i], "");
-        v_difference[i] = LLVMBuildFSub(e->b, m[1 + 2 * i], m[2 + 2 * i], "");
+        v_sum[i] = sum(e, m[1 + 2 * i], m[2 + 2 * i]);
+        v_difference[i] = difference(e, m[1 + 2 * i], m[2 + 2 * i]);
     }
     double n = near, f = far;
-    y[0] = LLVMBuildFAdd(e->b, m[0], LLVMBuildFAdd(e->b, v_sum[0], v_sum[1], ""), "");
+    y[0] = sum(e, m[0], sum(e, v_sum[0], v_sum[1]));
     y[1] = fma_of(e, n, v_difference[0], scale(e, f, v_difference[1]));
     y[2] = fma_of(e, n * n, v_sum[0], scale(e, f * f, v_sum[1]));
     y[3] = fma_of(e, n * n * n, v_difference[0], fma_of(e, f * f * f, v_difference[1], m[5]));
-}
-
-static LLVMValueRef sum(emit *e, LLVMValueRef v_x, LLVMValueRef v_y)
-{
-    return LLVMBuildFAdd(e->b, v_x, v_y, "");
-}
-
-static LLVMValueRef difference(emit *e, LLVMValueRef v_x, LLVMValueRef v_y)
-{
-    return LLVMBuildFSub(e->b, v_x, v_y, "");
 }
 
 /* Points 0, 1, -1 and infinity. */
@@ -142,26 +142,6 @@ static const filtering *filtering_of(const conv_plan *p)
 
 /* Lanes ---------------------------------------------------------------------------------------- */
 
-/* Every `by`-th of two vectors side by side, from `first` on. */
-static LLVMValueRef pick(emit *e, LLVMValueRef v_x, LLVMValueRef v_y, uint32_t first, uint32_t by)
-{
-    LLVMValueRef at[64];
-    for (uint32_t i = 0; i < e->lanes; i++) {
-        at[i] = LLVMConstInt(e->i32, first + by * i, false);
-    }
-    return LLVMBuildShuffleVector(e->b, v_x, v_y, LLVMConstVector(at, e->lanes), "");
-}
-
-/* x[first], y[first], x[first + 1] ... */
-static LLVMValueRef interleave(emit *e, LLVMValueRef v_x, LLVMValueRef v_y, uint32_t first)
-{
-    LLVMValueRef at[64];
-    for (uint32_t i = 0; i < e->lanes; i++) {
-        at[i] = LLVMConstInt(e->i32, first + i / 2 + i % 2 * e->lanes, false);
-    }
-    return LLVMBuildShuffleVector(e->b, v_x, v_y, LLVMConstVector(at, e->lanes), "");
-}
-
 static void store(conv_emitter *q, LLVMValueRef v, LLVMValueRef v_base, LLVMValueRef v_at)
 {
     LLVMSetAlignment(LLVMBuildStore(q->e->b, v, f32_at(q, v_base, v_at)), 4);
@@ -195,17 +175,17 @@ static void load_tiles(winograd *w, LLVMValueRef v_row, LLVMValueRef v_first, LL
         }
     }
     memcpy(d, v, tile * sizeof *d);
-    for (uint32_t n = tile; n > 1;
-         n /= 2) { /* even lanes to the first half, odd ones to the other */
+    /* Even lanes go to the first half of the vectors, odd ones to the other. */
+    for (uint32_t n = tile; n > 1; n /= 2) {
         LLVMValueRef half[MOST_TILE];
         for (uint32_t i = 0; i < tile / 2; i++) {
-            half[i] = pick(e, d[2 * i], d[2 * i + 1], 0, 2);
-            half[tile / 2 + i] = pick(e, d[2 * i], d[2 * i + 1], 1, 2);
+            half[i] = emit_pick(e, d[2 * i], d[2 * i + 1], 0, 2);
+            half[tile / 2 + i] = emit_pick(e, d[2 * i], d[2 * i + 1], 1, 2);
         }
         memcpy(d, half, tile * sizeof *d);
     }
-    d[tile] = pick(e, d[0], v[tile], 1, 1);
-    d[tile + 1] = pick(e, d[1], pick(e, v[tile], v[tile], 1, 1), 1, 1);
+    d[tile] = emit_pick(e, d[0], v[tile], 1, 1);
+    d[tile + 1] = emit_pick(e, d[1], emit_pick(e, v[tile], v[tile], 1, 1), 1, 1);
 }
 
 /* The rows that the block's tiles take, of one channel, each transformed: the one r below the first
@@ -425,7 +405,7 @@ static void store_tiles(winograd *w, const LLVMValueRef *y, LLVMValueRef v_to)
     for (uint32_t n = tile; n > 1; n /= 2) {
         LLVMValueRef whole[MOST_TILE];
         for (uint32_t i = 0; i < tile; i++) {
-            whole[i] = interleave(e, v[i / 2], v[tile / 2 + i / 2], i % 2 * e->lanes / 2);
+            whole[i] = emit_interleave(e, v[i / 2], v[tile / 2 + i / 2], i % 2 * e->lanes / 2);
         }
         memcpy(v, whole, tile * sizeof *v);
     }

@@ -159,7 +159,10 @@ static void find(finder *f, const ir_graph *g, use *const *captured)
 ir_graph *pass_layout(pass_ctx *c, const ir_graph *g)
 {
     ir_module *m = c->module;
-    finder f = {.m = m, .panel = c->panel, .channels = c->channels, .uses = arena_array(c->scratch, use, m->n_params)};
+    finder f = {.m = m,
+                .panel = c->panel,
+                .channels = c->channels,
+                .uses = arena_array(c->scratch, use, m->n_params)};
     bool early = ir_graph_stage(g) == IR_STAGE_TENSOR;
     for (uint32_t i = 0; i < m->n_params; i++) {
         f.uses[i].param = &m->params[i];
@@ -173,8 +176,8 @@ ir_graph *pass_layout(pass_ctx *c, const ir_graph *g)
     intern_table *names = ir_ctx_names(m->ctx);
     for (uint32_t i = 0; early && i < m->n_params; i++) {
         ir_param *p = &m->params[i];
-        bool packed =
-            c->panel && f.uses[i].products && !f.uses[i].convs && !f.uses[i].other && may_be_packed(&f, &f.uses[i]);
+        bool packed = c->panel && f.uses[i].products && !f.uses[i].convs && !f.uses[i].other &&
+                      may_be_packed(&f, &f.uses[i]);
         bool pairs = packed && !in_blocks(p) && p->type->dtype != IR_f16 &&
                      (c->bf16 || f.uses[i].bf16 == f.uses[i].products);
         p->layout = intern(names, pairs ? "pairs" : packed ? "panels" : "rows");
