@@ -1,6 +1,15 @@
 #include "backend/kernel.h"
 
+#include "runtime/abi.h"
+
 #include <string.h>
+
+uint8_t k_layout_of(const ir_param *p)
+{
+    return !p->panel                         ? AIGC_LAYOUT_ROWS
+           : strcmp(p->layout, "pairs") == 0 ? AIGC_LAYOUT_PAIRS
+                                             : AIGC_LAYOUT_PANELS;
+}
 
 bool k_buf_in_pairs(const k_buf *b)
 {

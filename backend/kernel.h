@@ -253,6 +253,8 @@ const k_module *k_lower_module(const ir_module *m, arena *a);
 const char *k_print_kernel(const k_kernel *k, arena *a);
 const char *k_print_program(const k_program *p, arena *a);
 
+/* How the parameter lies in memory: aigc_layout of runtime/abi.h. */
+uint8_t k_layout_of(const ir_param *p);
 /* Is it a parameter whose panels hold pairs along k? */
 bool k_buf_in_pairs(const k_buf *b);
 

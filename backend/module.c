@@ -198,13 +198,6 @@ static LLVMValueRef describe_entry(describer *d, const k_program *p, const emit_
                   u32(d, 0), f->cost, text(d, ir_dim_text(e->c, f->barriers)));
 }
 
-static LLVMValueRef layout_of(describer *d, const ir_param *p)
-{
-    return u8(d, !p->panel                         ? AIGC_LAYOUT_ROWS
-                 : strcmp(p->layout, "pairs") == 0 ? AIGC_LAYOUT_PAIRS
-                                                   : AIGC_LAYOUT_PANELS);
-}
-
 static LLVMValueRef describe_params(describer *d, const uint32_t *first_slot)
 {
     const ir_module *m = d->m->module;
@@ -220,7 +213,7 @@ static LLVMValueRef describe_params(describer *d, const uint32_t *first_slot)
         rows[i] =
             STRUCT(d, text(d, p->name), texts(d, p->n_aliases, p->aliases), u32(d, p->n_indices),
                    i64s(d, p->n_indices, p->counts), u32(d, first_slot[i]), u32(d, slots),
-                   u8(d, p->storage), layout_of(d, p), u8(d, p->type->rank), u8(d, p->panel),
+                   u8(d, p->storage), u8(d, k_layout_of(p)), u8(d, p->type->rank), u8(d, p->panel),
                    i64s(d, p->type->rank, dims), u8(d, p->pack_transposed), v_reserved);
     }
     return table(d, m->n_params, rows);

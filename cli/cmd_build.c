@@ -152,7 +152,9 @@ static const void *make(compiler *c, const compile_options *o, emit_kind kind, s
         *size = text ? strlen(text) : 0;
         return text;
     }
-    const void *object = compile_object(c, o, size);
+    const source_file *f = source_get(diag_sources(c->d), 1);
+    const void *object = compile_from_cache(c, f->path, o, size);
+    object = object ? object : compile_object(c, o, size);
     bool told = kind != OBJECT || compile_lower(c, o); /* its header tells what plans say */
     return told ? object : NULL;
 }

@@ -165,11 +165,7 @@ const void *compile_from_cache(compiler *c, const char *path, const compile_opti
 const void *compile_object(compiler *c, const compile_options *o, size_t *size)
 {
     const source_file *f = source_get(diag_sources(c->d), 1);
-    const void *object = compile_from_cache(c, f->path, o, size);
-    if (object) {
-        return object;
-    }
-    object = emit_object(c, o, size);
+    const void *object = emit_object(c, o, size);
     /* Warnings are told each time: what gives any is compiled each time. */
     if (object && !o->no_cache && !o->profile && diag_warning_count(c->d) == 0) {
         cache_key k = compile_key(f, o);

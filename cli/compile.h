@@ -43,7 +43,7 @@ bool compile_target(compiler *c,
                     const compile_options *o); /* facts of the machine code is made for */
 bool compile_passes(compiler *c, const compile_options *o);
 bool compile_lower(compiler *c, const compile_options *o);
-/* Object code, from the cache where it is there, else put there; in c's arena. */
+/* Object code, made anew and put into the cache; in c's arena. */
 const void *compile_object(compiler *c, const compile_options *o, size_t *size);
 /* The object made of this file with these options before, without any of the stages above; in c's
  * arena. NULL when there is none. Sets c->symbol, and nothing else of c. */

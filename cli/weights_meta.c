@@ -1,5 +1,6 @@
 /* What a file of weights says about a model: hyper-parameters, and how each parameter is kept. */
 #include "cli/compile.h"
+#include "backend/kernel.h"
 #include "runtime/io/weights_load.h"
 
 #include <string.h>
@@ -88,14 +89,6 @@ void weights_set_storages(ir_module *m, const weights_file *f)
     }
 }
 
-/* Before the passes every parameter lies in rows. */
-static uint8_t layout_of(const ir_param *p)
-{
-    return !p->panel                         ? AIGC_LAYOUT_ROWS
-           : strcmp(p->layout, "pairs") == 0 ? AIGC_LAYOUT_PAIRS
-                                             : AIGC_LAYOUT_PANELS;
-}
-
 const aigc_abi_model *weights_params_of(const ir_module *m, arena *a)
 {
     aigc_abi_model *out = arena_new(a, aigc_abi_model);
@@ -119,7 +112,7 @@ const aigc_abi_model *weights_params_of(const ir_module *m, arena *a)
                                      .first_slot = at,
                                      .slots = slots_of(p),
                                      .storage = (uint8_t)p->storage,
-                                     .layout = layout_of(p),
+                                     .layout = k_layout_of(p), /* rows, before the passes */
                                      .rank = (uint8_t)p->type->rank,
                                      .panel = (uint8_t)p->panel,
                                      .dims = dims,
