@@ -253,7 +253,7 @@ static LLVMValueRef load_lanes(emit *e, const k_expr *x, LLVMValueRef v_guard)
     bool side_by_side = affine && ir_dim_is_one(stride);
     LLVMValueRef v_mask = lane_mask(e, v_guard);
     if (!ir_storage_is_dense(b->storage)) {
-        if (side_by_side && !v_mask && !b->panel && e->lanes <= 16 &&
+        if (side_by_side && !v_mask && !b->panel && e->lanes <= 16 && e->lanes_aligned &&
             multiple_of(e, x->args[0], e->lanes)) {
             return emit_decode_run(e, b, emit_scalar(e, x->args[0]));
         }

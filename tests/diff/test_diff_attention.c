@@ -1,7 +1,7 @@
 /* Attention against the interpreter: few queries and many, every kind of score function, keys and
  * values in place, turned, and of 16 bits, sizes one off from those of tiles and blocks, at every
  * level of vectors, on one thread and two. */
-#include "cli/libaigc.h"
+#include "tests/diff/diff_runs.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -109,37 +109,14 @@ static float number(uint32_t *seed)
     return (float)(*seed >> 8) / 16777216.0f * 2 - 1;
 }
 
-typedef struct run {
-    aigc_program *p;
-    aigc_context *c[2];
-} run;
-
-static run open_run(const char *path, const char *cpu, const char *const *defines, bool interpret)
+static diff_runs open_run(const char *path, const char *cpu, const char *const *defines,
+                          bool interpret)
 {
-    run r = {0};
-    char *messages = NULL;
-    aigc_error err;
-    aigc_settings s = {.defines = (const char **)(uintptr_t)defines,
-                       .n_defines = 4,
-                       .cpu = cpu,
-                       .opt_level = 2,
-                       .no_cache = true,
-                       .interpret = interpret};
-    if (aigc_program_create(path, &s, &r.p, &messages, &err) != AIGC_OK) {
-        fail_msg("%s\n%s", err.text, messages ? messages : "");
-    }
-    for (uint32_t i = 0; i < 2; i++) {
-        aigc_context_options o = {.n_threads = i + 1};
-        assert_int_equal(aigc_program_context(r.p, &o, &r.c[i], &err), AIGC_OK);
-    }
-    return r;
-}
-
-static void close_run(run *r)
-{
-    aigc_context_destroy(r->c[0]);
-    aigc_context_destroy(r->c[1]);
-    aigc_program_destroy(r->p);
+    return diff_runs_open(path, (aigc_settings){.defines = (const char **)(uintptr_t)defines,
+                                                .n_defines = 4,
+                                                .cpu = cpu,
+                                                .opt_level = 2,
+                                                .interpret = interpret});
 }
 
 typedef struct arguments {
@@ -199,7 +176,7 @@ static arguments make_arguments(uint32_t entry, uint32_t model, int64_t t, int64
     return a;
 }
 
-static aigc_tensor call(run *r, uint32_t context, const arguments *a, bool cached)
+static aigc_tensor call(diff_runs *r, uint32_t context, const arguments *a, bool cached)
 {
     aigc_tensor y = {0};
     aigc_error err;
@@ -225,7 +202,7 @@ static void compare(const aigc_tensor *x, const aigc_tensor *y, int64_t d, const
     }
 }
 
-static void check_sizes(run *runs, uint32_t n_runs, uint32_t model, int64_t t, int64_t s)
+static void check_sizes(diff_runs *runs, uint32_t n_runs, uint32_t model, int64_t t, int64_t s)
 {
     for (uint32_t i = 0; i < sizeof entries / sizeof *entries; i++) {
         bool cached = entries[i].shape == CACHED;
@@ -260,7 +237,7 @@ static void check_model(const char *path, uint32_t model)
         defines[i] = text[i];
     }
     uint32_t have = aigc_cpu_features();
-    run runs[5] = {open_run(path, NULL, defines, true)};
+    diff_runs runs[5] = {open_run(path, NULL, defines, true)};
     uint32_t n_runs = 1;
     for (size_t i = 0; i < sizeof cpus / sizeof *cpus; i++) {
 #if !defined(__x86_64__)
@@ -278,7 +255,7 @@ static void check_model(const char *path, uint32_t model)
         check_sizes(runs, n_runs, model, sizes[i].t, sizes[i].s);
     }
     for (uint32_t i = 0; i < n_runs; i++) {
-        close_run(&runs[i]);
+        diff_runs_close(&runs[i]);
     }
 }
 

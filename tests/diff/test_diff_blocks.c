@@ -1,6 +1,6 @@
 /* Products with weights in blocks (q8_0, q4_0): compiled code against the arithmetic docs/ir.md
  * gives for math "q8", written out here, at every level of vectors, on one thread and two. */
-#include "cli/libaigc.h"
+#include "tests/diff/diff_runs.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -170,22 +170,7 @@ static void check(const char *what, float found, double expected, double bound)
     }
 }
 
-typedef struct run {
-    aigc_program *p;
-    aigc_context *c[2];
-} run;
-
-static void call(run *r, uint32_t c, const char *entry, const aigc_tensor *args, uint32_t n,
-                 aigc_tensor *y)
-{
-    aigc_error err;
-    *y = (aigc_tensor){0};
-    if (aigc_program_call(r->p, r->c[c], entry, NULL, args, n, y, 1, &err) != AIGC_OK) {
-        fail_msg("%s: %s", entry, err.text);
-    }
-}
-
-static void check_rows(run *r, const weights *w, const weights *u, int64_t m, const char *cpu)
+static void check_rows(diff_runs *r, const weights *w, const weights *u, int64_t m, const char *cpu)
 {
     float *x = malloc((size_t)(m * w->k) * 4);
     int32_t *ids = malloc((size_t)m * 4);
@@ -205,9 +190,9 @@ static void check_rows(run *r, const weights *w, const weights *u, int64_t m, co
         snprintf(what, sizeof what, "%s %s %lld x %lld x %lld, %u threads", w->s->name,
                  cpu ? cpu : "native", (long long)m, (long long)w->k, (long long)w->n, c + 1);
         aigc_tensor plain, gate, picked;
-        call(r, c, "plain", args, 1, &plain);
-        call(r, c, "gate", args, 1, &gate);
-        call(r, c, "picked", args, 2, &picked);
+        plain = diff_runs_call(r, c, "plain", args, 1);
+        gate = diff_runs_call(r, c, "gate", args, 1);
+        picked = diff_runs_call(r, c, "picked", args, 2);
         for (int64_t i = 0; i < m; i++) {
             for (int64_t j = 0; j < w->n; j++) {
                 double a, b, g = product(x + i * w->k, w, j, &a),
@@ -230,33 +215,12 @@ static void check_rows(run *r, const weights *w, const weights *u, int64_t m, co
     free(ids);
 }
 
-static run start_run(const char *dk, const char *dn, const char *cpu)
+static diff_runs start_run(const char *dk, const char *dn, const char *cpu)
 {
-    run r;
-    char *messages = NULL;
-    aigc_error err;
     const char *defines[2] = {dk, dn};
-    aigc_settings settings = {.defines = defines,
-                              .n_defines = 2,
-                              .weights = file,
-                              .cpu = cpu,
-                              .opt_level = 2,
-                              .no_cache = true};
-    if (aigc_program_create(path, &settings, &r.p, &messages, &err) != AIGC_OK) {
-        fail_msg("%s\n%s", err.text, messages ? messages : "");
-    }
-    for (uint32_t t = 0; t < 2; t++) {
-        aigc_context_options o = {.n_threads = t + 1};
-        assert_int_equal(aigc_program_context(r.p, &o, &r.c[t], &err), AIGC_OK);
-    }
-    return r;
-}
-
-static void end_run(run *r)
-{
-    aigc_context_destroy(r->c[0]);
-    aigc_context_destroy(r->c[1]);
-    aigc_program_destroy(r->p);
+    return diff_runs_open(
+        path, (aigc_settings){
+                  .defines = defines, .n_defines = 2, .weights = file, .cpu = cpu, .opt_level = 2});
 }
 
 static void check_size(const storage *s, int64_t k, int64_t n)
@@ -277,11 +241,11 @@ static void check_size(const storage *s, int64_t k, int64_t n)
         if ((i == 1 && !(have & AIGC_CPU_AVX512)) || (i == 2 && !(have & AIGC_CPU_AVX2_FMA))) {
             continue;
         }
-        run r = start_run(dk, dn, cpus[i]);
+        diff_runs r = start_run(dk, dn, cpus[i]);
         for (size_t m = 0; m < sizeof row_counts / sizeof *row_counts; m++) {
             check_rows(&r, &w, &u, row_counts[m], cpus[i]);
         }
-        end_run(&r);
+        diff_runs_close(&r);
     }
     free(w.blocks);
     free(u.blocks);
@@ -324,7 +288,7 @@ static void test_odd_numbers(void **state)
     for (size_t s = 0; s < sizeof storages / sizeof *storages; s++) {
         weights w = make_weights(&storages[s], K, N, 1);
         write_gguf(file, &w, &w);
-        run r = start_run("k=64", "n=17", NULL);
+        diff_runs r = start_run("k=64", "n=17", NULL);
         float x[ROWS * K];
         uint32_t seed = 5;
         for (int i = 0; i < ROWS * K; i++) {
@@ -338,7 +302,7 @@ static void test_odd_numbers(void **state)
         aigc_tensor y, args[1] = {
                            {x, AIGC_F32, 2, {ROWS, K}}
         };
-        call(&r, 0, "plain", args, 1, &y);
+        y = diff_runs_call(&r, 0, "plain", args, 1);
         for (int i = 0; i < ROWS; i++) {
             for (int j = 0; j < N; j++) {
                 float found = ((float *)y.data)[i * N + j];
@@ -352,7 +316,7 @@ static void test_odd_numbers(void **state)
         }
         free(y.data);
         free(w.blocks);
-        end_run(&r);
+        diff_runs_close(&r);
     }
 }
 

@@ -1,6 +1,6 @@
 /* Convolutions against the interpreter: sizes around those of tiles, strides, borders, dilations,
  * groups, transposes, epilogues, at every level of vectors, on one thread and on three. */
-#include "cli/libaigc.h"
+#include "tests/diff/diff_runs.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -143,44 +143,11 @@ static void write_source(FILE *f)
     fprintf(f, "}\n");
 }
 
-typedef struct run {
-    aigc_program *p;
-    aigc_context *c[2];
-} run;
-
-static run open_run(const char *path, const char *weights, const char *cpu, bool interpret)
+static diff_runs open_run(const char *path, const char *weights, const char *cpu, bool interpret)
 {
-    run r = {0};
-    char *messages = NULL;
-    aigc_error err;
-    aigc_settings s = {
-        .cpu = cpu, .weights = weights, .opt_level = 2, .no_cache = true, .interpret = interpret};
-    if (aigc_program_create(path, &s, &r.p, &messages, &err) != AIGC_OK) {
-        fail_msg("%s\n%s", err.text, messages ? messages : "");
-    }
-    for (uint32_t i = 0; i < 2; i++) {
-        aigc_context_options o = {.n_threads = 2 * i + 1, .all_threads = true};
-        assert_int_equal(aigc_program_context(r.p, &o, &r.c[i], &err), AIGC_OK);
-    }
-    return r;
-}
-
-static void close_run(run *r)
-{
-    aigc_context_destroy(r->c[0]);
-    aigc_context_destroy(r->c[1]);
-    aigc_program_destroy(r->p);
-}
-
-static aigc_tensor call(run *r, uint32_t context, const char *entry, const aigc_tensor *args,
-                        uint32_t n_args)
-{
-    aigc_tensor y = {0};
-    aigc_error err;
-    if (aigc_program_call(r->p, r->c[context], entry, NULL, args, n_args, &y, 1, &err) != AIGC_OK) {
-        fail_msg("%s: %s", entry, err.text);
-    }
-    return y;
+    return diff_runs_open(
+        path,
+        (aigc_settings){.cpu = cpu, .weights = weights, .opt_level = 2, .interpret = interpret});
 }
 
 /* Sums of k products of numbers within [-1, 1]; Winograd's are twice as rough as the sums
@@ -262,7 +229,7 @@ static void write_weights(FILE *f)
     }
 }
 
-static void check_case(run *runs, uint32_t n_runs, uint32_t number, form how)
+static void check_case(diff_runs *runs, uint32_t n_runs, uint32_t number, form how)
 {
     const conv_case *c = &cases[number];
     uint32_t n_args = how == LOOSE ? 3 : 4;
@@ -270,12 +237,12 @@ static void check_case(run *runs, uint32_t n_runs, uint32_t number, form how)
     draw_case(number, args);
     char entry[32], what[128];
     snprintf(entry, sizeof entry, "%s%u", form_names[how], number);
-    aigc_tensor want = call(&runs[0], 0, entry, args, n_args);
+    aigc_tensor want = diff_runs_call(&runs[0], 0, entry, args, n_args);
     int64_t k = size_of(&c->w[2], c->rank - 2) * c->x[1];
     for (uint32_t i = 1; i < n_runs; i++) {
         snprintf(what, sizeof what, "%s, %s(%s), cpu %u", entry, c->op, c->more, i);
-        aigc_tensor one = call(&runs[i], 0, entry, args, n_args),
-                    two = call(&runs[i], 1, entry, args, n_args);
+        aigc_tensor one = diff_runs_call(&runs[i], 0, entry, args, n_args),
+                    two = diff_runs_call(&runs[i], 1, entry, args, n_args);
         compare(&one, &want, k, what);
         assert_int_equal(size_of(one.dims, one.rank), size_of(c->y, c->rank));
         assert_memory_equal(one.data, two.data, (size_t)size_of(c->y, c->rank) * 4);
@@ -301,7 +268,7 @@ static void test_conv(void **state)
     assert_non_null(f);
     write_weights(f);
     fclose(f);
-    run runs[4] = {open_run(path, weights, NULL, true)};
+    diff_runs runs[4] = {open_run(path, weights, NULL, true)};
     uint32_t n_runs = 1, have = aigc_cpu_features();
     for (size_t i = 0; i < sizeof cpus / sizeof *cpus; i++) {
 #if !defined(__x86_64__)
@@ -319,7 +286,7 @@ static void test_conv(void **state)
         }
     }
     for (uint32_t i = 0; i < n_runs; i++) {
-        close_run(&runs[i]);
+        diff_runs_close(&runs[i]);
     }
     unlink(path);
     unlink(weights);

@@ -1,8 +1,8 @@
 /* Products with parameters against the interpreter: every height and width of tile, packed and in
  * place, at every level of vectors, on one thread and two, in f32 and in bf16. */
 #include "cli/compile.h"
-#include "cli/libaigc.h"
 #include "ir/text.h"
+#include "tests/diff/diff_runs.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -106,8 +106,7 @@ static void write_weights(const char *path, int64_t k, int64_t n)
 
 typedef struct run {
     bool rounded; /* its products are of bf16 */
-    aigc_program *p;
-    aigc_context *c[2];
+    diff_runs r;
 } run;
 
 typedef struct size_defines {
@@ -157,10 +156,7 @@ static bool packs(const char *cpu, int64_t n)
 static run open_run(const char *path, const char *weights, const char *cpu, int64_t k, int64_t n,
                     bool bf16, bool interpret)
 {
-    run r = {.rounded = bf16 && packs(cpu, n)};
-    char *messages = NULL;
     size_defines d;
-    aigc_error err;
     define_sizes(&d, k, n);
     aigc_settings s = {.defines = d.both,
                        .n_defines = strstr(path, ".air") ? 0 : 2,
@@ -168,34 +164,14 @@ static run open_run(const char *path, const char *weights, const char *cpu, int6
                        .cpu = cpu,
                        .opt_level = 2,
                        .bf16 = bf16,
-                       .no_cache = true,
                        .interpret = interpret};
-    if (aigc_program_create(path, &s, &r.p, &messages, &err) != AIGC_OK) {
-        fail_msg("%s\n%s", err.text, messages ? messages : "");
-    }
-    for (uint32_t i = 0; i < 2; i++) {
-        aigc_context_options o = {.n_threads = i + 1, .all_threads = true};
-        assert_int_equal(aigc_program_context(r.p, &o, &r.c[i], &err), AIGC_OK);
-    }
-    return r;
-}
-
-static void close_run(run *r)
-{
-    aigc_context_destroy(r->c[0]);
-    aigc_context_destroy(r->c[1]);
-    aigc_program_destroy(r->p);
+    return (run){bf16 && packs(cpu, n), diff_runs_open(path, s)};
 }
 
 static aigc_tensor call(run *r, uint32_t context, const char *entry, const aigc_tensor *args)
 {
-    aigc_tensor y = {0};
-    aigc_error err;
     uint32_t n_args = strcmp(entry, "residual") == 0 ? 2 : 1;
-    if (aigc_program_call(r->p, r->c[context], entry, NULL, args, n_args, &y, 1, &err) != AIGC_OK) {
-        fail_msg("%s: %s", entry, err.text);
-    }
-    return y;
+    return diff_runs_call(&r->r, context, entry, args, n_args);
 }
 
 static int64_t elements(const aigc_tensor *t)
@@ -299,7 +275,7 @@ static void test_products(void **state)
             check_rows(runs, n_runs, row_counts[i], k, n);
         }
         for (uint32_t i = 0; i < n_runs; i++) {
-            close_run(&runs[i]);
+            diff_runs_close(&runs[i].r);
         }
     }
     unlink(path);

@@ -1,7 +1,7 @@
 /* Parameters in every block storage GGUF files have: compiled code, at every level of vectors and
  * on one thread and two, against the interpreter. The interpreter's weights are decoded by the
  * runtime. */
-#include "cli/libaigc.h"
+#include "tests/diff/diff_runs.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -174,42 +174,19 @@ static aigc_tensor call(aigc_program *p, aigc_context *c, size_t which, const in
     return y;
 }
 
-typedef struct run {
-    aigc_program *p;
-    aigc_context *c[2];
-} run;
-
-static run open_model(const char *path, const char *file, const char *cpu, bool interpret,
-                      int64_t k, int64_t n, int level)
+static diff_runs open_model(const char *path, const char *file, const char *cpu, bool interpret,
+                            int64_t k, int64_t n, int level)
 {
-    run r;
-    char dk[32], dn[32], *messages = NULL;
+    char dk[32], dn[32];
     const char *defines[2] = {dk, dn};
     snprintf(dk, sizeof dk, "k=%lld", (long long)k);
     snprintf(dn, sizeof dn, "n=%lld", (long long)n);
-    aigc_error err;
-    aigc_settings settings = {.defines = defines,
-                              .n_defines = 2,
-                              .weights = file,
-                              .cpu = cpu,
-                              .opt_level = level,
-                              .no_cache = true,
-                              .interpret = interpret};
-    if (aigc_program_create(path, &settings, &r.p, &messages, &err) != AIGC_OK) {
-        fail_msg("%s\n%s", err.text, messages ? messages : "");
-    }
-    for (uint32_t t = 0; t < 2; t++) {
-        aigc_context_options o = {.n_threads = t + 1};
-        assert_int_equal(aigc_program_context(r.p, &o, &r.c[t], &err), AIGC_OK);
-    }
-    return r;
-}
-
-static void close_model(run *r)
-{
-    aigc_context_destroy(r->c[0]);
-    aigc_context_destroy(r->c[1]);
-    aigc_program_destroy(r->p);
+    return diff_runs_open(path, (aigc_settings){.defines = defines,
+                                                .n_defines = 2,
+                                                .weights = file,
+                                                .cpu = cpu,
+                                                .opt_level = level,
+                                                .interpret = interpret});
 }
 
 static void compare(const char *what, const aigc_tensor *want, const aigc_tensor *got, bool rounded)
@@ -232,7 +209,7 @@ static void compare(const char *what, const aigc_tensor *want, const aigc_tensor
     }
 }
 
-static void check_compiled(const run *right, run *r, const storage *s, const inputs *in,
+static void check_compiled(const diff_runs *right, diff_runs *r, const storage *s, const inputs *in,
                            const char *cpu)
 {
     for (size_t i = 0; i < N_CALLS; i++) {
@@ -255,7 +232,7 @@ static void check_size(const char *path, const char *file, const storage *s, int
     static const char *const cpus[N_LEVELS] = {NULL, "x86-64-v4", "x86-64-v3", "x86-64"};
     uint32_t have = aigc_cpu_features();
     write_gguf(file, s, k, n);
-    run right = open_model(path, file, NULL, true, k, n, 0);
+    diff_runs right = open_model(path, file, NULL, true, k, n, 0);
     for (uint32_t i = 0; i < N_LEVELS; i++) {
 #if !defined(__x86_64__)
         if (i) {
@@ -267,15 +244,15 @@ static void check_size(const char *path, const char *file, const storage *s, int
         }
         /* At level 0 nothing is packed: products of q8_0 and q4_0 too are of f32. */
         int level = s->gguf == 8 || s->gguf == 2 ? 0 : 2;
-        run r = open_model(path, file, cpus[i], false, k, n, level);
+        diff_runs r = open_model(path, file, cpus[i], false, k, n, level);
         for (int64_t m = 1; m <= MOST_ROWS; m += MOST_ROWS - 1) {
             inputs in = make_inputs(k, n, m);
             check_compiled(&right, &r, s, &in, cpus[i]);
             free_inputs(&in);
         }
-        close_model(&r);
+        diff_runs_close(&r);
     }
-    close_model(&right);
+    diff_runs_close(&right);
 }
 
 static void test_storages(void **state)
