@@ -18,6 +18,7 @@
 #include <cmocka.h>
 #include <jansson.h>
 #include <math.h>
+#include <sys/wait.h>
 
 /* "folder/file" of the models; the test is skipped when it is not there. */
 static inline const char *e2e_model(const char *file, char path[1024])
@@ -31,6 +32,25 @@ static inline const char *e2e_model(const char *file, char path[1024])
     }
     fclose(f);
     return path;
+}
+
+/* Output of a shell command; its exit code in *code. */
+static inline char *e2e_command(int *code, const char *format, ...)
+{
+    char command[8192];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(command, sizeof command, format, args);
+    va_end(args);
+    FILE *f = popen(command, "r");
+    assert_non_null(f);
+    char *text = calloc(1, 1 << 16);
+    assert_non_null(text);
+    size_t n = fread(text, 1, (1 << 16) - 1, f);
+    text[n] = 0;
+    int status = pclose(f);
+    *code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+    return text;
 }
 
 typedef struct e2e {

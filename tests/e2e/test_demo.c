@@ -4,32 +4,12 @@
 
 #include <dlfcn.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #define LLAMA   AIGC_SOURCE_DIR "/examples/llama/llama.aigc"
 #define WEIGHTS AIGC_SOURCE_DIR "/examples/demo/model.safetensors"
 
 static char folder[] = "/tmp/aigc-test-XXXXXX";
-
-/* Output of a shell command; its exit code in *code. */
-static char *run(int *code, const char *format, ...)
-{
-    char command[8192];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(command, sizeof command, format, args);
-    va_end(args);
-    FILE *f = popen(command, "r");
-    assert_non_null(f);
-    char *text = calloc(1, 1 << 16);
-    assert_non_null(text);
-    size_t n = fread(text, 1, (1 << 16) - 1, f);
-    text[n] = 0;
-    int status = pclose(f);
-    *code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-    return text;
-}
 
 static json_t *reference(void)
 {
@@ -75,10 +55,11 @@ static void test_command(void **state)
     json_object_foreach(all, prompt, k)
     {
         for (int cached = 0; cached < 2; cached++) {
-            char *text = run(&code,
-                             "AIGC_CACHE_DIR=%s/cache %s generate %s --weights %s --prompt '%s' "
-                             "--temperature 0 --max-tokens 100 --ids",
-                             folder, AIGC_COMMAND, LLAMA, WEIGHTS, prompt);
+            char *text =
+                e2e_command(&code,
+                            "AIGC_CACHE_DIR=%s/cache %s generate %s --weights %s --prompt '%s' "
+                            "--temperature 0 --max-tokens 100 --ids",
+                            folder, AIGC_COMMAND, LLAMA, WEIGHTS, prompt);
             assert_int_equal(code, 0);
             check_ids(text, json_object_get(k, "greedy_ids"));
             free(text);
@@ -92,12 +73,13 @@ static void test_linked_object(void **state)
     (void)state;
     json_t *all = reference(), *k = json_object_get(all, "ROMEO:");
     int code;
-    free(run(&code,
-             "cd %s && %s build %s --weights %s -o llama.o && %s -I%s -I. %s/examples/c/link.c "
-             "llama.o %s/libaigc_io.a %s/libaigc_runtime.a "
-             "-ljansson -lm -lpthread -o link",
-             folder, AIGC_COMMAND, LLAMA, WEIGHTS, AIGC_CC, AIGC_SOURCE_DIR, AIGC_SOURCE_DIR,
-             AIGC_LIB_DIR, AIGC_LIB_DIR));
+    free(e2e_command(
+        &code,
+        "cd %s && %s build %s --weights %s -o llama.o && %s -I%s -I. %s/examples/c/link.c "
+        "llama.o %s/libaigc_io.a %s/libaigc_runtime.a "
+        "-ljansson -lm -lpthread -o link",
+        folder, AIGC_COMMAND, LLAMA, WEIGHTS, AIGC_CC, AIGC_SOURCE_DIR, AIGC_SOURCE_DIR,
+        AIGC_LIB_DIR, AIGC_LIB_DIR));
     assert_int_equal(code, 0);
     char ids[1024] = "";
     for (size_t i = 0; i < json_array_size(json_object_get(k, "prompt_ids")); i++) {
@@ -105,7 +87,7 @@ static void test_linked_object(void **state)
             ids + strlen(ids), sizeof ids - strlen(ids), " %lld",
             (long long)json_integer_value(json_array_get(json_object_get(k, "prompt_ids"), i)));
     }
-    char *text = run(&code, "%s/link %s 100%s", folder, WEIGHTS, ids);
+    char *text = e2e_command(&code, "%s/link %s 100%s", folder, WEIGHTS, ids);
     assert_int_equal(code, 0);
     check_ids(text, json_object_get(k, "greedy_ids"));
     free(text);
@@ -117,14 +99,15 @@ static void test_program(void **state)
     (void)state;
     json_t *all = reference(), *k = json_object_get(all, "ROMEO:");
     int code;
-    free(run(&code, "CC='%s' %s build %s --weights %s --emit exe -o %s/llama", AIGC_CC,
-             AIGC_COMMAND, LLAMA, WEIGHTS, folder));
+    free(e2e_command(&code, "CC='%s' %s build %s --weights %s --emit exe -o %s/llama", AIGC_CC,
+                     AIGC_COMMAND, LLAMA, WEIGHTS, folder));
     assert_int_equal(code, 0);
     for (int threads = 1; threads <= 2; threads++) {
-        char *text = run(&code,
-                         "%s/llama --weights %s --prompt ROMEO: --temperature 0 --max-tokens 100 "
-                         "--ids --threads %d",
-                         folder, WEIGHTS, threads);
+        char *text =
+            e2e_command(&code,
+                        "%s/llama --weights %s --prompt ROMEO: --temperature 0 --max-tokens 100 "
+                        "--ids --threads %d",
+                        folder, WEIGHTS, threads);
         assert_int_equal(code, 0);
         check_ids(text, json_object_get(k, "greedy_ids"));
         free(text);
@@ -136,8 +119,8 @@ static void test_other_target(void **state)
 {
     (void)state;
     int code;
-    free(run(&code, "cd %s && %s build %s --weights %s --target aarch64-linux-gnu -o arm.o", folder,
-             AIGC_COMMAND, LLAMA, WEIGHTS));
+    free(e2e_command(&code, "cd %s && %s build %s --weights %s --target aarch64-linux-gnu -o arm.o",
+                     folder, AIGC_COMMAND, LLAMA, WEIGHTS));
     assert_int_equal(code, 0);
     char path[256];
     unsigned char head[20];
@@ -159,17 +142,18 @@ static void test_damaged_cache(void **state)
     int code;
     const char *command = "AIGC_CACHE_DIR=%s/cache2 %s run %s --weights %s --entry next --input "
                           "tokens=1,2,3 --input pos=0 2>&1";
-    char *first = run(&code, command, folder, AIGC_COMMAND, LLAMA, WEIGHTS);
+    char *first = e2e_command(&code, command, folder, AIGC_COMMAND, LLAMA, WEIGHTS);
     assert_int_equal(code, 0);
-    free(run(&code,
-             "for f in %s/cache2/*; do printf damaged | dd of=$f bs=1 seek=3000 conv=notrunc "
-             "2>/dev/null; done",
-             folder));
-    char *second = run(&code, command, folder, AIGC_COMMAND, LLAMA, WEIGHTS);
+    free(e2e_command(
+        &code,
+        "for f in %s/cache2/*; do printf damaged | dd of=$f bs=1 seek=3000 conv=notrunc "
+        "2>/dev/null; done",
+        folder));
+    char *second = e2e_command(&code, command, folder, AIGC_COMMAND, LLAMA, WEIGHTS);
     assert_int_equal(code, 0);
     assert_string_equal(first, second);
-    free(run(&code, "for f in %s/cache2/*; do truncate -s 100 $f; done", folder));
-    char *third = run(&code, command, folder, AIGC_COMMAND, LLAMA, WEIGHTS);
+    free(e2e_command(&code, "for f in %s/cache2/*; do truncate -s 100 $f; done", folder));
+    char *third = e2e_command(&code, command, folder, AIGC_COMMAND, LLAMA, WEIGHTS);
     assert_string_equal(first, third);
     free(first);
     free(second);
@@ -191,12 +175,13 @@ static void test_changed_import(void **state)
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         int code;
-        char *text = run(&code,
-                         "cd %s && echo 'fn times(x, n) = x * %s * n' > times.aigc && "
-                         "printf 'import times\nmodel m(n = 1) {\n  entry f(x: f32[T]) -> f32[T] = "
-                         "times.times(x, n)\n}\n' > m.aigc && AIGC_CACHE_DIR=%s/cache3 %s run "
-                         "m.aigc %s --input x=1,2 2>&1",
-                         folder, cases[i].number, folder, AIGC_COMMAND, cases[i].options);
+        char *text =
+            e2e_command(&code,
+                        "cd %s && echo 'fn times(x, n) = x * %s * n' > times.aigc && "
+                        "printf 'import times\nmodel m(n = 1) {\n  entry f(x: f32[T]) -> f32[T] = "
+                        "times.times(x, n)\n}\n' > m.aigc && AIGC_CACHE_DIR=%s/cache3 %s run "
+                        "m.aigc %s --input x=1,2 2>&1",
+                        folder, cases[i].number, folder, AIGC_COMMAND, cases[i].options);
         if (code != 0 || !strstr(text, cases[i].result)) {
             fail_msg("%zu: expected %s:\n%s", i, cases[i].result, text);
         }
@@ -245,7 +230,7 @@ static void test_exit_codes(void **state)
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         int code;
-        char *text = run(&code, "%s %s 2>&1", AIGC_COMMAND, cases[i].arguments);
+        char *text = e2e_command(&code, "%s %s 2>&1", AIGC_COMMAND, cases[i].arguments);
         if (code != cases[i].code || !strstr(text, cases[i].words)) {
             fail_msg("aigc %s: exit %d, expected %d and '%s':\n%s", cases[i].arguments, code,
                      cases[i].code, cases[i].words, text);
@@ -264,7 +249,7 @@ static int end(void **state)
 {
     (void)state;
     int code;
-    free(run(&code, "rm -rf %s", folder));
+    free(e2e_command(&code, "rm -rf %s", folder));
     return 0;
 }
 

@@ -2,7 +2,6 @@
  * last bit; text is generated from the packed file alone; files for other kernels are refused. */
 #include "e2e/e2e.h"
 
-#include <sys/wait.h>
 #include <unistd.h>
 
 #define LLAMA   AIGC_SOURCE_DIR "/examples/llama/llama.aigc"
@@ -10,23 +9,15 @@
 
 static char folder[] = "/tmp/aigc-packed-XXXXXX";
 
-/* Output of a shell command within the folder; its exit code in *code. */
+/* The same as e2e_command, within the folder. */
 static char *run(int *code, const char *format, ...)
 {
     char command[8192];
-    size_t n = (size_t)snprintf(command, sizeof command, "cd %s && ", folder);
     va_list args;
     va_start(args, format);
-    vsnprintf(command + n, sizeof command - n, format, args);
+    vsnprintf(command, sizeof command, format, args);
     va_end(args);
-    FILE *f = popen(command, "r");
-    assert_non_null(f);
-    char *text = calloc(1, 1 << 16);
-    assert_non_null(text);
-    (void)!fread(text, 1, (1 << 16) - 1, f);
-    int status = pclose(f);
-    *code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-    return text;
+    return e2e_command(code, "cd %s && %s", folder, command);
 }
 
 static void expect(const char *text, int code, int wanted, const char *words)
