@@ -9,7 +9,8 @@
  * One row alone (a token at a time) reads b once, in several streams side by side. Rows that are
  * not read in place are packed first: their statistics, then their values, each row beside the
  * last. Every element is summed in the order of k, whatever tile it is in, so that results depend
- * neither on the number of threads nor on the number of rows. */
+ * neither on the number of threads nor on the number of rows. (Tile registers have an order of
+ * their own: there one row alone may differ from the same among others.) */
 #include "backend/emit_contract.h"
 
 static const contract_kind *const kinds[] = {
@@ -95,6 +96,12 @@ typedef struct span2 {
     LLVMValueRef v_lo, v_hi;
 } span2;
 
+static LLVMValueRef tiles_for_all(emit *e, LLVMValueRef v_rows, uint32_t rows)
+{
+    LLVMValueRef v = contract_plus(e, v_rows, rows - 1);
+    return LLVMBuildSDiv(e->b, v, emit_i64(e, rows), "");
+}
+
 /* How many tiles of a height: one fewer where the next height twice is what it and the rest would
  * be. The few sums of a low tile would wait for each other at every step. */
 static LLVMValueRef tiles_within(contract_emitter *q, LLVMValueRef v_rows, uint32_t height)
@@ -113,7 +120,8 @@ static LLVMValueRef tiles_within(contract_emitter *q, LLVMValueRef v_rows, uint3
     return LLVMBuildSub(e->b, v_n, v_such, "");
 }
 
-/* Rows of one tile's columns: the highest tiles as long as they fit, then the next. */
+/* Rows of one tile's columns: the highest tiles as long as they fit, then the next. A last one that
+ * is filled partly sums what lies in memory beyond its rows, and stores nothing of it. */
 static void run_rows(contract_emitter *q, span2 m, tile t)
 {
     emit *e = q->e;
@@ -121,12 +129,17 @@ static void run_rows(contract_emitter *q, span2 m, tile t)
     for (uint32_t i = 0; i < q->s.n_heights; i++) {
         t.rows = q->s.heights[i];
         LLVMValueRef v_left = LLVMBuildSub(e->b, m.v_hi, v_at, "");
-        LLVMValueRef v_n = tiles_within(q, v_left, i);
+        bool partly = q->s.last_partly && i + 1 == q->s.n_heights;
+        LLVMValueRef v_n =
+            partly ? tiles_for_all(e, v_left, t.rows) : tiles_within(q, v_left, i);
         LLVMValueRef v_to =
             LLVMBuildAdd(e->b, v_at, LLVMBuildMul(e->b, v_n, emit_i64(e, t.rows), ""), "");
         emit_loop l;
         emit_loop_begin(e, &l, "m", v_at, v_to, emit_i64(e, t.rows), 0, NULL);
         t.v_m = l.v_i;
+        t.v_rows = partly ? emit_intrinsic2(e, "llvm.smin", LLVMBuildSub(e->b, m.v_hi, l.v_i, ""),
+                                            emit_i64(e, t.rows))
+                          : NULL;
         run_tile(q, &t);
         emit_loop_end(e, &l, NULL);
         v_at = v_to;
@@ -222,8 +235,9 @@ static void run_block(contract_emitter *q, span2 m, span2 n)
         return;
     }
     emit_if f;
-    LLVMValueRef v_one =
-        LLVMBuildICmp(e->b, LLVMIntEQ, LLVMBuildSub(e->b, m.v_hi, m.v_lo, ""), emit_i64(e, 1), "");
+    LLVMValueRef v_rows = q->s.last_partly ? emit_kernel_dim(e, rows) /* whoever has them */
+                                           : LLVMBuildSub(e->b, m.v_hi, m.v_lo, "");
+    LLVMValueRef v_one = LLVMBuildICmp(e->b, LLVMIntEQ, v_rows, emit_i64(e, 1), "");
     emit_if_begin(e, &f, v_one, "one_row");
     run_one_row(q, m, n);
     emit_if_end(e, &f);

@@ -27,6 +27,7 @@ typedef struct tile {
     LLVMValueRef v_m, v_n;
     LLVMValueRef v_first; /* of the rows that pass by these columns */
     uint32_t rows, vectors;
+    LLVMValueRef v_rows; /* NULL, or how many of the rows are the kernel's */
     LLVMValueRef v_mask, v_end; /* the mask and where the columns end, or NULL */
 } tile;
 

@@ -4,16 +4,16 @@
 #include "backend/emit_contract.h"
 
 /* After the kernel's own arguments; then the values of the outer axes that are neither m nor n. */
-enum { SUMS, FIRST_ROW, FIRST_COLUMN, ROWS, VECTORS, END_COLUMN, ARGUMENTS };
+enum { SUMS, FIRST_ROW, FIRST_COLUMN, HEIGHT, ROWS, VECTORS, END_COLUMN, ARGUMENTS };
 
-/* Columns' vectors of all rows, one after the other. */
+/* Columns' vectors of all rows, one after the other; sums of HEIGHT rows lie there. */
 static void finish_rows(contract_emitter *q, LLVMValueRef *v)
 {
     emit *e = q->e;
     emit_loop row, col;
     LLVMValueRef v_zero = emit_i64(e, 0), v_one = emit_i64(e, 1);
     LLVMValueRef v_by = LLVMBuildMul(e->b, v[VECTORS], emit_i64(e, e->lanes), "");
-    LLVMValueRef v_product = LLVMBuildMul(e->b, v[ROWS], v_by, "");
+    LLVMValueRef v_product = LLVMBuildMul(e->b, v[HEIGHT], v_by, "");
     emit_loop_begin(e, &row, "row", v_zero, v[ROWS], v_one, 0, NULL);
     contract_set_row(q, LLVMBuildAdd(e->b, v[FIRST_ROW], row.v_i, ""));
     LLVMValueRef v_row = LLVMBuildMul(e->b, row.v_i, v_by, "");
@@ -76,7 +76,8 @@ void contract_finish(contract_emitter *q, const tile *t)
         [SUMS] = q->v_tile,
         [FIRST_ROW] = t->v_m,
         [FIRST_COLUMN] = t->v_n,
-        [ROWS] = emit_i64(e, t->rows),
+        [HEIGHT] = emit_i64(e, t->rows),
+        [ROWS] = t->v_rows ? t->v_rows : emit_i64(e, t->rows),
         [VECTORS] = emit_i64(e, t->vectors),
         [END_COLUMN] = masked ? t->v_end : v_zero,
     };

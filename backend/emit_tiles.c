@@ -88,6 +88,8 @@ static LLVMValueRef half(emit *e, LLVMValueRef v_pairs, bool second)
     return LLVMBuildBitCast(e->b, v, row_type(e), "");
 }
 
+/* First and second halves of all pairs are summed apart, then both are added at once (Intel's
+ * instruction set reference, TDPBF16PS). */
 static void emulate_dot(emit_tiles *t, uint32_t sum, uint32_t a, uint32_t b)
 {
     emit *e = t->e;
@@ -96,18 +98,19 @@ static void emulate_dot(emit_tiles *t, uint32_t sum, uint32_t a, uint32_t b)
     emit_loop row, pair;
     emit_loop_begin(e, &row, "row", v_zero, emit_i64(e, TILE_ROWS), v_one, 0, NULL);
     LLVMValueRef v_sums = file_row(t, sum, row.v_i), v_a = file_row(t, a, row.v_i);
-    LLVMValueRef v = load_row(e, row_type(e), v_sums);
-    emit_loop_begin(e, &pair, "pair", v_zero, emit_i64(e, TILE_PAIRS), v_one, 1, &v);
+    LLVMValueRef v[2] = {LLVMConstNull(row_type(e)), LLVMConstNull(row_type(e))};
+    emit_loop_begin(e, &pair, "pair", v_zero, emit_i64(e, TILE_PAIRS), v_one, 2, v);
     LLVMValueRef v_first =
         load_row(e, e->i32, LLVMBuildGEP2(e->b, e->i32, v_a, &pair.v_i, 1, ""));
     LLVMValueRef v_x = LLVMBuildInsertElement(e->b, LLVMGetPoison(i32s), v_first,
                                               LLVMConstInt(e->i32, 0, false), "");
     v_x = LLVMBuildShuffleVector(e->b, v_x, LLVMGetPoison(i32s), LLVMConstNull(i32s), "");
     LLVMValueRef v_y = load_row(e, i32s, file_row(t, b, pair.v_i));
-    v = emit_fma(e, half(e, v_x, false), half(e, v_y, false), pair.v_carry[0]);
-    v = emit_fma(e, half(e, v_x, true), half(e, v_y, true), v);
-    emit_loop_end(e, &pair, &v);
-    store_row(e, pair.v_carry[0], v_sums);
+    v[0] = emit_fma(e, half(e, v_x, false), half(e, v_y, false), pair.v_carry[0]);
+    v[1] = emit_fma(e, half(e, v_x, true), half(e, v_y, true), pair.v_carry[1]);
+    emit_loop_end(e, &pair, v);
+    LLVMValueRef v_both = LLVMBuildFAdd(e->b, pair.v_carry[0], pair.v_carry[1], "");
+    store_row(e, LLVMBuildFAdd(e->b, load_row(e, row_type(e), v_sums), v_both, ""), v_sums);
     emit_loop_end(e, &row, NULL);
 }
 

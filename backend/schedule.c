@@ -156,17 +156,18 @@ schedule_product schedule_contract(const contract_form *f, const target *t)
     schedule_product s = {.vectors = q8 ? 2 / f->n_products : 2,
                           .row_vectors = (q8 ? 4 : 8) / f->n_products,
                           .row_unroll = 2};
-    uint32_t tall = tallest(f, t, s.vectors);
-    if (schedule_tiles(f, t)) { /* four tiles of sums */
+    s.last_partly = schedule_tiles(f, t);
+    if (s.last_partly) { /* four tiles of sums */
         for (uint32_t h = 2 * TILE_HEIGHT / f->n_products; h >= TILE_HEIGHT; h -= TILE_HEIGHT) {
             s.heights[s.n_heights++] = h;
         }
+    } else {
+        for (uint32_t h = tallest(f, t, s.vectors); h > 1; h = h > 8 ? 8 : (h + 1) / 2) {
+            s.heights[s.n_heights++] = h;
+        }
+        s.heights[s.n_heights++] = 1;
     }
-    for (uint32_t h = tall; h > 1; h = h > 8 ? 8 : (h + 1) / 2) {
-        s.heights[s.n_heights++] = h;
-    }
-    s.heights[s.n_heights++] = 1;
-    tall = s.heights[0];
+    int64_t tall = s.heights[0], low = s.heights[s.n_heights - 1];
     if (!f->in_place) {
         s.row_bytes = packed_row_bytes(f, t);
         int64_t fit = packed_rows[f->kind].bytes / s.row_bytes / tall,
@@ -175,7 +176,8 @@ schedule_product schedule_contract(const contract_form *f, const target *t)
         if (!f->m) {
             s.most_rows = 1;
         } else if (ir_dim_is_const(f->m->extent) && ir_dim_value(f->m->extent) < s.most_rows) {
-            s.most_rows = ir_dim_value(f->m->extent) > 0 ? ir_dim_value(f->m->extent) : 1;
+            int64_t rows = ir_dim_value(f->m->extent);
+            s.most_rows = rows > 0 ? (rows + low - 1) / low * low : low;
         }
     }
     return s;

@@ -29,7 +29,8 @@ typedef struct schedule {
 typedef struct schedule_product {
     uint32_t vectors;     /* columns of a tile, in vectors */
     uint32_t row_vectors; /* the same where there is one row: streams of weights side by side */
-    uint32_t n_heights, heights[8]; /* rows of tiles, descending, the last 1 */
+    uint32_t n_heights, heights[8]; /* rows of tiles, descending */
+    bool last_partly;               /* the last height takes what rows are left; else it is 1 */
     uint32_t row_unroll;            /* steps of k in one turn where there is one row; else one */
     int64_t row_bytes;              /* packed rows: from one to the next */
     int64_t most_rows;              /* packed rows that are worked on together */
@@ -38,8 +39,8 @@ typedef struct schedule_product {
 /* Has the machine dot products of pairs of bf16? Rows are then packed as bf16, else as f32. */
 bool schedule_bf16_dots(const target *t);
 
-/* Has it tiles for such a product? Tall blocks of rows are then multiplied by tiles, what is left
- * of them by dot products. */
+/* Has it tiles for such a product? All rows are then multiplied by tiles, as a tile's sums are
+ * rounded in an order of their own; but for a result of one row, which dot products make. */
 bool schedule_tiles(const contract_form *f, const target *t);
 
 schedule_product schedule_contract(const contract_form *f, const target *t);

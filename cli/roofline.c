@@ -106,6 +106,8 @@ TARGET("amx-tile,amx-bf16") static double tiles(const void *data, size_t bytes)
         config.row_bytes[i] = 64;
         config.rows[i] = 16;
     }
+    /* GCC 12's _tile_loadconfig says of the first 8 bytes only that they are read. */
+    __asm__ volatile("" : : "m"(config));
     _tile_loadconfig(&config);
     for (int turn = 0; turn < TURNS; turn++) {
         _tile_dpbf16ps(0, 4, 6);

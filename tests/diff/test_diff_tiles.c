@@ -68,7 +68,7 @@ static program open_program(const char *path, int64_t k, int64_t n, bool tiles)
     assert_non_null(p.j);
     assert_int_equal(aigc_weights_random(jit_model(p.j), 1, &p.w), AIGC_OK);
     for (uint32_t i = 0; i < 2; i++) {
-        aigc_context_options with = {.n_threads = i + 1};
+        aigc_context_options with = {.n_threads = i ? 3 : 1, .all_threads = true};
         assert_int_equal(aigc_context_create(jit_model(p.j), p.w, &with, &p.contexts[i], &err),
                          AIGC_OK);
     }
@@ -108,6 +108,7 @@ static void check_rows(const program *tiles, const program *dots, int64_t m, int
     }
     for (uint32_t entry = 0; entry < 2; entry++) {
         float *want = call(dots, 0, entry, x, m, k, n);
+        float *first = NULL;
         for (uint32_t context = 0; context < 2; context++) {
             float *found = call(tiles, context, entry, x, m, k, n);
             for (int64_t i = 0; i < m * n; i++) {
@@ -117,8 +118,14 @@ static void check_rows(const program *tiles, const program *dots, int64_t m, int
                              (double)found[i], (double)want[i]);
                 }
             }
-            free(found);
+            if (first) { /* whoever has a row, and beside which others */
+                assert_memory_equal(found, first, (size_t)(m * n) * 4);
+                free(found);
+            } else {
+                first = found;
+            }
         }
+        free(first);
         free(want);
     }
     free(x);
