@@ -165,7 +165,12 @@ static LLVMValueRef run_columns(contract_emitter *q, span2 m, LLVMValueRef v_lo,
     LLVMValueRef v_to = LLVMBuildAdd(e->b, v_lo, LLVMBuildMul(e->b, v_n, emit_i64(e, by), ""), "");
     emit_loop l;
     emit_loop_begin(e, &l, "n", v_lo, v_to, emit_i64(e, by), 0, NULL);
-    tile t = {.v_m = m.v_lo, .v_first = m.v_lo, .v_n = l.v_i, .rows = 1, .vectors = vectors};
+    tile t = {.v_m = m.v_lo,
+              .v_first = m.v_lo,
+              .v_last = m.v_hi,
+              .v_n = l.v_i,
+              .rows = 1,
+              .vectors = vectors};
     if (one_row) {
         LLVMValueRef v_last = LLVMBuildSub(e->b, v_to, emit_i64(e, by), "");
         LLVMValueRef v_back = LLVMBuildSub(e->b, LLVMBuildAdd(e->b, v_lo, v_last, ""), l.v_i, "");
@@ -186,6 +191,7 @@ static void run_last_columns(contract_emitter *q, span2 m, span2 n, bool one_row
     emit_loop_begin(e, &l, "rest", n.v_lo, n.v_hi, emit_i64(e, e->lanes), 0, NULL);
     tile t = {.v_m = m.v_lo,
               .v_first = m.v_lo,
+              .v_last = m.v_hi,
               .v_n = l.v_i,
               .rows = 1,
               .vectors = 1,
@@ -248,6 +254,20 @@ static void run_block(contract_emitter *q, span2 m, span2 n)
 
 /* Packing -------------------------------------------------------------------------------------- */
 
+LLVMValueRef contract_packed_row(contract_emitter *q, LLVMValueRef v_i)
+{
+    emit *e = q->e;
+    LLVMValueRef v_row_bytes = emit_i64(e, q->s.row_bytes);
+    if (!q->s.rows_in_tiles) {
+        return contract_at(e, e->i8, q->v_packed, LLVMBuildMul(e->b, v_i, v_row_bytes, ""));
+    }
+    LLVMValueRef v_within = LLVMBuildAnd(e->b, v_i, emit_i64(e, TILE_ROWS - 1), "");
+    LLVMValueRef v_first = LLVMBuildSub(e->b, v_i, v_within, "");
+    LLVMValueRef v_at = LLVMBuildMul(e->b, v_first, v_row_bytes, "");
+    v_within = LLVMBuildMul(e->b, v_within, emit_i64(e, TILE_BYTES), "");
+    return contract_at(e, e->i8, q->v_packed, LLVMBuildAdd(e->b, v_at, v_within, ""));
+}
+
 /* Rows m.v_lo ... m.v_hi, at most most_rows of them, to v_packed. */
 static void pack_rows(contract_emitter *q, span2 m)
 {
@@ -256,9 +276,8 @@ static void pack_rows(contract_emitter *q, span2 m)
     emit_loop_begin(e, &l, "packed", m.v_lo, m.v_hi, emit_i64(e, 1), 0, NULL);
     contract_set_row(q, l.v_i);
     emit_row_steps(e, q->f->nest, q->f->n_row_steps);
-    LLVMValueRef v_at = LLVMBuildSub(e->b, l.v_i, m.v_lo, "");
-    v_at = LLVMBuildMul(e->b, v_at, emit_i64(e, q->s.row_bytes), "");
-    q->kind->pack_row(q, contract_at(e, e->i8, q->v_packed, v_at));
+    LLVMValueRef v_row = LLVMBuildSub(e->b, l.v_i, m.v_lo, "");
+    q->kind->pack_row(q, contract_packed_row(q, v_row));
     emit_loop_end(e, &l, NULL);
 }
 

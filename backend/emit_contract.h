@@ -25,7 +25,7 @@ typedef struct contract_emitter {
 /* A tile at a place: rows x vectors; its only vector may be under a mask. */
 typedef struct tile {
     LLVMValueRef v_m, v_n;
-    LLVMValueRef v_first; /* of the rows that pass by these columns */
+    LLVMValueRef v_first, v_last; /* the rows that pass by these columns, and where they end */
     uint32_t rows, vectors;
     LLVMValueRef v_rows; /* NULL, or how many of the rows are the kernel's */
     LLVMValueRef v_mask, v_end; /* the mask and where the columns end, or NULL */
@@ -56,6 +56,18 @@ uint32_t contract_unroll(const contract_emitter *q, const tile *t);
 void contract_set_column(contract_emitter *q, const tile *t, LLVMValueRef v_vector);
 void contract_leave_column(contract_emitter *q);
 void contract_set_row(contract_emitter *q, LLVMValueRef v_m);
+/* Where packed row v_i begins. */
+LLVMValueRef contract_packed_row(contract_emitter *q, LLVMValueRef v_i);
+/* What a tile asks for while it sums (emit_contract_ahead.c). */
+typedef struct contract_ahead {
+    LLVMValueRef v_quarter, v_tiles; /* the tile's number, and how many there are */
+} contract_ahead;
+contract_ahead contract_ahead_of(contract_emitter *q, const tile *t);
+/* At a step of k: lines of the next columns' weights of this step, line_bytes apart from v_next. */
+void contract_ask_weights(contract_emitter *q, const contract_ahead *x, LLVMValueRef v_next,
+                          uint32_t lines, int64_t line_bytes);
+/* At step v_step of so many: rows of the tile's results. The tile's rows are a power of 2. */
+void contract_ask_results(contract_emitter *q, const tile *t, LLVMValueRef v_step, int64_t steps);
 /* Stores the tile's sums in v_tile by way of the epilogue (emit_contract_finish.c). */
 void contract_finish(contract_emitter *q, const tile *t);
 

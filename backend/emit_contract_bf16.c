@@ -5,9 +5,9 @@
  *     packed row    bf16[K rounded up to a vector], zeros at the end; where the machine has no dot
  *                   product of bf16, the same numbers as f32
  *
- * Where the machine has tiles, and K is a multiple of their 32, blocks of 16 and 32 rows are
- * multiplied by them: 16 pairs of a panel are a tile of weights as they lie, 16 packed rows a tile
- * of rows. A machine without dot products takes pairs apart in registers: bf16 is the upper half of f32. */
+ * Where the machine has tiles, and K is a multiple of their 32, rows are multiplied by them: 16
+ * pairs of a panel are a tile of weights as they lie, and rows are packed in tiles,
+ * bf16[rows / 16][K / 32][16][32]. A machine without dot products takes pairs apart in registers: bf16 is the upper half of f32. */
 #include "backend/emit_contract.h"
 #include "runtime/abi.h"
 
@@ -117,6 +117,19 @@ static sources sources_of(contract_emitter *q, const tile *t)
     return s;
 }
 
+/* Elements from a packed row's first to that of k. */
+static LLVMValueRef along_row(contract_emitter *q, LLVMValueRef v_k)
+{
+    emit *e = q->e;
+    if (!q->s.rows_in_tiles) {
+        return v_k;
+    }
+    LLVMValueRef v_within = LLVMBuildAnd(e->b, v_k, emit_i64(e, TILE_DEPTH - 1), "");
+    LLVMValueRef v_tile = LLVMBuildSub(e->b, v_k, v_within, "");
+    v_tile = LLVMBuildMul(e->b, v_tile, emit_i64(e, TILE_ROWS), "");
+    return LLVMBuildAdd(e->b, v_tile, v_within, "");
+}
+
 /* One pair of steps of k for the whole tile. */
 static void add_pair(contract_emitter *q, const tile *t, const sources *s, LLVMValueRef v_pair,
                      LLVMValueRef *v_sums)
@@ -133,7 +146,7 @@ static void add_pair(contract_emitter *q, const tile *t, const sources *s, LLVMV
             LLVMSetAlignment(v_w[p][v], 4);
         }
     }
-    LLVMValueRef v_k = LLVMBuildMul(e->b, v_pair, emit_i64(e, 2), "");
+    LLVMValueRef v_k = along_row(q, LLVMBuildMul(e->b, v_pair, emit_i64(e, 2), ""));
     for (uint32_t r = 0; r < t->rows; r++) {
         LLVMValueRef v_at = contract_at(e, d->element(e), s->v_rows[r], v_k);
         for (uint32_t p = 0; p < q->f->n_products; p++) {
@@ -204,7 +217,8 @@ static void pack_values(contract_emitter *q, int64_t lo, int64_t hi, LLVMValueRe
     LLVMValueRef v = packed_values(q, element);
     e->v_mask = NULL;
     e->lane_axis = NULL;
-    LLVMSetAlignment(LLVMBuildStore(e->b, v, contract_at(e, element, v_row, l.v_i)), 4);
+    LLVMSetAlignment(LLVMBuildStore(e->b, v, contract_at(e, element, v_row, along_row(q, l.v_i))),
+                     4);
     emit_loop_end(e, &l, NULL);
 }
 
@@ -234,10 +248,10 @@ static void add_tiles(contract_emitter *q, const tile *t, const sources *s, LLVM
 {
     emit *e = q->e;
     uint32_t tall = t->rows / TILE_ROWS;
-    LLVMValueRef v_along = LLVMBuildMul(e->b, v_step, emit_i64(e, TILE_BYTES), "");
+    LLVMValueRef v_along = LLVMBuildMul(e->b, v_step, emit_i64(e, TILE_ROWS * TILE_BYTES), "");
     for (uint32_t r = 0; r < tall; r++) {
         LLVMValueRef v_rows = contract_at(e, e->i8, s->v_rows[r * TILE_ROWS], v_along);
-        emit_tile_load(&q->tiles, ROW_TILES + r, v_rows, emit_i64(e, q->s.row_bytes));
+        emit_tile_load(&q->tiles, ROW_TILES + r, v_rows, emit_i64(e, TILE_BYTES));
     }
     for (uint32_t p = 0; p < q->f->n_products; p++) {
         int64_t line = (int64_t)contract_weights(q->f, p)->panel * 4;
@@ -269,6 +283,21 @@ static void store_tiles(contract_emitter *q, const tile *t)
     }
 }
 
+/* The same lines of the columns that come next: those on the right of these. */
+static void ask_for_next(contract_emitter *q, const tile *t, const contract_ahead *x,
+                         const LLVMValueRef *v_next, LLVMValueRef v_step)
+{
+    emit *e = q->e;
+    for (uint32_t p = 0; p < q->f->n_products; p++) {
+        int64_t line = (int64_t)contract_weights(q->f, p)->panel * 4;
+        LLVMValueRef v_down = LLVMBuildMul(e->b, v_step, emit_i64(e, TILE_PAIRS * line), "");
+        for (uint32_t v = 0; v < t->vectors; v++) {
+            LLVMValueRef v_at = contract_plus(e, v_down, (int64_t)v * TILE_BYTES);
+            contract_ask_weights(q, x, contract_at(e, e->i8, v_next[p], v_at), TILE_PAIRS, line);
+        }
+    }
+}
+
 static bool sum_by_tiles(contract_emitter *q, const tile *t)
 {
     emit *e = q->e;
@@ -277,13 +306,21 @@ static bool sum_by_tiles(contract_emitter *q, const tile *t)
         return false;
     }
     sources s = sources_of(q, t);
+    contract_ahead ahead = contract_ahead_of(q, t);
+    LLVMValueRef v_next[CONTRACT_MOST_PRODUCTS];
+    for (uint32_t p = 0; p < q->f->n_products; p++) {
+        LLVMValueRef v_n = contract_plus(e, t->v_n, (int64_t)t->vectors * e->lanes);
+        v_next[p] = first_pair(q, contract_weights(q->f, p), v_n);
+    }
     for (uint32_t i = 0; i < n; i++) {
         emit_tile_zero(&q->tiles, i);
     }
+    int64_t steps = pairs_of_k(q) / TILE_PAIRS;
     emit_loop l;
-    emit_loop_begin(e, &l, "tiles", emit_i64(e, 0), emit_i64(e, pairs_of_k(q) / TILE_PAIRS),
-                    emit_i64(e, 1), 0, NULL);
+    emit_loop_begin(e, &l, "tiles", emit_i64(e, 0), emit_i64(e, steps), emit_i64(e, 1), 0, NULL);
     add_tiles(q, t, &s, l.v_i);
+    contract_ask_results(q, t, l.v_i, steps);
+    ask_for_next(q, t, &ahead, v_next, l.v_i);
     emit_loop_end(e, &l, NULL);
     store_tiles(q, t);
     return true;

@@ -8,7 +8,7 @@
 
 #include "backend/emit.h"
 
-enum { TILE_ROWS = 16, TILE_BYTES = 64, TILE_PAIRS = 16, TILES = 8 };
+enum { TILE_ROWS = 16, TILE_BYTES = 64, TILE_PAIRS = 16, TILE_DEPTH = 32, TILES = 8 };
 
 typedef struct emit_tiles {
     emit *e;

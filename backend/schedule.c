@@ -116,6 +116,9 @@ static const struct {
     [CONTRACT_BF16] = {1 << 20, 1},
     [CONTRACT_Q8] = {1 << 18, 8},
 };
+/* Of tile registers, whose sums are formed so fast that passes over the weights count. Every
+ * machine with them has an L2 of 2 MiB. */
+enum { PACKED_FOR_TILES = 1450 << 10 };
 
 bool schedule_bf16_dots(const target *t)
 {
@@ -135,7 +138,8 @@ static int64_t packed_row_bytes(const contract_form *f, const target *t)
     int64_t k = ir_dim_value(f->k[0]->extent);
     bool halves = f->kind == CONTRACT_BF16 && schedule_bf16_dots(t);
     int64_t bytes = f->kind == CONTRACT_Q8 ? k + k / CONTRACT_BLOCK * 8 : halves ? k * 2 : k * 4;
-    return (bytes + LINE - 1) / LINE * LINE + LINE;
+    bytes = (bytes + LINE - 1) / LINE * LINE;
+    return schedule_tiles(f, t) ? bytes : bytes + LINE;
 }
 
 /* Rows of the highest tile: sums, the columns' vectors and one value of a row fit the registers.
@@ -156,11 +160,11 @@ schedule_product schedule_contract(const contract_form *f, const target *t)
     schedule_product s = {.vectors = q8 ? 2 / f->n_products : 2,
                           .row_vectors = (q8 ? 4 : 8) / f->n_products,
                           .row_unroll = 2};
-    s.last_partly = schedule_tiles(f, t);
-    if (s.last_partly) { /* four tiles of sums */
-        for (uint32_t h = 2 * TILE_HEIGHT / f->n_products; h >= TILE_HEIGHT; h -= TILE_HEIGHT) {
-            s.heights[s.n_heights++] = h;
-        }
+    s.last_partly = s.rows_in_tiles = schedule_tiles(f, t);
+    if (s.last_partly) { /* four tiles of sums, of two tiles of rows and two of weights */
+        s.vectors = 2 / f->n_products;
+        s.heights[s.n_heights++] = 2 * TILE_HEIGHT;
+        s.heights[s.n_heights++] = TILE_HEIGHT;
     } else {
         for (uint32_t h = tallest(f, t, s.vectors); h > 1; h = h > 8 ? 8 : (h + 1) / 2) {
             s.heights[s.n_heights++] = h;
@@ -170,8 +174,8 @@ schedule_product schedule_contract(const contract_form *f, const target *t)
     int64_t tall = s.heights[0], low = s.heights[s.n_heights - 1];
     if (!f->in_place) {
         s.row_bytes = packed_row_bytes(f, t);
-        int64_t fit = packed_rows[f->kind].bytes / s.row_bytes / tall,
-                least = packed_rows[f->kind].tiles;
+        int64_t bytes = s.rows_in_tiles ? PACKED_FOR_TILES : packed_rows[f->kind].bytes,
+                fit = bytes / s.row_bytes / tall, least = packed_rows[f->kind].tiles;
         s.most_rows = (fit < least ? least : fit) * tall;
         if (!f->m) {
             s.most_rows = 1;

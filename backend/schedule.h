@@ -33,6 +33,7 @@ typedef struct schedule_product {
     bool last_partly;               /* the last height takes what rows are left; else it is 1 */
     uint32_t row_unroll;            /* steps of k in one turn where there is one row; else one */
     int64_t row_bytes;              /* packed rows: from one to the next */
+    bool rows_in_tiles;             /* 16 packed rows are one tile after the other along k */
     int64_t most_rows;              /* packed rows that are worked on together */
 } schedule_product;
 
