@@ -120,12 +120,20 @@ static LLVMValueRef tiles_within(contract_emitter *q, LLVMValueRef v_rows, uint3
     return LLVMBuildSub(e->b, v_n, v_such, "");
 }
 
+static void take_columns(contract_emitter *q, span2 m, const tile *t)
+{
+    if (q->kind->take_columns) {
+        q->kind->take_columns(q, t, LLVMBuildSub(q->e->b, m.v_hi, m.v_lo, ""));
+    }
+}
+
 /* Rows of one tile's columns: the highest tiles as long as they fit, then the next. A last one that
  * is filled partly sums what lies in memory beyond its rows, and stores nothing of it. */
 static void run_rows(contract_emitter *q, span2 m, tile t)
 {
     emit *e = q->e;
     LLVMValueRef v_at = m.v_lo;
+    take_columns(q, m, &t);
     for (uint32_t i = 0; i < q->s.n_heights; i++) {
         t.rows = q->s.heights[i];
         LLVMValueRef v_left = LLVMBuildSub(e->b, m.v_hi, v_at, "");
@@ -284,7 +292,9 @@ static void pack_rows(contract_emitter *q, span2 m)
 static void run_packed(contract_emitter *q, span2 m, span2 n)
 {
     emit *e = q->e;
-    q->v_packed = emit_scratch(e, (uint64_t)(q->s.most_rows * q->s.row_bytes));
+    int64_t rows_bytes = (q->s.most_rows * q->s.row_bytes + TILE_BYTES - 1) & -TILE_BYTES;
+    q->v_packed = emit_scratch(e, (uint64_t)(rows_bytes + q->s.column_bytes));
+    q->v_columns = contract_at(e, e->i8, q->v_packed, emit_i64(e, rows_bytes));
     emit_loop l;
     emit_loop_begin(e, &l, "rows", m.v_lo, m.v_hi, emit_i64(e, q->s.most_rows), 0, NULL);
     LLVMValueRef v_end = emit_intrinsic2(

@@ -17,9 +17,11 @@ typedef struct contract_emitter {
     LLVMValueRef v_tile;   /* f32[products][rows][vectors][lanes]: a tile's sums on their way out */
     LLVMValueRef v_packed; /* [most_rows] rows of row_bytes; NULL: a is read in place */
     LLVMValueRef v_first;  /* the first row that is packed */
+    LLVMValueRef v_columns; /* s.column_bytes, or NULL */
+    LLVMValueRef v_block;   /* CONTRACT_Q8 by tiles: sums of two blocks, and of the two before */
     uint32_t first_product;   /* its step */
     LLVMValueRef v_finish[2]; /* functions of the epilogue, under a mask and not; NULL: none yet */
-    emit_tiles tiles;         /* CONTRACT_BF16 where schedule_tiles */
+    emit_tiles tiles;         /* where schedule_tiles */
 } contract_emitter;
 
 /* A tile at a place: rows x vectors; its only vector may be under a mask. */
@@ -36,6 +38,8 @@ struct contract_kind {
     void (*pack_row)(contract_emitter *q, LLVMValueRef v_row);
     /* Adds to v_sums, f32 vectors [products][rows][vectors]. */
     void (*sum)(contract_emitter *q, const tile *t, LLVMValueRef *v_sums);
+    /* NULL, or what the tile's columns need before its rows pass by; v_rows of them. */
+    void (*take_columns)(contract_emitter *q, const tile *t, LLVMValueRef v_rows);
     /* NULL, or leaves the sums in v_tile where the tile is one that it is for; else false. */
     bool (*sum_in_memory)(contract_emitter *q, const tile *t);
     /* NULL, or around all of the kernel's tiles. */

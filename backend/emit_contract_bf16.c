@@ -233,9 +233,7 @@ static void pack_row(contract_emitter *q, LLVMValueRef v_row)
 
 /* Tiles ---------------------------------------------------------------------------------------- */
 
-/* Sums are tiles 0 ... 3, by product, 16 rows, vector; then rows; then one of weights in turn. */
-enum { ROW_TILES = 4, WEIGHT_TILES = 6 };
-
+/* Sums are by product, 16 rows, vector; of weights one tile in turn. */
 static uint32_t sum_tile(const contract_emitter *q, const tile *t, uint32_t p, uint32_t r,
                          uint32_t v)
 {
@@ -251,17 +249,17 @@ static void add_tiles(contract_emitter *q, const tile *t, const sources *s, LLVM
     LLVMValueRef v_along = LLVMBuildMul(e->b, v_step, emit_i64(e, TILE_ROWS * TILE_BYTES), "");
     for (uint32_t r = 0; r < tall; r++) {
         LLVMValueRef v_rows = contract_at(e, e->i8, s->v_rows[r * TILE_ROWS], v_along);
-        emit_tile_load(&q->tiles, ROW_TILES + r, v_rows, emit_i64(e, TILE_BYTES));
+        emit_tile_load(&q->tiles, TILE_ROWS_0 + r, v_rows, emit_i64(e, TILE_BYTES));
     }
     for (uint32_t p = 0; p < q->f->n_products; p++) {
         int64_t line = (int64_t)contract_weights(q->f, p)->panel * 4;
         LLVMValueRef v_down = LLVMBuildMul(e->b, v_step, emit_i64(e, TILE_PAIRS * line), "");
         for (uint32_t v = 0; v < t->vectors; v++) {
-            uint32_t b = WEIGHT_TILES + (p * t->vectors + v) % 2;
+            uint32_t b = TILE_COLUMNS_0 + (p * t->vectors + v) % 2;
             LLVMValueRef v_pairs = contract_at(e, e->i8, s->v_weights[p][v], v_down);
             emit_tile_load(&q->tiles, b, v_pairs, emit_i64(e, line));
             for (uint32_t r = 0; r < tall; r++) {
-                emit_tile_dot(&q->tiles, sum_tile(q, t, p, r, v), ROW_TILES + r, b);
+                emit_tile_dot(&q->tiles, sum_tile(q, t, p, r, v), TILE_ROWS_0 + r, b);
             }
         }
     }
@@ -302,7 +300,7 @@ static bool sum_by_tiles(contract_emitter *q, const tile *t)
 {
     emit *e = q->e;
     uint32_t n = t->rows / TILE_ROWS * t->vectors * q->f->n_products;
-    if (!schedule_tiles(q->f, e->t) || t->rows % TILE_ROWS != 0 || n > ROW_TILES) {
+    if (!schedule_tiles(q->f, e->t) || t->rows % TILE_ROWS != 0 || n > TILE_ROWS_0) {
         return false;
     }
     sources s = sources_of(q, t);
@@ -329,7 +327,7 @@ static bool sum_by_tiles(contract_emitter *q, const tile *t)
 static void begin(contract_emitter *q)
 {
     if (schedule_tiles(q->f, q->e->t)) {
-        q->tiles = emit_tiles_begin(q->e);
+        q->tiles = emit_tiles_begin(q->e, TILES_BF16);
     }
 }
 
@@ -340,4 +338,5 @@ static void end(contract_emitter *q)
     }
 }
 
-const contract_kind contract_bf16 = {pack_row, sum, sum_by_tiles, begin, end};
+const contract_kind contract_bf16 = {
+    .pack_row = pack_row, .sum = sum, .sum_in_memory = sum_by_tiles, .begin = begin, .end = end};

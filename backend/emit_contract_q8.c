@@ -11,10 +11,8 @@
  * Where the machine multiplies signed bytes only, the 128 are taken off weight by weight.
  * The recipe is llama.cpp's idea of int8 dot products on a layout that needs no sums across
  * lanes. */
-#include "backend/emit_contract.h"
+#include "backend/emit_contract_q8.h"
 #include "runtime/abi.h"
-
-enum { COLUMNS = 16, LINE = 64, STEP = 4 }; /* of an interleaved block; k in a step */
 
 /* One step of k: v_sum[lane] += sum of 4 of v_w[4 * lane ...] * i8 v_a[...], v_w's of u8 unless it
  * says otherwise. */
@@ -141,13 +139,6 @@ static const k_buf *weights(const contract_form *f, uint32_t p)
     return b->buf;
 }
 
-typedef struct blocks {
-    int64_t lines, bytes; /* of an interleaved block */
-    int64_t offset;       /* what is added to weights as they are multiplied */
-    bool nibbles;
-    bool flip; /* the offset of 128 is taken off before */
-} blocks;
-
 static blocks blocks_of(const emit *e, const k_buf *b)
 {
     bool nibbles = b->storage == IR_STORAGE_q4_0, flip = dot_for(e)->of_signed && !nibbles;
@@ -161,7 +152,7 @@ static blocks blocks_of(const emit *e, const k_buf *b)
                     .flip = flip};
 }
 
-static int64_t depth(const contract_emitter *q)
+int64_t q8_depth(const contract_emitter *q)
 {
     return ir_dim_value(q->f->k[0]->extent);
 }
@@ -174,7 +165,7 @@ static LLVMValueRef first_block(contract_emitter *q, const k_buf *b, LLVMValueRe
     blocks k = blocks_of(e, b);
     LLVMValueRef v_panel = LLVMBuildLShr(e->b, v_n, emit_i64(e, 4), "");
     LLVMValueRef v_at =
-        LLVMBuildMul(e->b, v_panel, emit_i64(e, depth(q) / CONTRACT_BLOCK * k.bytes), "");
+        LLVMBuildMul(e->b, v_panel, emit_i64(e, q8_depth(q) / CONTRACT_BLOCK * k.bytes), "");
     return contract_at(e, e->i8, e->v_bufs[b->id], v_at);
 }
 
@@ -191,12 +182,7 @@ static LLVMValueRef load_vector(emit *e, LLVMTypeRef t, LLVMValueRef v_ptr, unsi
     return v;
 }
 
-/* One vector of columns of one product. */
-typedef struct stream {
-    LLVMValueRef v_lines, v_scales; /* of its first block */
-} stream;
-
-static stream stream_of(contract_emitter *q, uint32_t p, LLVMValueRef v_n)
+stream q8_stream(contract_emitter *q, uint32_t p, LLVMValueRef v_n)
 {
     emit *e = q->e;
     const k_buf *b = weights(q->f, p);
@@ -209,15 +195,10 @@ static stream stream_of(contract_emitter *q, uint32_t p, LLVMValueRef v_n)
 
 /* Sums ----------------------------------------------------------------------------------------- */
 
-/* A row of the tile as it is packed. */
-typedef struct row {
-    LLVMValueRef v_values, v_scales, v_starts;
-} row;
-
-static row packed_row(contract_emitter *q, const tile *t, uint32_t r)
+row q8_packed_row(contract_emitter *q, const tile *t, uint32_t r)
 {
     emit *e = q->e;
-    int64_t k = depth(q), n = k / CONTRACT_BLOCK;
+    int64_t k = q8_depth(q), n = k / CONTRACT_BLOCK;
     LLVMValueRef v_at = LLVMBuildSub(e->b, t->v_m, q->v_first, "");
     v_at = LLVMBuildMul(e->b, v_at, emit_i64(e, q->s.row_bytes), "");
     v_at = contract_plus(e, v_at, r * q->s.row_bytes);
@@ -226,21 +207,14 @@ static row packed_row(contract_emitter *q, const tile *t, uint32_t r)
                  contract_at(e, e->i8, q->v_packed, contract_plus(e, v_at, k + n * 4))};
 }
 
-static LLVMValueRef splat_at(emit *e, LLVMTypeRef t, LLVMValueRef v_base, LLVMValueRef v_i)
+LLVMValueRef q8_splat_at(emit *e, LLVMTypeRef t, LLVMValueRef v_base, LLVMValueRef v_i)
 {
     LLVMValueRef v = LLVMBuildLoad2(e->b, t, contract_at(e, t, v_base, v_i), "");
     LLVMSetAlignment(v, 4);
     return emit_splat(e, v);
 }
 
-/* A block of one vector of columns: its lines, each loaded when it is first needed, and where its
- * scales are. */
-typedef struct strip {
-    LLVMValueRef v_lines, v_line[8], v_scales;
-    blocks k;
-} strip;
-
-static strip open_strip(contract_emitter *q, uint32_t p, const stream *s, LLVMValueRef v_block)
+strip q8_open_strip(contract_emitter *q, uint32_t p, const stream *s, LLVMValueRef v_block)
 {
     emit *e = q->e;
     strip t = {.k = blocks_of(e, weights(q->f, p))};
@@ -262,9 +236,7 @@ static void ask_ahead(emit *e, const strip *s)
     }
 }
 
-/* The weights of one step of k: from a line, or from one half of its nibbles; the high half where
- * it lies, 16 times as much, or shifted down. */
-static LLVMValueRef step_weights(emit *e, strip *s, uint32_t step, bool shift)
+LLVMValueRef q8_step_weights(emit *e, strip *s, uint32_t step, bool shift)
 {
     uint32_t i = step % (uint32_t)s->k.lines;
     LLVMTypeRef t = emit_vector(e, e->i32);
@@ -280,6 +252,12 @@ static LLVMValueRef step_weights(emit *e, strip *s, uint32_t step, bool shift)
     v = high && shift ? LLVMBuildLShr(e->b, v, emit_const_int(e, t, 4), "") : v;
     return LLVMBuildAnd(e->b, v, emit_const_int(e, t, high && !shift ? 0xf0f0f0f0 : 0x0f0f0f0f),
                         "");
+}
+
+LLVMValueRef q8_column_scales(emit *e, const strip *s)
+{
+    LLVMValueRef v = load_vector(e, emit_vector(e, e->f16), s->v_scales, 2);
+    return LLVMBuildFPExt(e->b, v, emit_vector(e, e->f32), "");
 }
 
 /* One block's sums of int8 products, [rows][vectors of all products]. A single row has two of each,
@@ -299,7 +277,7 @@ static void start_sums(contract_emitter *q, const tile *t, const row *rows, LLVM
     LLVMTypeRef f32s = emit_vector(e, e->f32);
     bool in_f32 = dot_for(e)->in_f32;
     for (uint32_t r = 0; r < t->rows; r++) {
-        LLVMValueRef v_start = splat_at(e, e->i32, rows[r].v_starts, v_block);
+        LLVMValueRef v_start = q8_splat_at(e, e->i32, rows[r].v_starts, v_block);
         v_start = in_f32 ? LLVMBuildSIToFP(e->b, v_start, f32s, "") : v_start;
         for (uint32_t i = 0; i < s->wide; i++) {
             s->v[0][r * s->wide + i] = v_start;
@@ -332,14 +310,13 @@ static void add_block(contract_emitter *q, const tile *t, stream (*streams)[16],
     emit *e = q->e;
     const dot *d = dot_for(e);
     const uint32_t steps = CONTRACT_BLOCK / STEP;
-    LLVMTypeRef f32s = emit_vector(e, e->f32), f16s = emit_vector(e, e->f16);
     block_sums s = {.wide = q->f->n_products * t->vectors,
                     .halves = t->rows == 1 ? 2 : 1,
                     .shifted = t->rows > 1 || d->of_signed};
     strip strips[16];
     for (uint32_t i = 0; i < s.wide; i++) {
         uint32_t p = i / t->vectors;
-        strips[i] = open_strip(q, p, &streams[p][i % t->vectors], v_block);
+        strips[i] = q8_open_strip(q, p, &streams[p][i % t->vectors], v_block);
         if (t->rows == 1) {
             ask_ahead(e, &strips[i]);
         }
@@ -350,10 +327,10 @@ static void add_block(contract_emitter *q, const tile *t, stream (*streams)[16],
         uint32_t half = at % s.halves, step = half * steps / 2 + at / s.halves;
         LLVMValueRef v_w[16];
         for (uint32_t i = 0; i < s.wide; i++) {
-            v_w[i] = step_weights(e, &strips[i], step, s.shifted);
+            v_w[i] = q8_step_weights(e, &strips[i], step, s.shifted);
         }
         for (uint32_t r = 0; r < t->rows; r++) {
-            LLVMValueRef v_a = splat_at(e, e->i32, rows[r].v_values, contract_plus(e, v_k, step));
+            LLVMValueRef v_a = q8_splat_at(e, e->i32, rows[r].v_values, contract_plus(e, v_k, step));
             for (uint32_t i = 0; i < s.wide; i++) {
                 LLVMValueRef *v_sum = &s.v[half][r * s.wide + i];
                 *v_sum = d->add(e, *v_sum, v_w[i], v_a);
@@ -362,10 +339,10 @@ static void add_block(contract_emitter *q, const tile *t, stream (*streams)[16],
     }
     LLVMValueRef v_scales[16];
     for (uint32_t i = 0; i < s.wide; i++) {
-        v_scales[i] = LLVMBuildFPExt(e->b, load_vector(e, f16s, strips[i].v_scales, 2), f32s, "");
+        v_scales[i] = q8_column_scales(e, &strips[i]);
     }
     for (uint32_t r = 0; r < t->rows; r++) {
-        LLVMValueRef v_scale = splat_at(e, e->f32, rows[r].v_scales, v_block);
+        LLVMValueRef v_scale = q8_splat_at(e, e->f32, rows[r].v_scales, v_block);
         for (uint32_t i = 0; i < s.wide; i++) {
             uint32_t p = i / t->vectors;
             LLVMValueRef v = whole_sum(q, &s, r * s.wide + i, strips[i].k.nibbles);
@@ -384,15 +361,15 @@ static void sum(contract_emitter *q, const tile *t, LLVMValueRef *v_sums)
     row rows[32];
     for (uint32_t p = 0; p < n_products; p++) {
         for (uint32_t v = 0; v < t->vectors; v++) {
-            streams[p][v] = stream_of(q, p, contract_plus(e, t->v_n, (int64_t)v * e->lanes));
+            streams[p][v] = q8_stream(q, p, contract_plus(e, t->v_n, (int64_t)v * e->lanes));
         }
     }
     for (uint32_t r = 0; r < t->rows; r++) {
-        rows[r] = packed_row(q, t, r);
+        rows[r] = q8_packed_row(q, t, r);
     }
     emit_loop l;
     LLVMValueRef v_next[64];
-    emit_loop_begin(e, &l, "blocks", emit_i64(e, 0), emit_i64(e, depth(q) / CONTRACT_BLOCK),
+    emit_loop_begin(e, &l, "blocks", emit_i64(e, 0), emit_i64(e, q8_depth(q) / CONTRACT_BLOCK),
                     emit_i64(e, 1), n, v_sums);
     for (uint32_t i = 0; i < n; i++) {
         v_next[i] = l.v_carry[i];
@@ -478,7 +455,7 @@ static void pack_block(contract_emitter *q, const row *to, LLVMValueRef v_block)
 static void pack_row(contract_emitter *q, LLVMValueRef v_row)
 {
     emit *e = q->e;
-    int64_t k = depth(q), n = k / CONTRACT_BLOCK;
+    int64_t k = q8_depth(q), n = k / CONTRACT_BLOCK;
     row to = {v_row, contract_at(e, e->i8, v_row, emit_i64(e, k)),
               contract_at(e, e->i8, v_row, emit_i64(e, k + n * 4))};
     emit_loop l;
@@ -487,4 +464,9 @@ static void pack_row(contract_emitter *q, LLVMValueRef v_row)
     emit_loop_end(e, &l, NULL);
 }
 
-const contract_kind contract_q8 = {.pack_row = pack_row, .sum = sum};
+const contract_kind contract_q8 = {.pack_row = pack_row,
+                                   .sum = sum,
+                                   .sum_in_memory = q8_sum_by_tiles,
+                                   .take_columns = q8_take_columns,
+                                   .begin = q8_begin_tiles,
+                                   .end = q8_end_tiles};

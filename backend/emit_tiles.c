@@ -12,15 +12,31 @@ static void call(emit *e, const char *name, uint32_t n, LLVMValueRef *args)
     emit_intrinsic(e, name, 0, NULL, n, args);
 }
 
-/* Palette 1: every tile whole (Intel SDM, LDTILECFG). */
-static LLVMValueRef whole_tiles(emit *e)
+/* What a tile holds of its 16 rows of 64 bytes. */
+typedef struct shape {
+    uint8_t rows, bytes;
+} shape;
+
+static shape shape_of(emit_tile_kind kind, uint32_t tile)
+{
+    if (kind == TILES_INT8 && tile >= TILE_COLUMNS_0) {
+        return (shape){TILE_DEPTH / 4, TILE_BYTES};
+    }
+    if (kind == TILES_INT8 && tile >= TILE_ROWS_0) {
+        return (shape){TILE_ROWS, TILE_DEPTH};
+    }
+    return (shape){TILE_ROWS, TILE_BYTES};
+}
+
+/* Palette 1 (Intel SDM, LDTILECFG). */
+static LLVMValueRef configuration(emit *e, emit_tile_kind kind)
 {
     enum { PALETTE = 0, COLUMN_BYTES = 16, ROWS = 48, SIZE = 64 };
     uint8_t bytes[SIZE] = {[PALETTE] = 1};
     LLVMValueRef all[SIZE];
     for (uint32_t i = 0; i < TILES; i++) {
-        bytes[COLUMN_BYTES + 2 * i] = TILE_BYTES;
-        bytes[ROWS + i] = TILE_ROWS;
+        bytes[COLUMN_BYTES + 2 * i] = shape_of(kind, i).bytes;
+        bytes[ROWS + i] = shape_of(kind, i).rows;
     }
     for (uint32_t i = 0; i < SIZE; i++) {
         all[i] = LLVMConstInt(e->i8, bytes[i], false);
@@ -66,15 +82,17 @@ static void move_rows(emit_tiles *t, uint32_t tile, LLVMValueRef v_ptr, LLVMValu
                       bool out)
 {
     emit *e = t->e;
+    shape s = shape_of(t->kind, tile);
+    LLVMTypeRef row = LLVMVectorType(e->f32, s.bytes / 4);
     emit_loop l;
-    emit_loop_begin(e, &l, "tile", emit_i64(e, 0), emit_i64(e, TILE_ROWS), emit_i64(e, 1), 0, NULL);
+    emit_loop_begin(e, &l, "tile", emit_i64(e, 0), emit_i64(e, s.rows), emit_i64(e, 1), 0, NULL);
     LLVMValueRef v_here = file_row(t, tile, l.v_i);
     if (!v_stride) {
-        store_row(e, LLVMConstNull(row_type(e)), v_here);
+        store_row(e, LLVMConstNull(row), v_here);
     } else {
         LLVMValueRef v_at = LLVMBuildMul(e->b, l.v_i, v_stride, "");
         LLVMValueRef v_there = LLVMBuildGEP2(e->b, e->i8, v_ptr, &v_at, 1, "");
-        store_row(e, load_row(e, row_type(e), out ? v_here : v_there), out ? v_there : v_here);
+        store_row(e, load_row(e, row, out ? v_here : v_there), out ? v_there : v_here);
     }
     emit_loop_end(e, &l, NULL);
 }
@@ -88,44 +106,95 @@ static LLVMValueRef half(emit *e, LLVMValueRef v_pairs, bool second)
     return LLVMBuildBitCast(e->b, v, row_type(e), "");
 }
 
-/* First and second halves of all pairs are summed apart, then both are added at once (Intel's
- * instruction set reference, TDPBF16PS). */
-static void emulate_dot(emit_tiles *t, uint32_t sum, uint32_t a, uint32_t b)
+/* Group k of a row of a, and of all columns of b. */
+typedef struct factors {
+    LLVMValueRef v_x, v_y; /* i32[16] */
+} factors;
+
+static factors factors_of(emit_tiles *t, uint32_t b, LLVMValueRef v_a, LLVMValueRef v_k)
 {
     emit *e = t->e;
     LLVMTypeRef i32s = LLVMVectorType(e->i32, TILE_BYTES / 4);
-    LLVMValueRef v_zero = emit_i64(e, 0), v_one = emit_i64(e, 1);
-    emit_loop row, pair;
-    emit_loop_begin(e, &row, "row", v_zero, emit_i64(e, TILE_ROWS), v_one, 0, NULL);
-    LLVMValueRef v_sums = file_row(t, sum, row.v_i), v_a = file_row(t, a, row.v_i);
-    LLVMValueRef v[2] = {LLVMConstNull(row_type(e)), LLVMConstNull(row_type(e))};
-    emit_loop_begin(e, &pair, "pair", v_zero, emit_i64(e, TILE_PAIRS), v_one, 2, v);
-    LLVMValueRef v_first =
-        load_row(e, e->i32, LLVMBuildGEP2(e->b, e->i32, v_a, &pair.v_i, 1, ""));
+    LLVMValueRef v_first = load_row(e, e->i32, LLVMBuildGEP2(e->b, e->i32, v_a, &v_k, 1, ""));
     LLVMValueRef v_x = LLVMBuildInsertElement(e->b, LLVMGetPoison(i32s), v_first,
                                               LLVMConstInt(e->i32, 0, false), "");
     v_x = LLVMBuildShuffleVector(e->b, v_x, LLVMGetPoison(i32s), LLVMConstNull(i32s), "");
-    LLVMValueRef v_y = load_row(e, i32s, file_row(t, b, pair.v_i));
-    v[0] = emit_fma(e, half(e, v_x, false), half(e, v_y, false), pair.v_carry[0]);
-    v[1] = emit_fma(e, half(e, v_x, true), half(e, v_y, true), pair.v_carry[1]);
+    return (factors){v_x, load_row(e, i32s, file_row(t, b, v_k))};
+}
+
+/* First and second halves of all pairs are summed apart, then both are added at once (Intel's
+ * instruction set reference, TDPBF16PS). */
+static LLVMValueRef dot_bf16(emit_tiles *t, uint32_t b, LLVMValueRef v_a, LLVMValueRef v_sum)
+{
+    emit *e = t->e;
+    LLVMValueRef v[2] = {LLVMConstNull(row_type(e)), LLVMConstNull(row_type(e))};
+    emit_loop pair;
+    emit_loop_begin(e, &pair, "pair", emit_i64(e, 0), emit_i64(e, TILE_PAIRS), emit_i64(e, 1), 2, v);
+    factors f = factors_of(t, b, v_a, pair.v_i);
+    v[0] = emit_fma(e, half(e, f.v_x, false), half(e, f.v_y, false), pair.v_carry[0]);
+    v[1] = emit_fma(e, half(e, f.v_x, true), half(e, f.v_y, true), pair.v_carry[1]);
     emit_loop_end(e, &pair, v);
     LLVMValueRef v_both = LLVMBuildFAdd(e->b, pair.v_carry[0], pair.v_carry[1], "");
-    store_row(e, LLVMBuildFAdd(e->b, load_row(e, row_type(e), v_sums), v_both, ""), v_sums);
+    return LLVMBuildFAdd(e->b, v_sum, v_both, "");
+}
+
+static LLVMValueRef signed_byte(emit *e, LLVMValueRef v, uint32_t i)
+{
+    LLVMTypeRef t = LLVMTypeOf(v);
+    v = LLVMBuildShl(e->b, v, emit_const_int(e, t, 24 - 8 * (int64_t)i), "");
+    return LLVMBuildAShr(e->b, v, emit_const_int(e, t, 24), "");
+}
+
+/* TDPBSSD */
+static LLVMValueRef dot_int8(emit_tiles *t, uint32_t b, LLVMValueRef v_a, LLVMValueRef v_sum)
+{
+    emit *e = t->e;
+    LLVMTypeRef i32s = LLVMVectorType(e->i32, TILE_BYTES / 4);
+    LLVMValueRef v = LLVMBuildBitCast(e->b, v_sum, i32s, "");
+    emit_loop four;
+    emit_loop_begin(e, &four, "four", emit_i64(e, 0), emit_i64(e, TILE_DEPTH / 4), emit_i64(e, 1), 1,
+                    &v);
+    factors f = factors_of(t, b, v_a, four.v_i);
+    v = four.v_carry[0];
+    for (uint32_t i = 0; i < 4; i++) {
+        LLVMValueRef v_x = signed_byte(e, f.v_x, i), v_y = signed_byte(e, f.v_y, i);
+        v = LLVMBuildAdd(e->b, v, LLVMBuildMul(e->b, v_x, v_y, ""), "");
+    }
+    emit_loop_end(e, &four, &v);
+    return LLVMBuildBitCast(e->b, four.v_carry[0], row_type(e), "");
+}
+
+static const struct {
+    const char *instruction;
+    LLVMValueRef (*emulate)(emit_tiles *t, uint32_t b, LLVMValueRef v_a, LLVMValueRef v_sum);
+} dots[] = {
+    [TILES_BF16] = {"llvm.x86.tdpbf16ps", dot_bf16},
+    [TILES_INT8] = {"llvm.x86.tdpbssd",   dot_int8},
+};
+
+static void emulate_dot(emit_tiles *t, uint32_t sum, uint32_t a, uint32_t b)
+{
+    emit *e = t->e;
+    emit_loop row;
+    emit_loop_begin(e, &row, "row", emit_i64(e, 0), emit_i64(e, TILE_ROWS), emit_i64(e, 1), 0, NULL);
+    LLVMValueRef v_at = file_row(t, sum, row.v_i);
+    LLVMValueRef v_sum = load_row(e, row_type(e), v_at);
+    store_row(e, dots[t->kind].emulate(t, b, file_row(t, a, row.v_i), v_sum), v_at);
     emit_loop_end(e, &row, NULL);
 }
 
 /* Either --------------------------------------------------------------------------------------- */
 
-emit_tiles emit_tiles_begin(emit *e)
+emit_tiles emit_tiles_begin(emit *e, emit_tile_kind kind)
 {
-    emit_tiles t = {e, NULL};
+    emit_tiles t = {e, kind, NULL};
     if (e->t->emulate_tiles) {
         t.v_file =
             LLVMBuildArrayAlloca(e->b, e->i8, emit_i64(e, TILES * TILE_ROWS * TILE_BYTES), "tiles");
         LLVMSetAlignment(t.v_file, TILE_BYTES);
         return t;
     }
-    LLVMValueRef v_config = whole_tiles(e);
+    LLVMValueRef v_config = configuration(e, kind);
     call(e, "llvm.x86.ldtilecfg", 1, &v_config);
     return t;
 }
@@ -173,6 +242,6 @@ void emit_tile_dot(emit_tiles *t, uint32_t sum, uint32_t a, uint32_t b)
     if (t->v_file) {
         emulate_dot(t, sum, a, b);
     } else {
-        call(t->e, "llvm.x86.tdpbf16ps", 3, args);
+        call(t->e, dots[t->kind].instruction, 3, args);
     }
 }

@@ -127,9 +127,9 @@ bool schedule_bf16_dots(const target *t)
 
 bool schedule_tiles(const contract_form *f, const target *t)
 {
-    return f->kind == CONTRACT_BF16 && schedule_bf16_dots(t) &&
-           (target_has(t, AIGC_CPU_AMX) || t->emulate_tiles) && ir_dim_is_const(f->k[0]->extent) &&
-           ir_dim_value(f->k[0]->extent) % TILE_DEPTH == 0;
+    bool kind = f->kind == CONTRACT_BF16 ? schedule_bf16_dots(t) : f->kind == CONTRACT_Q8;
+    return kind && t->lanes == TILE_HEIGHT && (target_has(t, AIGC_CPU_AMX) || t->emulate_tiles) &&
+           ir_dim_is_const(f->k[0]->extent) && ir_dim_value(f->k[0]->extent) % TILE_DEPTH == 0;
 }
 
 /* A line more than the row, so that rows do not fall upon each other in the cache. */
@@ -139,7 +139,7 @@ static int64_t packed_row_bytes(const contract_form *f, const target *t)
     bool halves = f->kind == CONTRACT_BF16 && schedule_bf16_dots(t);
     int64_t bytes = f->kind == CONTRACT_Q8 ? k + k / CONTRACT_BLOCK * 8 : halves ? k * 2 : k * 4;
     bytes = (bytes + LINE - 1) / LINE * LINE;
-    return schedule_tiles(f, t) ? bytes : bytes + LINE;
+    return f->kind == CONTRACT_BF16 && schedule_tiles(f, t) ? bytes : bytes + LINE;
 }
 
 /* Rows of the highest tile: sums, the columns' vectors and one value of a row fit the registers.
@@ -160,7 +160,12 @@ schedule_product schedule_contract(const contract_form *f, const target *t)
     schedule_product s = {.vectors = q8 ? 2 / f->n_products : 2,
                           .row_vectors = (q8 ? 4 : 8) / f->n_products,
                           .row_unroll = 2};
-    s.last_partly = s.rows_in_tiles = schedule_tiles(f, t);
+    bool tiles = schedule_tiles(f, t);
+    s.last_partly = s.rows_in_tiles = tiles && !q8;
+    if (tiles && q8) {
+        s.heights[s.n_heights++] = TILE_HEIGHT;
+        s.column_bytes = ir_dim_value(f->k[0]->extent) * t->lanes * s.vectors * f->n_products;
+    }
     if (s.last_partly) { /* four tiles of sums, of two tiles of rows and two of weights */
         s.vectors = 2 / f->n_products;
         s.heights[s.n_heights++] = 2 * TILE_HEIGHT;
@@ -174,7 +179,7 @@ schedule_product schedule_contract(const contract_form *f, const target *t)
     int64_t tall = s.heights[0], low = s.heights[s.n_heights - 1];
     if (!f->in_place) {
         s.row_bytes = packed_row_bytes(f, t);
-        int64_t bytes = s.rows_in_tiles ? PACKED_FOR_TILES : packed_rows[f->kind].bytes,
+        int64_t bytes = tiles ? PACKED_FOR_TILES : packed_rows[f->kind].bytes,
                 fit = bytes / s.row_bytes / tall, least = packed_rows[f->kind].tiles;
         s.most_rows = (fit < least ? least : fit) * tall;
         if (!f->m) {

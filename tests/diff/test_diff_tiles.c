@@ -1,6 +1,6 @@
-/* Products of bf16 by tile registers, emulated, against the same products by dot products: blocks of
- * rows of every kind, one product and two, columns to a tile and beside it. And: code for machines
- * that have tiles uses them. */
+/* Products of bf16 and of int8 by tile registers, emulated, against the same products by dot products:
+ * blocks of rows of every kind, one product and two, columns to a tile and beside it; those of int8 to
+ * the last bit. And: code for machines that have tiles uses them. */
 #include "backend/jit.h"
 #include "cli/compile.h"
 
@@ -24,6 +24,16 @@ static const char source[] =
     "  entry gate(x: f32[M, k]) -> y: f32[M, n] { return silu(x @ w.T) * (x @ u.T) }\n"
     "}\n";
 
+/* Weights of f32 are rounded to bf16; those of GGUF's types are multiplied as int8. */
+static const struct {
+    const char *name;
+    uint32_t gguf; /* 0: no file, f32 */
+} storages[] = {
+    {"bf16", 0},
+    {"q8_0", 8},
+    {"q4_0", 2},
+};
+
 static const struct {
     int64_t k, n;
 } sizes[] = {
@@ -42,6 +52,43 @@ typedef struct program {
     aigc_context *contexts[2];
 } program;
 
+static char path[] = "/tmp/aigc-tilesXXXXXX.aigc", file[] = "/tmp/aigc-tilesXXXXXX.gguf";
+
+static void put(FILE *f, uint64_t v, size_t bytes)
+{
+    assert_int_equal(fwrite(&v, bytes, 1, f), 1);
+}
+
+static void put_text(FILE *f, const char *s)
+{
+    put(f, strlen(s), 8);
+    fwrite(s, 1, strlen(s), f);
+}
+
+/* Says what w and u are kept as; their blocks are zeros, and not read. */
+static void write_gguf(uint32_t type, int64_t k, int64_t n)
+{
+    FILE *f = fopen(file, "wb");
+    assert_non_null(f);
+    fwrite("GGUF", 1, 4, f);
+    put(f, 3, 4);
+    put(f, 2, 8);
+    put(f, 0, 8);
+    uint64_t bytes = (uint64_t)(k / 32 * n) * (type == 8 ? 34 : 18);
+    for (uint32_t i = 0; i < 2; i++) {
+        put_text(f, i ? "u" : "w");
+        put(f, 2, 4);
+        put(f, (uint64_t)k, 8);
+        put(f, (uint64_t)n, 8);
+        put(f, type, 4);
+        put(f, i * ((bytes + 31) / 32 * 32), 8);
+    }
+    for (uint64_t i = 0; i < 2 * bytes + 128; i++) {
+        fputc(0, f);
+    }
+    fclose(f);
+}
+
 static compile_options options(int64_t k, int64_t n, char text[2][32], const char *defines[2])
 {
     snprintf(text[0], 32, "k=%lld", (long long)k);
@@ -52,7 +99,7 @@ static compile_options options(int64_t k, int64_t n, char text[2][32], const cha
         .defines = defines, .n_defines = 2, .level = 2, .bf16 = true, .no_cache = true};
 }
 
-static program open_program(const char *path, int64_t k, int64_t n, bool tiles)
+static program open_program(size_t storage, int64_t k, int64_t n, bool tiles)
 {
     char text[2][32];
     const char *defines[2];
@@ -60,12 +107,19 @@ static program open_program(const char *path, int64_t k, int64_t n, bool tiles)
     program p = {.c = compile_create()};
     size_t size;
     aigc_error err;
+    weights_file *w = NULL;
+    if (storages[storage].gguf) {
+        write_gguf(storages[storage].gguf, k, n);
+        assert_int_equal(weights_file_open(file, &w, &err), AIGC_OK);
+        o.weights = w;
+    }
     assert_true(p.c && compile_source(p.c, path, &o) && compile_target(p.c, &o));
     p.c->t->emulate_tiles = tiles;
     const void *object = compile_object(p.c, &o, &size);
     assert_non_null(object);
     p.j = jit_create(object, size, p.c->symbol, p.c->d);
     assert_non_null(p.j);
+    weights_file_close(w);
     assert_int_equal(aigc_weights_random(jit_model(p.j), 1, &p.w), AIGC_OK);
     for (uint32_t i = 0; i < 2; i++) {
         aigc_context_options with = {.n_threads = i ? 3 : 1, .all_threads = true};
@@ -98,9 +152,12 @@ static float *call(const program *p, uint32_t context, uint32_t entry, float *x,
     return y.data;
 }
 
-/* Weights are within 0.05: sums of k products below k / 20, which two orders round by some 2^-24. */
-static void check_rows(const program *tiles, const program *dots, int64_t m, int64_t k, int64_t n)
+/* Weights are within 0.05: sums of k products below k / 20, which two orders round by some 2^-24. Those
+ * of int8 have one order. */
+static void check_rows(size_t storage, const program *tiles, const program *dots, int64_t m,
+                       int64_t k, int64_t n)
 {
+    float bound = storages[storage].gguf ? 0 : 1e-7f * (float)k;
     float *x = malloc((size_t)(m * k) * 4);
     assert_non_null(x);
     for (int64_t i = 0; i < m * k; i++) {
@@ -112,9 +169,9 @@ static void check_rows(const program *tiles, const program *dots, int64_t m, int
         for (uint32_t context = 0; context < 2; context++) {
             float *found = call(tiles, context, entry, x, m, k, n);
             for (int64_t i = 0; i < m * n; i++) {
-                if (!(fabsf(found[i] - want[i]) <= 1e-7f * (float)k)) {
-                    fail_msg("entry %u of %lld x %lld x %lld: element %lld is %.9g, not %.9g",
-                             entry, (long long)m, (long long)k, (long long)n, (long long)i,
+                if (!(fabsf(found[i] - want[i]) <= bound)) {
+                    fail_msg("%s, entry %u of %lld x %lld x %lld: element %lld is %.9g, not %.9g",
+                             storages[storage].name, entry, (long long)m, (long long)k, (long long)n, (long long)i,
                              (double)found[i], (double)want[i]);
                 }
             }
@@ -131,8 +188,6 @@ static void check_rows(const program *tiles, const program *dots, int64_t m, int
     free(x);
 }
 
-static char path[] = "/tmp/aigc-tilesXXXXXX.aigc";
-
 static void test_emulated(void **state)
 {
     (void)state;
@@ -141,24 +196,30 @@ static void test_emulated(void **state)
         print_message("skipped: rows are packed as bf16 only where there are dot products\n");
         skip();
     }
-    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-        int64_t k = sizes[i].k, n = sizes[i].n;
-        program tiles = open_program(path, k, n, true), dots = open_program(path, k, n, false);
+    enum { SIZES = sizeof sizes / sizeof *sizes, STORAGES = sizeof storages / sizeof *storages };
+    for (size_t i = 0; i < SIZES * STORAGES; i++) {
+        size_t s = i / SIZES;
+        int64_t k = sizes[i % SIZES].k, n = sizes[i % SIZES].n;
+        if (storages[s].gguf && k % 32 != 0) {
+            continue; /* no blocks */
+        }
+        program tiles = open_program(s, k, n, true), dots = open_program(s, k, n, false);
         for (size_t m = 0; m < sizeof row_counts / sizeof *row_counts; m++) {
-            check_rows(&tiles, &dots, row_counts[m], k, n);
+            check_rows(s, &tiles, &dots, row_counts[m], k, n);
         }
         close_program(&tiles);
         close_program(&dots);
     }
 }
 
-static const char *assembly(compiler *c, int64_t k)
+static const char *assembly(compiler *c, int64_t k, const weights_file *w)
 {
     char text[2][32];
     const char *defines[2];
     compile_options o = options(k, 32, text, defines);
     o.target = "x86-64";
     o.cpu = "sapphirerapids";
+    o.weights = w;
     assert_true(compile_source(c, path, &o));
     const char *s = compile_text(c, &o, "asm");
     assert_non_null(s);
@@ -169,7 +230,7 @@ static void test_instructions(void **state)
 {
     (void)state;
     compiler *c = compile_create();
-    const char *s = assembly(c, 64);
+    const char *s = assembly(c, 64, NULL);
     static const char *const wanted[] = {"ldtilecfg",  "tileloadd", "tdpbf16ps",
                                          "tilestored", "tilezero",  "tilerelease"};
     for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
@@ -179,22 +240,32 @@ static void test_instructions(void **state)
     }
     compile_destroy(c);
     c = compile_create();
-    assert_null(strstr(assembly(c, 40), "tdpbf16ps"));
+    assert_null(strstr(assembly(c, 40, NULL), "tdpbf16ps"));
+    compile_destroy(c);
+    c = compile_create();
+    weights_file *w;
+    aigc_error err;
+    write_gguf(8, 64, 32);
+    assert_int_equal(weights_file_open(file, &w, &err), AIGC_OK);
+    assert_non_null(strstr(assembly(c, 64, w), "tdpbssd"));
+    weights_file_close(w);
     compile_destroy(c);
 }
 
 int main(void)
 {
-    int f = mkstemps(path, 5);
-    if (f < 0 || write(f, source, sizeof source - 1) != sizeof source - 1) {
+    int f = mkstemps(path, 5), w = mkstemps(file, 5);
+    if (f < 0 || w < 0 || write(f, source, sizeof source - 1) != sizeof source - 1) {
         return 1;
     }
     close(f);
+    close(w);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_emulated),
         cmocka_unit_test(test_instructions),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     unlink(path);
+    unlink(file);
     return failed;
 }
