@@ -1,5 +1,6 @@
 #include "runtime/convert.h"
 #include "runtime/blocks.h"
+#include "runtime/quantize_blocks.h"
 
 static float element(uint8_t t, const unsigned char *p)
 {
@@ -97,7 +98,14 @@ static void floats_to_bf16(const float *in, int64_t n, unsigned char *out)
 
 void aigc_convert_from_float(uint8_t storage, void *data, int64_t first, int64_t n, const float *in)
 {
-    unsigned char *p = (unsigned char *)data + first * (int64_t)aigc_dtype_bytes(storage);
+    int64_t block = aigc_dtype_block(storage), bytes = (int64_t)aigc_dtype_bytes(storage);
+    unsigned char *p = (unsigned char *)data + first / block * bytes;
+    if (block > 1) {
+        for (int64_t i = 0; i < n; i += block, p += bytes) {
+            aigc_block_encode(storage, in + i, p);
+        }
+        return;
+    }
     if (storage == AIGC_BF16) {
         floats_to_bf16(in, n, p);
         return;
@@ -106,7 +114,7 @@ void aigc_convert_from_float(uint8_t storage, void *data, int64_t first, int64_t
         memcpy(p, in, (size_t)n * sizeof *in);
         return;
     }
-    for (int64_t i = 0; i < n; i++, p += aigc_dtype_bytes(storage)) {
+    for (int64_t i = 0; i < n; i++, p += bytes) {
         double d = (double)in[i];
         bool is_float = storage <= AIGC_BF16;
         uint16_t h = storage == AIGC_F16 ? aigc_float_to_f16(in[i]) : aigc_float_to_bf16(in[i]);
@@ -118,7 +126,7 @@ void aigc_convert_from_float(uint8_t storage, void *data, int64_t first, int64_t
                            : storage == AIGC_F32                         ? (const void *)&in[i]
                            : storage == AIGC_F16 || storage == AIGC_BF16 ? (const void *)&h
                                                                          : (const void *)&v;
-        memcpy(p, from, aigc_dtype_bytes(storage));
+        memcpy(p, from, (size_t)bytes);
     }
 }
 

@@ -38,10 +38,11 @@ static inline uint16_t aigc_float_to_f16(float f)
 
 /* n elements beginning at element `first`, as floats. */
 void aigc_convert_to_float(uint8_t storage, const void *data, int64_t first, int64_t n, float *out);
-/* n floats into a dense storage at element `first`. */
+/* n floats at element `first`; whole blocks, where the storage has blocks, and only of those that
+ * can be made (quantize_blocks.h). */
 void aigc_convert_from_float(uint8_t storage, void *data, int64_t first, int64_t n,
                              const float *in);
-/* n elements, from element `first` on, of one storage of floats in another. */
+/* n elements, from element `first` on, of one storage of floats in another; whole blocks of it. */
 void aigc_convert_run(uint8_t from_storage, const void *data, int64_t first, int64_t n,
                       uint8_t storage, void *out);
 /* n elements of one dense type to another, in order: whole numbers exactly where they fit, others

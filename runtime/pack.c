@@ -52,6 +52,14 @@ static aigc_pack_cut cut_at_panels(const aigc_abi_param *p)
     return (aigc_pack_cut){m.rows, m.columns, p->pack_transposed ? EVEN : p->panel};
 }
 
+/* Blocks are of 32 steps of the sum. */
+static aigc_pack_cut cut_at_blocks(const aigc_abi_param *p)
+{
+    aigc_pack_cut cut = cut_at_panels(p);
+    cut.grain = p->pack_transposed ? AIGC_BLOCK_DEPTH : cut.grain;
+    return cut;
+}
+
 /* [N filled up to whole panels, K filled up to `steps`] */
 static bool filled(const aigc_abi_param *p, int64_t steps, int64_t dims[2])
 {
@@ -82,22 +90,14 @@ static bool filled_pairs(const aigc_abi_param *p, int64_t dims[2])
     return filled(p, 2, dims);
 }
 
-static void pack_blocks(const aigc_abi_param *p, uint8_t dtype, const void *data, int64_t first,
-                        int64_t last, void *out)
-{
-    int64_t row = p->dims[1] / AIGC_BLOCK_DEPTH * (int64_t)aigc_dtype_bytes(dtype);
-    aigc_pack_blocks(dtype, (const char *)data + first * row, last - first, p->dims[1],
-                     (char *)out + first * row);
-}
-
 /* Table -------------------------------------------------------------------------------------- */
 
 static const aigc_pack_layout layouts[] = {
-    {"rows",   AIGC_LAYOUT_ROWS,   false, NULL,          cut_anywhere,  pack_as_is      },
-    {"rows",   AIGC_LAYOUT_ROWS,   true,  NULL,          cut_anywhere,  pack_as_is      },
-    {"panels", AIGC_LAYOUT_PANELS, false, filled_panels, cut_at_panels, aigc_pack_panels},
-    {"panels", AIGC_LAYOUT_PANELS, true,  filled_panels, cut_at_panels, pack_blocks     },
-    {"pairs",  AIGC_LAYOUT_PAIRS,  false, filled_pairs,  cut_at_panels, aigc_pack_pairs },
+    {"rows",   AIGC_LAYOUT_ROWS,   false, NULL,          cut_anywhere,  pack_as_is           },
+    {"rows",   AIGC_LAYOUT_ROWS,   true,  NULL,          cut_anywhere,  pack_as_is           },
+    {"panels", AIGC_LAYOUT_PANELS, false, filled_panels, cut_at_panels, aigc_pack_panels     },
+    {"panels", AIGC_LAYOUT_PANELS, true,  filled_panels, cut_at_blocks, aigc_pack_interleaved},
+    {"pairs",  AIGC_LAYOUT_PAIRS,  false, filled_pairs,  cut_at_panels, aigc_pack_pairs      },
 };
 
 const aigc_pack_layout *aigc_pack_layout_of(const aigc_abi_param *p)

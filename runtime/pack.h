@@ -7,8 +7,9 @@
  *     aigc_pack_rows(p, dtype, data, first, last, out);   // first a multiple of cut.grain
  *
  * whatever the order of the calls; each row once. The source is row-major and dense, in the
- * parameter's storage or, for parameters of floats, in any storage of floats. Padding is written
- * too: `out` needs no clearing. */
+ * parameter's storage or, for parameters of floats, in any storage of floats; q8_0 and q4_0 are
+ * made from dense floats (quantize_blocks.h), other blocks are not. Padding is written too: `out`
+ * needs no clearing. */
 #ifndef AIGC_RUNTIME_PACK_H
 #define AIGC_RUNTIME_PACK_H
 
@@ -48,5 +49,7 @@ void aigc_pack_panels(const aigc_abi_param *p, uint8_t dtype, const void *data, 
                       int64_t last, void *out);
 void aigc_pack_pairs(const aigc_abi_param *p, uint8_t dtype, const void *data, int64_t first,
                      int64_t last, void *out);
+void aigc_pack_interleaved(const aigc_abi_param *p, uint8_t dtype, const void *data, int64_t first,
+                           int64_t last, void *out);
 
 #endif

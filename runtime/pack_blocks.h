@@ -7,7 +7,10 @@
  *
  * q8_0 has 8 lines, its weights with 128 added (unsigned); q4_0 has 4, each byte with weight k in
  * its low and k + 16 in its high nibble, as in the file. As many bytes as in the file, but for N
- * rounded up to 16 with rows of zeros. */
+ * rounded up to 16 with rows of zeros.
+ *
+ * Blocks come from a file, or are made here from floats: of [N, K] or of [K, N] (transposed), where
+ * a block is 32 numbers of a column. */
 #ifndef AIGC_RUNTIME_PACK_BLOCKS_H
 #define AIGC_RUNTIME_PACK_BLOCKS_H
 
