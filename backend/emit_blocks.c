@@ -24,7 +24,7 @@ static weight_place in_panels(emit *e, const k_buf *b, LLVMValueRef v_offset)
 {
     enum { LINE = 64 };
     bool q4 = b->storage == IR_STORAGE_q4_0;
-    int64_t depth = ir_dim_value(b->type->dims[1]), lines = q4 ? 4 : 8;
+    int64_t depth = ir_dim_value(b->type->dims[b->pack_transposed ? 0 : 1]), lines = q4 ? 4 : 8;
     LLVMValueRef v_row = int_op(e, LLVMUDiv, v_offset, depth),
                  v_k = int_op(e, LLVMURem, v_offset, depth);
     LLVMValueRef v_block = sum(e, int_op(e, LLVMMul, int_op(e, LLVMLShr, v_row, 4), depth / 32),

@@ -27,6 +27,8 @@ static const struct option {
      "given"},
     {"--math", "NAME", 'c', TEXT, AT(math),
                                                                            "products with dense weights: f32 (exact; when not given) or bf16 (faster, half the memory)"},
+    {"--quantize", "KIND", 'c', TEXT, AT(quantize),
+                                                                           "keep weights of products in q8_0, q4_0, bf16 or f16, whatever floats the file has"},
     {"--no-cache", NULL, 'c', FLAG, AT(no_cache),
                                                                            "neither read nor write the cache of compiled objects"},
     {"--dump-after", "PASS", 'c', TEXT, AT(dump_after),
@@ -181,6 +183,10 @@ int args_parse(const command *c, int argc, char **argv, args *a)
     if (a->math && strcmp(a->math, "f32") != 0 && strcmp(a->math, "bf16") != 0) {
         return wrong(c, "--math is f32 or bf16, not %s", a->math);
     }
+    ir_storage made;
+    if (a->quantize && !ir_storage_to_make(a->quantize, &made)) {
+        return wrong(c, "--quantize is one of %s", ir_storages_to_make());
+    }
     return 0;
 }
 
@@ -249,6 +255,7 @@ compile_options args_compile_options(const args *a, const weights_file *w)
                              .symbol = a->name,
                              .level = a->level,
                              .bf16 = args_bf16(a),
+                             .quantize = a->quantize,
                              .profile = a->profile,
                              .no_cache = a->no_cache,
                              .explain = a->explain ? stderr : NULL};

@@ -24,7 +24,7 @@ typedef struct args {
     /* compiling */
     const char *defines[ARGS_MOST_MANY];
     uint32_t n_defines;
-    const char *weights, *model, *target, *cpu, *math, *dump, *dump_after, *passes;
+    const char *weights, *model, *target, *cpu, *math, *quantize, *dump, *dump_after, *passes;
     int level;
     bool no_cache, explain, verbose, profile, interpret;
     /* running */

@@ -20,6 +20,7 @@ int cmd_opt(const args *a)
                        .panel = ok ? c->t->panel : 0,
                        .channels = ok ? c->t->channels : 0,
                        .bf16 = o.bf16,
+                       .quantize = o.quantize,
                        .verify = true,
                        .explain = a->explain ? stderr : NULL};
     ok = ok && compile_source(c, a->file, &o) &&

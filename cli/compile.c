@@ -111,6 +111,7 @@ bool compile_passes(compiler *c, const compile_options *o)
                        .panel = c->t->panel,
                        .channels = c->t->channels,
                        .bf16 = o->bf16,
+                       .quantize = o->quantize,
                        .verify = o->verify || c->from_text,
                        .explain = o->explain,
                        .after = o->after,

@@ -36,7 +36,7 @@ static void add_weights(cache_key *k, const weights_file *f)
 cache_key compile_key(const source_file *f, const compile_options *o)
 {
     cache_key k = cache_key_begin();
-    const char *texts[] = {f->path, o->model, o->target, o->cpu, o->symbol};
+    const char *texts[] = {f->path, o->model, o->target, o->cpu, o->symbol, o->quantize};
     const int numbers[] = {o->level, o->bf16, o->weights != NULL};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         cache_key_text(&k, texts[i]);

@@ -20,6 +20,8 @@ typedef struct aigc_settings {
     const char *cpu;     /* "native" (NULL), or a name that aigc build --cpu help lists */
     int opt_level;       /* 0..3 */
     bool bf16; /* products with dense weights in bf16 (docs/accuracy.md), from level 1 on */
+    const char *quantize; /* "q8_0", "q4_0", "bf16", "f16": parameters of products are kept so
+                             (docs/accuracy.md); NULL: as the file has them. Not with interpret. */
     bool no_cache, profile;
     bool interpret; /* nothing is compiled: the reference interpreter runs the model (slow; for
                        checking) */

@@ -112,6 +112,7 @@ int session_open(const args *a, session *s)
                               .cpu = a->cpu,
                               .opt_level = a->level,
                               .bf16 = args_bf16(a),
+                              .quantize = a->quantize,
                               .no_cache = a->no_cache,
                               .profile = a->profile,
                               .interpret = a->interpret,

@@ -6,11 +6,11 @@
 static const struct {
     const char *name;
     ir_storage number;
-    bool dense, panels;
+    bool dense, panels, made;
     uint32_t block, bytes;
 } storages[] = {
-#define STORAGE(name, number, dense, panels, block, bytes)                                         \
-    {#name, IR_STORAGE_##name, dense, panels, block, bytes},
+#define STORAGE(name, number, dense, panels, made, block, bytes)                                   \
+    {#name, IR_STORAGE_##name, dense, panels, made, block, bytes},
 #include "ir/storage.def"
 };
 
@@ -53,6 +53,22 @@ bool ir_storage_has_panels(ir_storage s)
 {
     uint32_t i = row_of(s);
     return i < N_STORAGES && storages[i].panels;
+}
+
+bool ir_storage_to_make(const char *name, ir_storage *s)
+{
+    return ir_storage_from_name(name, s) && storages[row_of(*s)].made;
+}
+
+const char *ir_storages_to_make(void)
+{
+    static const char text[] =
+#define MADE_true(name)  ", " #name
+#define MADE_false(name) ""
+#define STORAGE(name, number, dense, panels, made, ...) MADE_##made(name)
+#include "ir/storage.def"
+        ;
+    return text + 2;
 }
 
 uint32_t ir_storage_block(ir_storage s)

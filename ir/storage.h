@@ -14,6 +14,9 @@ const char *ir_storage_name(ir_storage s); /* NULL for a number that is no stora
 bool ir_storage_from_name(const char *name, ir_storage *s);
 bool ir_storage_is_dense(ir_storage s);
 bool ir_storage_has_panels(ir_storage s); /* layout "panels" exists for it */
+/* The word of --quantize; false for one that weights are not put into when they are loaded. */
+bool ir_storage_to_make(const char *name, ir_storage *s);
+const char *ir_storages_to_make(void);         /* those words: "f16, bf16, ..." */
 uint32_t ir_storage_block(ir_storage s);       /* weights in a block; 1 when dense */
 uint32_t ir_storage_block_bytes(ir_storage s); /* bytes of a block; of an element when dense */
 ir_storage ir_storage_of_dtype(ir_dtype t);

@@ -123,6 +123,7 @@ static pass_ctx begin(ir_module *m, diag *d, const pass_options *o)
                       .panel = o->panel,
                       .channels = o->channels,
                       .bf16 = o->bf16,
+                      .quantize = o->quantize,
                       .explain = o->explain};
 }
 

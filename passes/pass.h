@@ -23,13 +23,14 @@ const pass_info *pass_get(pass_id id);
 bool pass_from_name(const char *name, pass_id *id);
 
 typedef struct pass_ctx {
-    ir_module *module; /* parameters and states may be read; layout changes params' layout */
+    ir_module *module; /* parameters and states may be read; quantize changes how params are kept, layout how they lie */
     diag *d;
     arena *scratch; /* reset by the driver after each pass */
     int level;      /* -O */
     uint32_t panel; /* width of a weight panel the target likes (f32 lanes * 2); 0: no packing */
     uint32_t channels; /* the same of convolutions' weights */
     bool bf16;      /* products with parameters may be of bf16 (--math bf16) */
+    const char *quantize; /* NULL, or how parameters of products are kept: "q8_0" (--quantize) */
     FILE *explain;  /* NULL, or where to say why an edge was fused or not, one line each */
 } pass_ctx;
 
@@ -41,6 +42,7 @@ typedef struct pass_options {
     uint32_t panel;
     uint32_t channels;
     bool bf16;
+    const char *quantize;
     bool verify; /* after every pass; a violation is our mistake and stops the run */
     FILE *explain;
     /* Called after each pass for every entry; NULL: not wanted. */

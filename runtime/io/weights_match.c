@@ -1,6 +1,7 @@
 #include "runtime/io/weights_load.h"
 #include "runtime/io/weights_packed.h"
 #include "runtime/pack.h"
+#include "runtime/quantize_blocks.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -102,6 +103,18 @@ static bool same_sizes(const aigc_abi_param *p, const weights_tensor *t)
     return t->rank == p->rank && memcmp(t->dims, p->dims, p->rank * sizeof *p->dims) == 0;
 }
 
+/* Blocks are those of the file, or are made of dense floats. Those of a file run along the last
+ * axis: none has them for [K, N]. */
+static bool becomes_blocks(const aigc_abi_param *p, const weights_tensor *t)
+{
+    if (aigc_dtype_block(p->storage) == 1) {
+        return true;
+    }
+    bool there = t->dtype == p->storage && (t->layout != AIGC_LAYOUT_ROWS || !p->pack_transposed),
+         made = t->dtype <= AIGC_BF16 && aigc_block_is_made(p->storage);
+    return (there || made) && aigc_param_bytes(p) >= 0;
+}
+
 /* Can the tensor become the parameter? The same sizes, and a storage known here. */
 static bool fits(const aigc_abi_param *p, const weights_tensor *t, const char *name,
                  weights_report *r)
@@ -127,7 +140,7 @@ static bool fits(const aigc_abi_param *p, const weights_tensor *t, const char *n
                t->storage);
         return false;
     }
-    if (aigc_dtype_block(p->storage) > 1 && t->dtype != p->storage) {
+    if (!becomes_blocks(p, t)) {
         report(r,
                "%s: the model was compiled for %s, the file has %s: compile it with these weights",
                name, aigc_dtype_name(p->storage), t->storage);
@@ -145,8 +158,8 @@ static aigc_status check_packing(const aigc_abi_model *m, const weights_file *f,
             const weights_tensor *t = weights_match(f, &m->params[i], k, name);
             if (t && t->layout != AIGC_LAYOUT_ROWS && !weights_packed_alike(&m->params[i], t)) {
                 return aigc_fail(err, AIGC_ERR_UNSUPPORTED,
-                                 "these weights are packed for another --cpu, --math or -O than "
-                                 "this (%s is the first that differs); pack the original again "
+                                 "these weights are packed for another --cpu, --math, --quantize or -O "
+                                 "than this (%s is the first that differs); pack the original again "
                                  "with the options of now: aigc pack MODEL.aigc --weights ORIGINAL "
                                  "-o PACKED.aigcw",
                                  name);

@@ -4,6 +4,7 @@
  *     # run: canonicalize,fuse_softmax       the passes; by default those that come before the
  * folder's, up to it
  *     # math: bf16                           as --math bf16
+ *     # quantize: q8_0                       as --quantize q8_0
  *     ...                                    a model, as source or as IR text
  *     # expect:                              the IR afterwards
  *     ...
@@ -28,6 +29,7 @@ typedef struct golden {
     bool is_air, bf16;
     char *text, *expect; /* the model, and what follows "# expect:" */
     char run[256];
+    char quantize[16];
     char folder[64];
 } golden;
 
@@ -69,6 +71,11 @@ static void open_golden(golden *g)
         mark[1] = 0;
     }
     g->bf16 = strstr(g->text, "# math: bf16\n") != NULL;
+    char *quantize = strstr(g->text, "# quantize: ");
+    if (quantize) {
+        snprintf(g->quantize, sizeof g->quantize, "%.*s", (int)strcspn(quantize + 12, "\n"),
+                 quantize + 12);
+    }
     char *run = strstr(g->text, "# run: ");
     if (run) {
         snprintf(g->run, sizeof g->run, "%.*s", (int)strcspn(run + 7, "\n"), run + 7);
@@ -90,7 +97,12 @@ static void compile_golden(const golden *g, compiler *c)
 
 static const char *run_passes(const golden *g, compiler *c, const char *names)
 {
-    pass_options o = {.level = 2, .panel = 32, .channels = 8, .bf16 = g->bf16, .verify = true};
+    pass_options o = {.level = 2,
+                      .panel = 32,
+                      .channels = 8,
+                      .bf16 = g->bf16,
+                      .quantize = g->quantize[0] ? g->quantize : NULL,
+                      .verify = true};
     if (!pass_run_named(c->m, c->d, names, &o) || diag_error_count(c->d)) {
         fail_msg("%s: %s: %s", g->path, names, diag_text(c->d, false));
     }
