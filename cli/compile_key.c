@@ -26,8 +26,9 @@ static void add_weights(cache_key *k, const weights_file *f)
     cache_key_text(k, f->format);
     for (uint32_t i = 0; i < f->n_tensors; i++) {
         const weights_tensor *t = &f->tensors[i];
+        uint8_t kept[] = {t->dtype, t->layout, t->panel, t->transposed};
         cache_key_text(k, t->name);
-        cache_key_bytes(k, &t->dtype, sizeof t->dtype);
+        cache_key_bytes(k, kept, sizeof kept);
         cache_key_bytes(k, t->dims, t->rank * sizeof *t->dims);
     }
     add_metadata(k, f);

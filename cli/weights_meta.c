@@ -2,6 +2,7 @@
 #include "cli/compile.h"
 #include "backend/kernel.h"
 #include "runtime/io/weights_load.h"
+#include "runtime/pack_blocks.h"
 
 #include <string.h>
 
@@ -51,8 +52,13 @@ static uint32_t slots_of(const ir_param *p)
     return (uint32_t)n;
 }
 
-/* f32 parameters stay as the file has them, where all like ones agree. */
-static uint8_t storage_in(const ir_param *p, const weights_file *f)
+static bool kept_alike(const weights_tensor *x, const weights_tensor *y)
+{
+    return x->dtype == y->dtype && x->layout == y->layout && x->transposed == y->transposed;
+}
+
+/* One for all tensors of the parameter, where they are kept alike; else NULL. */
+static const weights_tensor *tensor_of(const ir_param *p, const weights_file *f)
 {
     const char *aliases[64];
     uint32_t n = p->n_aliases < 63 ? p->n_aliases : 63;
@@ -65,26 +71,33 @@ static uint8_t storage_in(const ir_param *p, const weights_file *f)
                            .n_indices = p->n_indices,
                            .counts = p->counts,
                            .slots = slots_of(p)};
-    uint8_t found = AIGC_DTYPE_NONE;
+    const weights_tensor *found = NULL;
     for (uint32_t i = 0; i < like.slots; i++) {
         char name[512];
         const weights_tensor *t = weights_match(f, &like, i, name);
-        if (!t || t->dtype == AIGC_DTYPE_NONE || (found != AIGC_DTYPE_NONE && t->dtype != found)) {
-            return AIGC_DTYPE_NONE;
+        if (!t || t->dtype == AIGC_DTYPE_NONE || (found && !kept_alike(t, found))) {
+            return NULL;
         }
-        found = t->dtype;
+        found = t;
     }
     return found;
 }
 
+/* f32 parameters stay as the file has them. Blocks that run along the first axis are found in packed
+ * files alone, and packed is how such a parameter is read. */
 void weights_set_storages(ir_module *m, const weights_file *f)
 {
     for (uint32_t i = 0; i < m->n_params; i++) {
         ir_param *p = &m->params[i];
-        uint8_t s = p->type->dtype == IR_f32 ? storage_in(p, f) : AIGC_DTYPE_NONE;
-        bool block = aigc_dtype_block(s) > 1;
-        if (s == AIGC_F16 || s == AIGC_BF16 || block) {
-            p->storage = (ir_storage)s;
+        const weights_tensor *t = p->type->dtype == IR_f32 ? tensor_of(p, f) : NULL;
+        bool block = t && aigc_dtype_block(t->dtype) > 1;
+        if (t && (t->dtype == AIGC_F16 || t->dtype == AIGC_BF16 || block)) {
+            p->storage = (ir_storage)t->dtype;
+        }
+        if (block && t->layout == AIGC_LAYOUT_PANELS && t->transposed) {
+            p->layout = intern(ir_ctx_names(m->ctx), "panels");
+            p->panel = AIGC_BLOCK_ROWS;
+            p->pack_transposed = true;
         }
     }
 }

@@ -13,7 +13,7 @@ typedef struct param_use {
     uint32_t takes;          /* rows picked by an index (an embedding) */
     uint32_t convs;          /* weights of convolutions without groups */
     bool other;              /* it is read in some other way, or in both ways round */
-    bool transposed; /* [K, N], K summed over; the weights of a transposed convolution */
+    bool transposed;         /* [K, N], K summed over; the weights of a transposed convolution */
 } param_use;
 
 /* [n_params], in the arena. All entries must be at stage TENSOR. */
