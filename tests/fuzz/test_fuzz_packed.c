@@ -19,7 +19,7 @@ static const int64_t two[] = {2};
         }                                                                                          \
     }
 
-/* One of every layout of floats; sizes that do not fill their panels. */
+/* One of every layout, the blocks made of floats; sizes that do not fill their panels. */
 static aigc_abi_param params[] = {
     PARAM("rows", 0, AIGC_F32, AIGC_LAYOUT_ROWS, 1, 0, 0, 3),
     PARAM("halves", 1, AIGC_F16, AIGC_LAYOUT_ROWS, 2, 0, 0, 5, 3),
@@ -37,8 +37,10 @@ static aigc_abi_param params[] = {
                                                                .rank = 2,
                                                                .panel = 8,
                                                                .dims = (const int64_t[]){8, 8}},
+    PARAM("blocks", 7, AIGC_Q8_0, AIGC_LAYOUT_PANELS, 2, 16, 0, 5, 64),
+    PARAM("down", 8, AIGC_Q4_0, AIGC_LAYOUT_PANELS, 2, 16, 1, 32, 17),
 };
-enum { N_PARAMS = sizeof params / sizeof *params, N_SLOTS = 7 };
+enum { N_PARAMS = sizeof params / sizeof *params, N_SLOTS = 9, MOST_NUMBERS = 32 * 17 };
 static const aigc_abi_model model = {
     .name = "m", .n_params = N_PARAMS, .params = params, .n_slots = N_SLOTS};
 
@@ -59,8 +61,8 @@ static bytes read_file(const char *path)
 
 static void write_original(void)
 {
-    static const char *const names[] = {"rows",  "halves",     "panels",    "turned",
-                                        "pairs", "layers.0.w", "layers.1.w"};
+    static const char *const names[] = {"rows",       "halves",     "panels", "turned", "pairs",
+                                        "layers.0.w", "layers.1.w", "blocks", "down"};
     static const int64_t dims[][2] = {
         {3 },
         { 5, 3},
@@ -68,15 +70,17 @@ static void write_original(void)
         { 7, 5},
         { 3, 9},
         { 8, 8},
-        { 8, 8}
+        { 8, 8},
+        { 5, 64},
+        {32, 17}
     };
-    static float numbers[N_SLOTS][64];
+    static float numbers[N_SLOTS][MOST_NUMBERS];
     aigc_tensor tensors[N_SLOTS];
     aigc_error err;
     for (uint32_t i = 0; i < N_SLOTS; i++) {
         tensors[i] = (aigc_tensor){.data = numbers[i], .dtype = AIGC_F32, .rank = i ? 2 : 1};
         memcpy(tensors[i].dims, dims[i], sizeof dims[i]);
-        for (uint32_t k = 0; k < 64; k++) {
+        for (uint32_t k = 0; k < MOST_NUMBERS; k++) {
             numbers[i][k] = (float)(100 * i + k);
         }
     }
@@ -195,6 +199,9 @@ static void test_other_kernels(void **state)
         {4, AIGC_BF16, AIGC_LAYOUT_PANELS, 4,  0},
         {4, AIGC_BF16, AIGC_LAYOUT_PAIRS,  16, 0},
         {5, AIGC_F32,  AIGC_LAYOUT_PANELS, 8,  1},
+        {6, AIGC_Q4_0, AIGC_LAYOUT_PANELS, 16, 0},
+        {6, AIGC_F32,  AIGC_LAYOUT_PANELS, 16, 0},
+        {7, AIGC_Q4_0, AIGC_LAYOUT_PANELS, 16, 0},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         aigc_abi_param kept = params[cases[i].param], *p = &params[cases[i].param];
@@ -207,6 +214,65 @@ static void test_other_kernels(void **state)
         *p = kept;
         if (w || !strstr(err.text, "pack the original again")) {
             fail_msg("%zu: %s", i, w ? "loaded" : err.text);
+        }
+    }
+}
+
+/* FOLDER/one.safetensors: w of zeros, f32. */
+static const char *write_one(const int64_t *dims)
+{
+    static float numbers[64 * 32];
+    static char path[256];
+    const char *name = "w";
+    bytes nothing = {0};
+    aigc_tensor t = {numbers, AIGC_F32, 2, {dims[0], dims[1]}};
+    aigc_error err;
+    snprintf(path, sizeof path, "%s", fuzz_file("one.safetensors", &nothing));
+    assert_int_equal(safetensors_write(path, 1, &name, &t, &err), AIGC_OK);
+    return path;
+}
+
+/* Blocks along the last axis of a file are none along the first; and none are of half a block. */
+static void test_blocks_of_files(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t dims[2];
+        bool in_blocks; /* in the file */
+        uint8_t transposed;
+        bool fits;
+    } cases[] = {
+        {{64, 32}, true,  0, true },
+        {{64, 32}, true,  1, false},
+        {{64, 32}, false, 1, true },
+        {{32, 48}, false, 0, false},
+        {{48, 32}, false, 1, false},
+    };
+    char in_blocks[256];
+    bytes nothing = {0};
+    snprintf(in_blocks, sizeof in_blocks, "%s", fuzz_file("one.aigcw", &nothing));
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        aigc_abi_param p = PARAM("w", 0, AIGC_Q8_0, AIGC_LAYOUT_ROWS, 2, 0, 0, 0, 0);
+        p.dims = cases[i].dims;
+        aigc_abi_model m = {.name = "m", .n_params = 1, .params = &p, .n_slots = 1};
+        const char *path = write_one(cases[i].dims);
+        aigc_error err = {{0}};
+        if (cases[i].in_blocks) {
+            weights_file *f;
+            assert_int_equal(weights_file_open(path, &f, &err), AIGC_OK);
+            weights_packed_source s = {&m, f, NULL};
+            assert_int_equal(weights_packed_write(&s, in_blocks, &err), AIGC_OK);
+            weights_file_close(f);
+        }
+        p.layout = AIGC_LAYOUT_PANELS;
+        p.panel = 16;
+        p.pack_transposed = cases[i].transposed;
+        aigc_weights *w = load(&m, cases[i].in_blocks ? in_blocks : path, &err);
+        if ((w != NULL) != cases[i].fits || (!w && !strstr(err.text, "was compiled for q8_0"))) {
+            fail_msg("%zu: %s", i, w ? "loaded" : err.text);
+        }
+        if (w) {
+            aigc_weights_destroy(w);
         }
     }
 }
@@ -302,6 +368,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_in_place),      cmocka_unit_test(test_metadata),
         cmocka_unit_test(test_other_kernels), cmocka_unit_test(test_by_hand),
+        cmocka_unit_test(test_blocks_of_files),
         cmocka_unit_test(test_cut_short),     cmocka_unit_test(test_mutants)};
     return cmocka_run_group_tests(tests, begin, end);
 }
