@@ -44,12 +44,37 @@ static void bf16_to_floats(const unsigned char *from, int64_t n, float *out)
     }
 }
 
+/* The same as the conversions one by one, without a branch, so that compilers make vectors of them:
+ * where there are no instructions for f16 those are calls. */
+static uint32_t choose(bool which, uint32_t yes, uint32_t no)
+{
+    uint32_t mask = 0 - (uint32_t)which;
+    return (yes & mask) | (no & ~mask);
+}
+
+static void f16_to_floats(const unsigned char *from, int64_t n, float *out)
+{
+    for (int64_t i = 0; i < n; i++) {
+        uint16_t h;
+        memcpy(&h, from + 2 * i, sizeof h);
+        uint32_t size = (uint32_t)(h & 0x7fff) << 13, u;
+        float f;
+        memcpy(&f, &size, sizeof f);
+        f *= 0x1p112f; /* from one exponent's bias to the other's, denormals too */
+        memcpy(&u, &f, sizeof u);
+        u |= choose(size >= 0x0f800000, 0x7f800000, 0);
+        u |= choose(size > 0x0f800000, 0x00400000, 0); /* nans are quiet */
+        u |= (uint32_t)(h & 0x8000) << 16;
+        memcpy(out + i, &u, sizeof u);
+    }
+}
+
 void aigc_convert_to_float(uint8_t storage, const void *data, int64_t first, int64_t n, float *out)
 {
     int64_t block = aigc_dtype_block(storage), bytes = (int64_t)aigc_dtype_bytes(storage);
     const unsigned char *p = (const unsigned char *)data + first / block * bytes;
-    if (storage == AIGC_BF16) {
-        bf16_to_floats(p, n, out);
+    if (storage == AIGC_BF16 || storage == AIGC_F16) {
+        (storage == AIGC_BF16 ? bf16_to_floats : f16_to_floats)(p, n, out);
         return;
     }
     if (storage == AIGC_F32) {
@@ -96,6 +121,26 @@ static void floats_to_bf16(const float *in, int64_t n, unsigned char *out)
     }
 }
 
+static void floats_to_f16(const float *in, int64_t n, unsigned char *out)
+{
+    enum { INFINITE = 0x7f800000, LARGE = 0x477ff000, SMALLEST_NORMAL = 0x38800000, BIAS = 112 << 23 };
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t u, size, small;
+        memcpy(&u, in + i, sizeof u);
+        size = u & 0x7fffffff;
+        float f;
+        memcpy(&f, &size, sizeof f);
+        f += 0.5f; /* rounds to f16's smallest, and leaves multiples of it in the low bits */
+        memcpy(&small, &f, sizeof small);
+        uint32_t normal = (size - BIAS + 0xfff + (size >> 13 & 1)) >> 13;
+        uint32_t h = choose(size < SMALLEST_NORMAL, small - 0x3f000000, normal);
+        h = choose(size >= LARGE, 0x7c00, h);
+        h |= choose(size > INFINITE, 0x200 | (size >> 13 & 0x3ff), 0);
+        uint16_t half = (uint16_t)(h | (u >> 16 & 0x8000));
+        memcpy(out + 2 * i, &half, sizeof half);
+    }
+}
+
 void aigc_convert_from_float(uint8_t storage, void *data, int64_t first, int64_t n, const float *in)
 {
     int64_t block = aigc_dtype_block(storage), bytes = (int64_t)aigc_dtype_bytes(storage);
@@ -106,8 +151,8 @@ void aigc_convert_from_float(uint8_t storage, void *data, int64_t first, int64_t
         }
         return;
     }
-    if (storage == AIGC_BF16) {
-        floats_to_bf16(in, n, p);
+    if (storage == AIGC_BF16 || storage == AIGC_F16) {
+        (storage == AIGC_BF16 ? floats_to_bf16 : floats_to_f16)(in, n, p);
         return;
     }
     if (storage == AIGC_F32) {
@@ -117,15 +162,11 @@ void aigc_convert_from_float(uint8_t storage, void *data, int64_t first, int64_t
     for (int64_t i = 0; i < n; i++, p += bytes) {
         double d = (double)in[i];
         bool is_float = storage <= AIGC_BF16;
-        uint16_t h = storage == AIGC_F16 ? aigc_float_to_f16(in[i]) : aigc_float_to_bf16(in[i]);
         int64_t v = is_float
                         ? 0
                         : whole_of((number){
                               .f = d}); /* nan and what is too large: no undefined conversion */
-        const void *from = storage == AIGC_F64                           ? (const void *)&d
-                           : storage == AIGC_F32                         ? (const void *)&in[i]
-                           : storage == AIGC_F16 || storage == AIGC_BF16 ? (const void *)&h
-                                                                         : (const void *)&v;
+        const void *from = storage == AIGC_F64 ? (const void *)&d : (const void *)&v;
         memcpy(p, from, (size_t)bytes);
     }
 }
