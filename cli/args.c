@@ -27,14 +27,14 @@ static const struct option {
      "given"},
     {"--math", "NAME", 'c', TEXT, AT(math),
                                                                            "products with dense weights: f32 (exact; when not given) or bf16 (faster, half the memory)"},
-    {"--quantize", "KIND", 'c', TEXT, AT(quantize),
+    {"--quantize", "KIND", 'q', TEXT, AT(quantize),
                                                                            "keep weights of products in q8_0, q4_0, bf16 or f16, whatever floats the file has"},
     {"--no-cache", NULL, 'c', FLAG, AT(no_cache),
                                                                            "neither read nor write the cache of compiled objects"},
     {"--dump-after", "PASS", 'c', TEXT, AT(dump_after),
                                                                            "print the IR after a pass (or 'all') to stderr"},
     {"--dump", "STAGE", 'c', TEXT, AT(dump), "print ir, kernels, programs or llvm to stderr"},
-    {"--explain", NULL, 'c', FLAG, AT(explain), "say why values were fused or not, on stderr"},
+    {"--explain", NULL, 'c', FLAG, AT(explain), "say why values were fused and weights quantized, or not, on stderr"},
     {"-v", NULL, 'c', FLAG, AT(verbose), "say what is done, and how long it took"},
     {"--entry", "NAME", 'r', TEXT, AT(entry), "which entry; the first when not given"},
     {"--input", "NAME=FILE", 'r', MANY, LIST(inputs, n_inputs),
@@ -203,6 +203,7 @@ void args_help(const command *c)
         {'b', "writing"   },
         {'p', "writing"   },
         {'o', "passes"    },
+        {'q', "weights"   },
         {'c', "compiling" }
     };
     for (size_t g = 0; g < sizeof groups / sizeof *groups; g++) {

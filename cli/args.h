@@ -43,8 +43,8 @@ typedef struct args {
 
 typedef struct command {
     const char *name, *what;
-    const char *options; /* letters of the groups of options it takes: c compile, r run, g generate,
-                            b build, o opt, p pack */
+    const char *options; /* letters of the groups of options it takes: c compile, q quantize, r run,
+                            g generate, b build, o opt, p pack */
     const char *usage, *examples;
     int (*run)(const args *a);
 } command;
