@@ -94,6 +94,15 @@ void emit_transpose(emit *e, LLVMValueRef *v);
  * vectors of v; how many those are. The tree of additions does not depend on n. */
 uint32_t emit_fold_lanes(emit *e, LLVMValueRef *v, uint32_t n);
 
+/* Pairs of bf16 (emit_bf16.c), where schedule_bf16_dots: each lane of such a vector, of f32s by its
+ * type, holds two, the first in the lower half. */
+/* sum[lane] + the products of both halves of x[lane] and y[lane]. */
+LLVMValueRef emit_bf16_dot(emit *e, LLVMValueRef v_sum, LLVMValueRef v_x, LLVMValueRef v_y);
+/* Rounded to bf16: all of the first vector, then all of the second. */
+LLVMValueRef emit_bf16_row(emit *e, LLVMValueRef v_first, LLVMValueRef v_second);
+/* Rounded to bf16: lane by lane, one of the first beside one of the second. */
+LLVMValueRef emit_bf16_pairs(emit *e, LLVMValueRef v_first, LLVMValueRef v_second);
+
 /* for (i = lo; i < hi; i += step) with values that flow from turn to turn. */
 typedef struct emit_loop {
     LLVMValueRef v_i;

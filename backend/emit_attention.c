@@ -64,9 +64,30 @@ key_span attention_keys(attention_emitter *q, LLVMValueRef v_first, LLVMValueRef
     return s;
 }
 
+LLVMValueRef attention_factor(attention_emitter *q, const k_expr *x, LLVMValueRef v)
+{
+    while (x && x->kind == K_CAST && x->dtype == IR_f32) {
+        x = x->args[0];
+    }
+    bool exact = !q->t->bf16 || (x && x->dtype == IR_bf16);
+    return exact ? v : emit_convert(q->e, v, IR_f32, IR_bf16);
+}
+
+LLVMValueRef attention_query(attention_emitter *q)
+{
+    emit *e = q->e;
+    LLVMValueRef v = emit_lanes(e, q->t->q);
+    return q->t->scale == 1 || q->t->bf16
+               ? v
+               : LLVMBuildFMul(e->b, v, emit_const(e, LLVMTypeOf(v), q->t->scale), "");
+}
+
 LLVMValueRef attention_score(attention_emitter *q, LLVMValueRef v_raw)
 {
     emit *e = q->e;
+    if (q->t->scale != 1 && q->t->bf16) {
+        v_raw = LLVMBuildFMul(e->b, v_raw, emit_const(e, LLVMTypeOf(v_raw), q->t->scale), "");
+    }
     e->v_hole = v_raw;
     e->hole_vector = true;
     LLVMValueRef v_score = emit_lanes(e, q->t->score);

@@ -29,6 +29,10 @@ typedef struct key_span {
 key_span attention_keys(attention_emitter *q, LLVMValueRef v_first, LLVMValueRef v_last);
 /* The greatest multiple of a power of two up to v. */
 LLVMValueRef attention_round_down(emit *e, LLVMValueRef v, int64_t to);
+/* A vector of q along the lanes, scaled; where products are of bf16 scores are scaled instead. */
+LLVMValueRef attention_query(attention_emitter *q);
+/* A vector of q, k or v as it is multiplied in f32: rounded where the products are of bf16. */
+LLVMValueRef attention_factor(attention_emitter *q, const k_expr *x, LLVMValueRef v);
 /* The score function of raw products, at the axes as they stand; lanes along the lane axis. */
 LLVMValueRef attention_score(attention_emitter *q, LLVMValueRef v_raw);
 /* Writes a vector of the result, dv along the lanes. */

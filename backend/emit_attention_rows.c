@@ -34,6 +34,11 @@ static LLVMValueRef plus(emit *e, LLVMValueRef v, int64_t by)
     return by ? LLVMBuildAdd(e->b, v, emit_i64(e, by), "") : v;
 }
 
+static LLVMValueRef whole_vectors(emit *e, LLVMValueRef v)
+{
+    return attention_round_down(e, plus(e, v, e->lanes - 1), e->lanes);
+}
+
 static LLVMValueRef in_row(emit *e, LLVMValueRef v_row, LLVMValueRef v_stride, LLVMValueRef v_at)
 {
     return LLVMBuildAdd(e->b, LLVMBuildMul(e->b, v_row, v_stride, ""), v_at, "");
@@ -44,11 +49,29 @@ static LLVMValueRef score_row(const rower *w)
     return emit_i64(w->e, w->s.row_keys + w->e->lanes);
 }
 
+/* Where element v_i of a row stands that holds f32s, or pairs of bf16. */
+static LLVMValueRef word(const rower *w, LLVMValueRef v_i)
+{
+    return w->s.dots ? LLVMBuildLShr(w->e->b, v_i, emit_i64(w->e, 1), "") : v_i;
+}
+
+static int64_t elements_at_once(const rower *w)
+{
+    return (int64_t)w->e->lanes * (w->s.dots ? 2 : 1);
+}
+
+static LLVMValueRef add_products(const rower *w, LLVMValueRef v_x, LLVMValueRef v_y,
+                                 LLVMValueRef v_sum)
+{
+    return w->s.dots ? emit_bf16_dot(w->e, v_sum, v_x, v_y) : emit_fma(w->e, v_x, v_y, v_sum);
+}
+
+/* Lanes along d, a vector of words at once, or along dv. */
 static void set_lanes(rower *w, const k_axis *axis, LLVMValueRef v_first, LLVMValueRef v_limit)
 {
     emit *e = w->e;
-    bool whole =
-        ir_dim_is_const(axis->extent) && ir_dim_value(axis->extent) % (int64_t)e->lanes == 0;
+    int64_t at_once = axis == w->t->d ? elements_at_once(w) : (int64_t)e->lanes;
+    bool whole = ir_dim_is_const(axis->extent) && ir_dim_value(axis->extent) % at_once == 0;
     e->v_axes[axis->id] = v_first;
     e->lane_axis = axis;
     e->v_mask = whole ? NULL : emit_lanes_below(e, v_first, v_limit);
@@ -77,19 +100,46 @@ static void set_row(rower *w, LLVMValueRef v_row)
     e->v_axes[q->group->id] = LLVMBuildAdd(e->b, q->v_g_lo, v_g, "");
 }
 
+static LLVMValueRef query_vector(rower *w, LLVMValueRef v_first)
+{
+    emit *e = w->e;
+    emit_memo memo;
+    emit_memo_push(e, &memo);
+    set_lanes(w, w->t->d, v_first, w->v_d);
+    LLVMValueRef v = attention_query(w->q);
+    v = e->v_mask ? emit_select(e, e->v_mask, v, LLVMConstNull(LLVMTypeOf(v))) : v;
+    leave_lanes(w);
+    emit_memo_pop(e);
+    return w->s.dots ? v : attention_factor(w->q, w->t->q, v);
+}
+
+static LLVMValueRef operand_vector(rower *w, const k_expr *x, LLVMValueRef v_j, const k_axis *axis,
+                                   LLVMValueRef v_first, LLVMValueRef v_limit)
+{
+    emit *e = w->e;
+    emit_memo memo;
+    emit_memo_push(e, &memo);
+    e->v_axes[w->t->j->id] = v_j;
+    set_lanes(w, axis, v_first, v_limit);
+    LLVMValueRef v = emit_lanes(e, x);
+    leave_lanes(w);
+    emit_memo_pop(e);
+    return w->s.dots ? v : attention_factor(w->q, x, v);
+}
+
 static void take_queries(rower *w)
 {
     emit *e = w->e;
+    int64_t at_once = elements_at_once(w);
     emit_loop r, d;
     emit_loop_begin(e, &r, "query", emit_i64(e, 0), w->v_rows, emit_i64(e, 1), 0, NULL);
     set_row(w, r.v_i);
-    emit_loop_begin(e, &d, "d", emit_i64(e, 0), w->v_d, emit_i64(e, e->lanes), 0, NULL);
-    set_lanes(w, w->t->d, d.v_i, w->v_d);
-    LLVMValueRef v = emit_lanes(e, w->t->q);
-    v = LLVMBuildFMul(e->b, v, emit_const(e, LLVMTypeOf(v), w->t->scale), "");
-    v = e->v_mask ? emit_select(e, e->v_mask, v, LLVMConstNull(LLVMTypeOf(v))) : v;
-    leave_lanes(w);
-    attention_put(e, v, w->v_q, in_row(e, r.v_i, w->v_d_row, d.v_i));
+    emit_loop_begin(e, &d, "d", emit_i64(e, 0), w->v_d, emit_i64(e, at_once), 0, NULL);
+    LLVMValueRef v = query_vector(w, d.v_i);
+    if (w->s.dots) {
+        v = emit_bf16_row(e, v, query_vector(w, plus(e, d.v_i, e->lanes)));
+    }
+    attention_put(e, v, w->v_q, in_row(e, r.v_i, w->v_d_row, word(w, d.v_i)));
     emit_loop_end(e, &d, NULL);
     emit_loop_end(e, &r, NULL);
 }
@@ -116,7 +166,35 @@ static void for_rows(rower *w, void (*run)(rower *w, LLVMValueRef v_row, uint32_
     }
 }
 
-/* One vector of elements of rows by keys v_j[...]. */
+/* A vector of words of a key from element v_c on. */
+static LLVMValueRef key_words(rower *w, LLVMValueRef v_j, LLVMValueRef v_c)
+{
+    emit *e = w->e;
+    const k_attention *t = w->t;
+    LLVMValueRef v = operand_vector(w, t->k, v_j, t->d, v_c, w->v_d);
+    if (!w->s.dots) {
+        return v;
+    }
+    return emit_bf16_row(e, v, operand_vector(w, t->k, v_j, t->d, plus(e, v_c, e->lanes), w->v_d));
+}
+
+/* A vector of the values of key v_j of the block; of dots, of that and the next one, whose weight
+ * is 0 where it is beyond the last. */
+static LLVMValueRef value_words(rower *w, LLVMValueRef v_j, LLVMValueRef v_c)
+{
+    emit *e = w->e;
+    const k_attention *t = w->t;
+    LLVMValueRef v_first = LLVMBuildAdd(e->b, w->v_j0, v_j, "");
+    LLVMValueRef v = operand_vector(w, t->v, v_first, t->dv, v_c, w->v_dv);
+    if (!w->s.dots) {
+        return v;
+    }
+    LLVMValueRef v_second =
+        emit_intrinsic2(e, "llvm.smin", plus(e, v_first, 1), plus(e, w->v_end, -1));
+    return emit_bf16_pairs(e, v, operand_vector(w, t->v, v_second, t->dv, v_c, w->v_dv));
+}
+
+/* One vector of words of rows by keys v_j[...]. */
 static void multiply_step(rower *w, LLVMValueRef v_row, uint32_t tile, LLVMValueRef v_c,
                           LLVMValueRef *v_j, LLVMValueRef *v_sums)
 {
@@ -124,18 +202,12 @@ static void multiply_step(rower *w, LLVMValueRef v_row, uint32_t tile, LLVMValue
     uint32_t rows = w->s.heights[tile], keys = w->s.tile_keys[tile];
     LLVMValueRef v_q[MOST_SUMS];
     for (uint32_t r = 0; r < rows; r++) {
-        v_q[r] = attention_load(e, w->v_q, in_row(e, plus(e, v_row, r), w->v_d_row, v_c));
+        v_q[r] = attention_load(e, w->v_q, in_row(e, plus(e, v_row, r), w->v_d_row, word(w, v_c)));
     }
     for (uint32_t k = 0; k < keys; k++) {
-        emit_memo memo;
-        emit_memo_push(e, &memo);
-        e->v_axes[w->t->j->id] = v_j[k];
-        set_lanes(w, w->t->d, v_c, w->v_d);
-        LLVMValueRef v_k = emit_lanes(e, w->t->k);
-        leave_lanes(w);
-        emit_memo_pop(e);
+        LLVMValueRef v_k = key_words(w, v_j[k], v_c);
         for (uint32_t r = 0; r < rows; r++) {
-            v_sums[r * keys + k] = emit_fma(e, v_q[r], v_k, v_sums[r * keys + k]);
+            v_sums[r * keys + k] = add_products(w, v_q[r], v_k, v_sums[r * keys + k]);
         }
     }
 }
@@ -156,7 +228,8 @@ static void multiply_keys(rower *w, LLVMValueRef v_row, uint32_t tile)
     for (uint32_t i = 0; i < n; i++) {
         v_sums[i] = LLVMConstNull(emit_vector(e, e->f32));
     }
-    emit_loop_begin(e, &c, "dot", emit_i64(e, 0), w->v_d, emit_i64(e, e->lanes), n, v_sums);
+    emit_loop_begin(e, &c, "dot", emit_i64(e, 0), w->v_d, emit_i64(e, elements_at_once(w)), n,
+                    v_sums);
     for (uint32_t i = 0; i < n; i++) {
         v_sums[i] = c.v_carry[i];
     }
@@ -194,20 +267,15 @@ static void add_values_tile(rower *w, LLVMValueRef v_row, uint32_t rows, LLVMVal
             LLVMBuildFMul(e->b, attention_load(e, w->v_acc, v_at), emit_splat(e, v_fix), "");
     }
     emit_loop l;
-    emit_loop_begin(e, &l, "key", emit_i64(e, 0), w->v_keys, emit_i64(e, 1), n, v_sums);
+    emit_loop_begin(e, &l, "key", emit_i64(e, 0), w->v_keys, emit_i64(e, w->s.dots ? 2 : 1), n,
+                    v_sums);
     for (uint32_t v = 0; v < vectors; v++) {
-        emit_memo memo;
-        emit_memo_push(e, &memo);
-        e->v_axes[w->t->j->id] = LLVMBuildAdd(e->b, w->v_j0, l.v_i, "");
-        set_lanes(w, w->t->dv, plus(e, v_c, (int64_t)v * e->lanes), w->v_dv);
-        v_v[v] = emit_lanes(e, w->t->v);
-        leave_lanes(w);
-        emit_memo_pop(e);
+        v_v[v] = value_words(w, l.v_i, plus(e, v_c, (int64_t)v * e->lanes));
     }
     for (uint32_t i = 0; i < n; i++) {
-        LLVMValueRef v_at = in_row(e, plus(e, v_row, i / vectors), score_row(w), l.v_i);
+        LLVMValueRef v_at = in_row(e, plus(e, v_row, i / vectors), score_row(w), word(w, l.v_i));
         LLVMValueRef v_p = emit_splat(e, attention_load_one(e, w->v_scores, v_at));
-        v_sums[i] = emit_fma(e, v_p, v_v[i % vectors], l.v_carry[i]);
+        v_sums[i] = add_products(w, v_p, v_v[i % vectors], l.v_carry[i]);
     }
     emit_loop_end(e, &l, v_sums);
     for (uint32_t i = 0; i < n; i++) {
@@ -263,22 +331,43 @@ static LLVMValueRef make_scores(rower *w, LLVMValueRef v_row, LLVMValueRef v_max
     attention_put(e, v_score, w->v_scores, v_at);
     LLVMValueRef v_next = emit_intrinsic2(e, "llvm.maxnum", l.v_carry[0], v_score);
     emit_loop_end(e, &l, &v_next);
+    if (w->s.dots) { /* weights are made two vectors at once */
+        LLVMValueRef v_beyond = whole_vectors(e, w->v_keys);
+        attention_put(e, emit_const(e, LLVMTypeOf(v_score), -INFINITY), w->v_scores,
+                      in_row(e, v_row, score_row(w), v_beyond));
+    }
     LLVMTypeRef vt = emit_vector(e, e->f32);
     LLVMValueRef v_all = emit_intrinsic(e, "llvm.vector.reduce.fmax", 1, &vt, 1, l.v_carry);
     return emit_intrinsic2(e, "llvm.maxnum", v_max, v_all);
 }
 
+/* exp(score - base) of a vector of keys; adds it to *v_sum. */
+static LLVMValueRef weight_vector(rower *w, LLVMValueRef v_at, LLVMValueRef v_base,
+                                  LLVMValueRef *v_sum)
+{
+    emit *e = w->e;
+    LLVMValueRef v_less = LLVMBuildFSub(e->b, attention_load(e, w->v_scores, v_at), v_base, "");
+    LLVMValueRef v_p = emit_exp_weight(e, v_less);
+    *v_sum = LLVMBuildFAdd(e->b, *v_sum, v_p, "");
+    return v_p;
+}
+
+/* Weights in the place of a row's scores; returns their sum, which is of what is not rounded. */
 static LLVMValueRef make_weights(rower *w, LLVMValueRef v_row, LLVMValueRef v_base)
 {
     emit *e = w->e;
     LLVMValueRef v_sum = LLVMConstNull(emit_vector(e, e->f32)), v_all = emit_splat(e, v_base);
     emit_loop l;
-    emit_loop_begin(e, &l, "weight", emit_i64(e, 0), w->v_keys, emit_i64(e, e->lanes), 1, &v_sum);
-    LLVMValueRef v_at = in_row(e, v_row, score_row(w), l.v_i);
-    LLVMValueRef v_less = LLVMBuildFSub(e->b, attention_load(e, w->v_scores, v_at), v_all, "");
-    LLVMValueRef v_p = emit_exp_weight(e, v_less);
-    attention_put(e, v_p, w->v_scores, v_at);
-    LLVMValueRef v_next = LLVMBuildFAdd(e->b, l.v_carry[0], v_p, "");
+    emit_loop_begin(e, &l, "weight", emit_i64(e, 0), w->v_keys, emit_i64(e, elements_at_once(w)), 1,
+                    &v_sum);
+    LLVMValueRef v_at = in_row(e, v_row, score_row(w), l.v_i), v_next = l.v_carry[0];
+    LLVMValueRef v_p = weight_vector(w, v_at, v_all, &v_next);
+    if (w->s.dots) {
+        v_p = emit_bf16_row(e, v_p, weight_vector(w, plus(e, v_at, e->lanes), v_all, &v_next));
+    } else {
+        v_p = attention_factor(w->q, NULL, v_p);
+    }
+    attention_put(e, v_p, w->v_scores, in_row(e, v_row, score_row(w), word(w, l.v_i)));
     emit_loop_end(e, &l, &v_next);
     emit_fold_lanes(e, l.v_carry, 1);
     return LLVMBuildExtractElement(e->b, l.v_carry[0], LLVMConstInt(e->i32, 0, false), "");
@@ -355,11 +444,6 @@ static void run_pass(rower *w)
     for_rows(w, add_values);
     emit_loop_end(e, &l, NULL);
     write_rows(w);
-}
-
-static LLVMValueRef whole_vectors(emit *e, LLVMValueRef v)
-{
-    return attention_round_down(e, plus(e, v, e->lanes - 1), e->lanes);
 }
 
 static void prepare(rower *w)

@@ -8,6 +8,9 @@
  *             acc[c][query] = acc * correction + sum over keys of v[key, c] * p[key][query]
  *         out[query, c] = acc[c][query] / l      turned back
  *
+ * Where products are of bf16, and there are dot products of pairs, two steps of a sum lie side by
+ * side in a word of qt, k, p and v: d and d + 1, two keys that follow each other.
+ *
  * In both products one factor lies along lanes and the other is read one number at a time, so keys
  * and values are never turned: they are read where they lie whatever their strides, or, when they
  * are not plain f32 in memory, from a copy of the block. */
@@ -17,11 +20,13 @@
 
 enum { LINE_FLOATS = 16, MOST_HEIGHT = 8, MOST_VECTORS = 4 };
 
-/* Keys or values of a block: element (j, c) is v_base[j * v_row + c * v_col]; j counts from the
+/* Keys or values of a block: word (j, c) is v_base[j * v_row + c * v_col]; j counts from the
  * block's first key when they are packed. */
 typedef struct operand {
     const k_expr *x;
     const k_axis *c;
+    int64_t size;    /* elements along c */
+    int64_t at_once; /* of them in a vector of words */
     bool packed;
     LLVMValueRef v_base, v_row, v_col;
 } operand;
@@ -57,6 +62,23 @@ static LLVMValueRef plus(emit *e, LLVMValueRef v, int64_t by)
     return by ? LLVMBuildAdd(e->b, v, emit_i64(e, by), "") : v;
 }
 
+/* Steps of a sum in a word of 32 bits, and words that n of them take. */
+static int64_t steps(const tiler *w)
+{
+    return w->s.dots ? 2 : 1;
+}
+
+static int64_t words(const tiler *w, int64_t n)
+{
+    return (n + steps(w) - 1) / steps(w);
+}
+
+static LLVMValueRef words_of(const tiler *w, LLVMValueRef v_n)
+{
+    emit *e = w->e;
+    return w->s.dots ? LLVMBuildLShr(e->b, plus(e, v_n, 1), emit_i64(e, 1), "") : v_n;
+}
+
 /* Place of vector number `vector` of row v_row in qt, p or acc. */
 static LLVMValueRef place(const tiler *w, LLVMValueRef v_row, uint32_t vector)
 {
@@ -84,12 +106,19 @@ static void leave_lanes(tiler *w)
 
 /* Queries -------------------------------------------------------------------------------------- */
 
-static LLVMValueRef scaled_query(tiler *w)
+/* A vector of q along an axis; what is beyond the limit is 0. */
+static LLVMValueRef query_vector(tiler *w, const k_axis *axis, LLVMValueRef v_first,
+                                 LLVMValueRef v_limit)
 {
     emit *e = w->e;
-    LLVMValueRef v = emit_lanes(e, w->t->q);
-    return w->t->scale == 1 ? v
-                            : LLVMBuildFMul(e->b, v, emit_const(e, LLVMTypeOf(v), w->t->scale), "");
+    emit_memo memo;
+    emit_memo_push(e, &memo);
+    set_lanes(w, axis, v_first, v_limit);
+    LLVMValueRef v = attention_query(w->q);
+    v = e->v_mask ? emit_select(e, e->v_mask, v, LLVMConstNull(LLVMTypeOf(v))) : v;
+    leave_lanes(w);
+    emit_memo_pop(e);
+    return w->s.dots ? v : attention_factor(w->q, w->t->q, v);
 }
 
 /* A square of v_rows, at query v_r and element v_c, turned: as rows v_c ... of v_to, or back. */
@@ -131,39 +160,68 @@ static void turn_all(tiler *w, LLVMValueRef v_turned, int64_t size, bool back)
     emit_loop_end(e, &r, NULL);
 }
 
-/* q of the block, to v_qt: by vectors of queries where those lie side by side. */
-static void take_queries(tiler *w)
+/* Element v_d of queries side by side; 0 beyond the last. */
+static LLVMValueRef queries_at(tiler *w, LLVMValueRef v_first, LLVMValueRef v_d)
 {
     emit *e = w->e;
-    const k_attention *t = w->t;
-    const ir_dim *stride = NULL;
-    bool side_by_side = t->q->kind == K_LOAD &&
-                        k_affine(e->c, e->a, t->q->args[0], t->i, &stride) && ir_dim_is_one(stride);
-    LLVMValueRef v_zero = emit_i64(e, 0), v_one = emit_i64(e, 1), v_lanes = emit_i64(e, e->lanes);
+    LLVMValueRef v_last = emit_i64(e, w->d - 1);
+    e->v_axes[w->t->d->id] = emit_intrinsic2(e, "llvm.smin", v_d, v_last);
+    LLVMValueRef v = query_vector(w, w->t->i, v_first, w->v_i1);
+    LLVMValueRef v_inside = LLVMBuildICmp(e->b, LLVMIntSLE, v_d, v_last, "");
+    return emit_select(e, v_inside, v, LLVMConstNull(LLVMTypeOf(v)));
+}
+
+/* By vectors of queries, which lie side by side. */
+static void take_columns(tiler *w)
+{
+    emit *e = w->e;
     emit_loop a, b;
-    if (side_by_side) {
-        emit_loop_begin(e, &a, "query", w->v_i0, w->v_i1, v_lanes, 0, NULL);
-        emit_loop_begin(e, &b, "d", v_zero, emit_i64(e, w->d), v_one, 0, NULL);
-        e->v_axes[t->d->id] = b.v_i;
-        set_lanes(w, t->i, a.v_i, w->v_i1);
-        LLVMValueRef v_at = LLVMBuildAdd(e->b, times(e, b.v_i, w->queries),
-                                         LLVMBuildSub(e->b, a.v_i, w->v_i0, ""), "");
-        attention_put(e, scaled_query(w), w->v_qt, v_at);
-        leave_lanes(w);
-        emit_loop_end(e, &b, NULL);
-        emit_loop_end(e, &a, NULL);
-        return;
+    emit_loop_begin(e, &a, "query", w->v_i0, w->v_i1, emit_i64(e, e->lanes), 0, NULL);
+    emit_loop_begin(e, &b, "d", emit_i64(e, 0), emit_i64(e, words(w, w->d)), emit_i64(e, 1), 0,
+                    NULL);
+    LLVMValueRef v_d = times(e, b.v_i, steps(w)), v = queries_at(w, a.v_i, v_d);
+    if (w->s.dots) {
+        v = emit_bf16_pairs(e, v, queries_at(w, a.v_i, plus(e, v_d, 1)));
     }
-    emit_loop_begin(e, &a, "query", w->v_i0, w->v_i1, v_one, 0, NULL);
-    emit_loop_begin(e, &b, "d", v_zero, emit_i64(e, w->d), v_lanes, 0, NULL);
-    e->v_axes[t->i->id] = a.v_i;
-    set_lanes(w, t->d, b.v_i, w->d % e->lanes ? emit_i64(e, w->d) : NULL);
-    LLVMValueRef v_row = times(e, LLVMBuildSub(e->b, a.v_i, w->v_i0, ""), w->row);
-    attention_put(e, scaled_query(w), w->v_rows, LLVMBuildAdd(e->b, v_row, b.v_i, ""));
-    leave_lanes(w);
+    LLVMValueRef v_at =
+        LLVMBuildAdd(e->b, times(e, b.v_i, w->queries), LLVMBuildSub(e->b, a.v_i, w->v_i0, ""), "");
+    attention_put(e, v, w->v_qt, v_at);
     emit_loop_end(e, &b, NULL);
     emit_loop_end(e, &a, NULL);
-    turn_all(w, w->v_qt, w->d, false);
+}
+
+/* By rows, which are turned. */
+static void take_rows(tiler *w)
+{
+    emit *e = w->e;
+    int64_t at_once = e->lanes * steps(w);
+    const k_axis *d = w->t->d;
+    LLVMValueRef v_limit = w->d % at_once ? emit_i64(e, w->d) : NULL;
+    emit_loop a, b;
+    emit_loop_begin(e, &a, "query", w->v_i0, w->v_i1, emit_i64(e, 1), 0, NULL);
+    e->v_axes[w->t->i->id] = a.v_i;
+    LLVMValueRef v_row = times(e, LLVMBuildSub(e->b, a.v_i, w->v_i0, ""), w->row);
+    emit_loop_begin(e, &b, "d", emit_i64(e, 0), emit_i64(e, words(w, w->d)), emit_i64(e, e->lanes),
+                    0, NULL);
+    LLVMValueRef v_c = times(e, b.v_i, steps(w)), v = query_vector(w, d, v_c, v_limit);
+    if (w->s.dots) {
+        v = emit_bf16_row(e, v, query_vector(w, d, plus(e, v_c, e->lanes), v_limit));
+    }
+    attention_put(e, v, w->v_rows, LLVMBuildAdd(e->b, v_row, b.v_i, ""));
+    emit_loop_end(e, &b, NULL);
+    emit_loop_end(e, &a, NULL);
+    turn_all(w, w->v_qt, words(w, w->d), false);
+}
+
+/* q of the block, to v_qt. */
+static void take_queries(tiler *w)
+{
+    const ir_dim *stride = NULL;
+    const k_expr *q = w->t->q;
+    bool side_by_side = q->kind == K_LOAD &&
+                        k_affine(w->e->c, w->e->a, q->args[0], w->t->i, &stride) &&
+                        ir_dim_is_one(stride);
+    (side_by_side ? take_columns : take_rows)(w);
 }
 
 /* Keys and values ------------------------------------------------------------------------------ */
@@ -173,22 +231,25 @@ static bool lies_plainly(tiler *w, operand *o, const ir_dim **row, const ir_dim 
 {
     emit *e = w->e;
     const k_expr *x = o->x;
-    return x->kind == K_LOAD && !x->guard && !x->buf->panel && x->buf->dtype == IR_f32 &&
-           x->buf->storage == ir_storage_of_dtype(IR_f32) &&
+    return !w->t->bf16 && x->kind == K_LOAD && !x->guard && !x->buf->panel &&
+           x->buf->dtype == IR_f32 && x->buf->storage == ir_storage_of_dtype(IR_f32) &&
            k_affine(e->c, e->a, x->args[0], w->t->j, row) &&
            k_affine(e->c, e->a, x->args[0], o->c, col);
 }
 
-static void find_operand(tiler *w, operand *o, const k_expr *x, const k_axis *c, int64_t size)
+/* along: steps of its sum lie along c, else from key to key. */
+static void find_operand(tiler *w, operand *o, const k_expr *x, const k_axis *c, int64_t size,
+                         bool along)
 {
     emit *e = w->e;
     const ir_dim *row, *col;
-    *o = (operand){.x = x, .c = c};
+    *o = (operand){.x = x, .c = c, .size = size, .at_once = e->lanes * (along ? steps(w) : 1)};
     o->packed = !lies_plainly(w, o, &row, &col);
     if (o->packed) {
-        int64_t stride = round_up(size, e->lanes);
-        o->v_base = attention_scratch(w->q, (uint64_t)(w->s.keys * stride));
-        o->v_row = emit_i64(e, stride);
+        int64_t row_words = round_up(along ? words(w, size) : size, e->lanes);
+        int64_t rows = along ? w->s.keys : words(w, w->s.keys);
+        o->v_base = attention_scratch(w->q, (uint64_t)(rows * row_words));
+        o->v_row = emit_i64(e, row_words);
         o->v_col = emit_i64(e, 1);
         return;
     }
@@ -202,23 +263,57 @@ static void find_operand(tiler *w, operand *o, const k_expr *x, const k_axis *c,
     o->v_col = emit_kernel_dim(e, col);
 }
 
-static void pack(tiler *w, const operand *o, int64_t size)
+/* A vector of key v_j of the block, from element v_c on. */
+static LLVMValueRef operand_vector(tiler *w, const operand *o, LLVMValueRef v_j, LLVMValueRef v_c)
+{
+    emit *e = w->e;
+    emit_memo memo;
+    emit_memo_push(e, &memo);
+    e->v_axes[w->t->j->id] = LLVMBuildAdd(e->b, w->v_j0, v_j, "");
+    set_lanes(w, o->c, v_c, o->size % o->at_once ? emit_i64(e, o->size) : NULL);
+    LLVMValueRef v = emit_lanes(e, o->x);
+    v = e->v_mask ? emit_select(e, e->v_mask, v, LLVMConstNull(LLVMTypeOf(v))) : v;
+    leave_lanes(w);
+    emit_memo_pop(e);
+    return w->s.dots ? v : attention_factor(w->q, o->x, v);
+}
+
+/* A vector of words of a key. */
+static LLVMValueRef key_words(tiler *w, const operand *o, LLVMValueRef v_row, LLVMValueRef v_col)
+{
+    emit *e = w->e;
+    LLVMValueRef v_c = times(e, v_col, steps(w)), v = operand_vector(w, o, v_row, v_c);
+    return w->s.dots ? emit_bf16_row(e, v, operand_vector(w, o, v_row, plus(e, v_c, e->lanes))) : v;
+}
+
+/* A vector of words of the values of a key, or of two; there is weight 0 for one beyond the last.
+ */
+static LLVMValueRef value_words(tiler *w, const operand *o, LLVMValueRef v_row, LLVMValueRef v_c)
+{
+    emit *e = w->e;
+    LLVMValueRef v_j = times(e, v_row, steps(w)), v = operand_vector(w, o, v_j, v_c);
+    LLVMValueRef v_last = plus(e, w->v_keys, -1);
+    LLVMValueRef v_next = emit_intrinsic2(e, "llvm.smin", plus(e, v_j, 1), v_last);
+    return w->s.dots ? emit_bf16_pairs(e, v, operand_vector(w, o, v_next, v_c)) : v;
+}
+
+/* Packs so many rows of so many words. */
+static void pack(tiler *w, const operand *o, LLVMValueRef v_rows, int64_t cols,
+                 LLVMValueRef (*take)(tiler *w, const operand *o, LLVMValueRef v_row,
+                                      LLVMValueRef v_col))
 {
     if (!o->packed) {
         return;
     }
     emit *e = w->e;
     LLVMValueRef v_zero = emit_i64(e, 0);
-    emit_loop j, c;
-    emit_loop_begin(e, &j, "pack", v_zero, w->v_keys, emit_i64(e, 1), 0, NULL);
-    emit_loop_begin(e, &c, "packed", v_zero, emit_i64(e, size), emit_i64(e, e->lanes), 0, NULL);
-    e->v_axes[w->t->j->id] = LLVMBuildAdd(e->b, w->v_j0, j.v_i, "");
-    set_lanes(w, o->c, c.v_i, size % e->lanes ? emit_i64(e, size) : NULL);
-    LLVMValueRef v_at = LLVMBuildAdd(e->b, LLVMBuildMul(e->b, j.v_i, o->v_row, ""), c.v_i, "");
-    attention_put(e, emit_lanes(e, o->x), o->v_base, v_at);
-    leave_lanes(w);
+    emit_loop r, c;
+    emit_loop_begin(e, &r, "pack", v_zero, v_rows, emit_i64(e, 1), 0, NULL);
+    emit_loop_begin(e, &c, "packed", v_zero, emit_i64(e, cols), emit_i64(e, e->lanes), 0, NULL);
+    LLVMValueRef v_at = LLVMBuildMul(e->b, r.v_i, o->v_row, "");
+    attention_put(e, take(w, o, r.v_i, c.v_i), o->v_base, LLVMBuildAdd(e->b, v_at, c.v_i, ""));
     emit_loop_end(e, &c, NULL);
-    emit_loop_end(e, &j, NULL);
+    emit_loop_end(e, &r, NULL);
 }
 
 /* Where key v_j of the block begins. */
@@ -248,7 +343,8 @@ static void sum_tile(tiler *w, uint32_t height, LLVMValueRef *v_ptrs, LLVMValueR
         LLVMValueRef v_a = emit_splat(e, attention_load_one(e, v_ptrs[r], v_at));
         for (uint32_t v = 0; v < vectors; v++) {
             uint32_t at = r * vectors + v;
-            v_next[at] = emit_fma(e, v_a, v_b[v], l.v_carry[at]);
+            v_next[at] = w->s.dots ? emit_bf16_dot(e, l.v_carry[at], v_a, v_b[v])
+                                   : emit_fma(e, v_a, v_b[v], l.v_carry[at]);
         }
     }
     emit_loop_end(e, &l, v_next);
@@ -272,7 +368,7 @@ static void multiply_keys(tiler *w)
     for (uint32_t i = 0; i < height * vectors; i++) {
         v_sums[i] = LLVMConstNull(emit_vector(e, e->f32));
     }
-    sum_tile(w, height, v_ptrs, w->k.v_col, w->v_qt, emit_i64(e, w->d), v_sums);
+    sum_tile(w, height, v_ptrs, w->k.v_col, w->v_qt, emit_i64(e, words(w, w->d)), v_sums);
     for (uint32_t i = 0; i < height * vectors; i++) {
         attention_put(e, v_sums[i], w->v_p, place(w, plus(e, l.v_i, i / vectors), i % vectors));
     }
@@ -296,7 +392,7 @@ static void add_values_tile(tiler *w, LLVMValueRef v_c, uint32_t height)
     for (uint32_t r = 0; r < height; r++) {
         v_ptrs[r] = attention_at(e, v_rows, LLVMBuildMul(e->b, plus(e, v_c, r), w->v.v_col, ""));
     }
-    sum_tile(w, height, v_ptrs, w->v.v_row, w->v_p, w->v_keys, v_sums);
+    sum_tile(w, height, v_ptrs, w->v.v_row, w->v_p, words_of(w, w->v_keys), v_sums);
     for (uint32_t i = 0; i < height * vectors; i++) {
         attention_put(e, v_sums[i], w->v_acc, place(w, plus(e, v_c, i / vectors), i % vectors));
     }
@@ -369,18 +465,38 @@ static LLVMValueRef make_scores(tiler *w, LLVMValueRef v_vector, LLVMValueRef v_
     return l.v_carry[0];
 }
 
-/* exp(score - base) in the place of scores; returns their sum. */
+/* exp(score - base) of a vector of queries; adds it to *v_sum. */
+static LLVMValueRef weight_vector(tiler *w, LLVMValueRef v_at, LLVMValueRef v_base,
+                                  LLVMValueRef *v_sum)
+{
+    emit *e = w->e;
+    LLVMValueRef v_less = LLVMBuildFSub(e->b, attention_load(e, w->v_p, v_at), v_base, "");
+    LLVMValueRef v_p = emit_exp_weight(e, v_less);
+    *v_sum = LLVMBuildFAdd(e->b, *v_sum, v_p, "");
+    return v_p;
+}
+
+/* Weights in the place of scores; returns their sum, which is of what is not rounded. */
 static LLVMValueRef make_weights(tiler *w, LLVMValueRef v_vector, LLVMValueRef v_base)
 {
     emit *e = w->e;
     LLVMValueRef v_sum = LLVMConstNull(LLVMTypeOf(v_base));
     emit_loop l;
-    emit_loop_begin(e, &l, "weight", emit_i64(e, 0), w->v_keys, emit_i64(e, 1), 1, &v_sum);
-    LLVMValueRef v_at = lane_place(w, l.v_i, v_vector);
-    LLVMValueRef v_less = LLVMBuildFSub(e->b, attention_load(e, w->v_p, v_at), v_base, "");
-    LLVMValueRef v_p = emit_exp_weight(e, v_less);
-    attention_put(e, v_p, w->v_p, v_at);
-    LLVMValueRef v_next = LLVMBuildFAdd(e->b, l.v_carry[0], v_p, "");
+    if (w->s.dots) { /* the second key of the last pair */
+        attention_put(e, emit_const(e, LLVMTypeOf(v_base), -INFINITY), w->v_p,
+                      lane_place(w, w->v_keys, v_vector));
+    }
+    emit_loop_begin(e, &l, "weight", emit_i64(e, 0), words_of(w, w->v_keys), emit_i64(e, 1), 1,
+                    &v_sum);
+    LLVMValueRef v_j = times(e, l.v_i, steps(w)), v_next = l.v_carry[0];
+    LLVMValueRef v_p = weight_vector(w, lane_place(w, v_j, v_vector), v_base, &v_next);
+    if (w->s.dots) {
+        LLVMValueRef v_second = lane_place(w, plus(e, v_j, 1), v_vector);
+        v_p = emit_bf16_pairs(e, v_p, weight_vector(w, v_second, v_base, &v_next));
+    } else {
+        v_p = attention_factor(w->q, NULL, v_p);
+    }
+    attention_put(e, v_p, w->v_p, lane_place(w, l.v_i, v_vector));
     emit_loop_end(e, &l, &v_next);
     return l.v_carry[0];
 }
@@ -446,10 +562,10 @@ static void run_block(tiler *w)
     w->v_j0 = l.v_i;
     w->v_keys = emit_intrinsic2(e, "llvm.smin", LLVMBuildSub(e->b, keys.v_to, l.v_i, ""),
                                 emit_i64(e, w->s.keys));
-    pack(w, &w->k, w->d);
+    pack(w, &w->k, w->v_keys, words(w, w->d), key_words);
     multiply_keys(w);
     weigh(w);
-    pack(w, &w->v, w->dv);
+    pack(w, &w->v, words_of(w, w->v_keys), w->dv, value_words);
     add_values(w);
     emit_loop_end(e, &l, NULL);
     write_rows(w);
@@ -462,14 +578,14 @@ static void prepare(tiler *w)
     int64_t d = round_up(w->d, e->lanes), dv = round_up(w->dv, e->lanes);
     w->row = (d > dv ? d : dv) + LINE_FLOATS; /* no two rows a power of two apart */
     w->v_qt = attention_scratch(q, (uint64_t)(d * w->queries));
-    w->v_p = attention_scratch(q, (uint64_t)(w->s.keys * w->queries));
+    w->v_p = attention_scratch(q, (uint64_t)((w->s.keys + 1) * w->queries));
     w->v_acc = attention_scratch(q, (uint64_t)(dv * w->queries));
     w->v_m = attention_scratch(q, (uint64_t)w->queries);
     w->v_l = attention_scratch(q, (uint64_t)w->queries);
     w->v_fix = attention_scratch(q, (uint64_t)w->queries);
     w->v_rows = attention_scratch(q, (uint64_t)(w->row * w->queries));
-    find_operand(w, &w->k, w->t->k, w->t->d, w->d);
-    find_operand(w, &w->v, w->t->v, w->t->dv, w->dv);
+    find_operand(w, &w->k, w->t->k, w->t->d, w->d, true);
+    find_operand(w, &w->v, w->t->v, w->t->dv, w->dv, false);
 }
 
 void attention_tiles(attention_emitter *q)

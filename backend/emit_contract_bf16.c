@@ -7,7 +7,8 @@
  *
  * Where the machine has tiles, and K is a multiple of their 32, rows are multiplied by them: 16
  * pairs of a panel are a tile of weights as they lie, and rows are packed in tiles,
- * bf16[rows / 16][K / 32][16][32]. A machine without dot products takes pairs apart in registers: bf16 is the upper half of f32. */
+ * bf16[rows / 16][K / 32][16][32]. A machine without dot products takes pairs apart in registers:
+ * bf16 is the upper half of f32. */
 #include "backend/emit_contract.h"
 #include "runtime/abi.h"
 
@@ -28,18 +29,9 @@ static LLVMValueRef load_splat(emit *e, LLVMTypeRef t, LLVMValueRef v_ptr)
 }
 
 /* Denormals count as zero. */
-static LLVMValueRef add_dpbf16ps(emit *e, LLVMValueRef v_sum, LLVMValueRef v_w, LLVMValueRef v_pair)
+static LLVMValueRef add_dots(emit *e, LLVMValueRef v_sum, LLVMValueRef v_w, LLVMValueRef v_pair)
 {
-    static const char name[] = "llvm.x86.avx512bf16.dpbf16ps.512";
-    unsigned id = LLVMLookupIntrinsicID(name, strlen(name));
-    LLVMValueRef f = LLVMGetIntrinsicDeclaration(e->module, id, NULL, 0);
-    LLVMTypeRef t = LLVMIntrinsicGetType(e->ctx, id, NULL, 0), params[3];
-    LLVMGetParamTypes(t, params);
-    LLVMValueRef v_a = load_splat(e, e->i32, v_pair);
-    v_a = LLVMBuildBitCast(e->b, v_a, params[1], "");
-    v_w = LLVMBuildBitCast(e->b, v_w, params[2], "");
-    LLVMValueRef args[3] = {v_sum, v_a, v_w};
-    return LLVMBuildCall2(e->b, t, f, args, 3, "");
+    return emit_bf16_dot(e, v_sum, load_splat(e, e->i32, v_pair), v_w);
 }
 
 static LLVMValueRef add_f32(emit *e, LLVMValueRef v_sum, LLVMValueRef v_w, LLVMValueRef v_pair)
@@ -67,8 +59,8 @@ static LLVMTypeRef element_f32(emit *e)
 static const dot *dot_for(const emit *e)
 {
     static const dot dots[] = {
-        {add_f32,      element_f32 },
-        {add_dpbf16ps, element_bf16},
+        {add_f32,  element_f32 },
+        {add_dots, element_bf16},
     };
     return &dots[schedule_bf16_dots(e->t)];
 }
@@ -273,8 +265,7 @@ static void store_tiles(contract_emitter *q, const tile *t)
         for (uint32_t r = 0; r < t->rows / TILE_ROWS; r++) {
             for (uint32_t v = 0; v < t->vectors; v++) {
                 int64_t at = ((int64_t)p * t->rows + r * TILE_ROWS) * t->vectors + v;
-                LLVMValueRef v_to =
-                    contract_at(e, e->i8, q->v_tile, emit_i64(e, at * TILE_BYTES));
+                LLVMValueRef v_to = contract_at(e, e->i8, q->v_tile, emit_i64(e, at * TILE_BYTES));
                 emit_tile_store(&q->tiles, sum_tile(q, t, p, r, v), v_to, v_stride);
             }
         }

@@ -136,6 +136,7 @@ typedef struct k_attention {
     const k_expr *k; /* over batch, j, d */
     const k_expr *v; /* over batch, j, dv */
     double scale;
+    bool bf16;            /* products of bf16: q, k, v and weights of values are rounded */
     const k_expr *score;  /* over batch, i, j; uses K_HOLE; the hole itself when unchanged */
     const ir_dim *causal; /* hint: j <= i + causal, or NULL */
     const ir_dim *reach;  /* hint: j > i + causal - reach, or NULL */

@@ -269,10 +269,13 @@ static void count_sort(counter *c, const k_sort *s)
 }
 
 /* Products with block-stored weights are made of 8-bit integers, those with weights in pairs of
- * bf16. */
+ * bf16, as attention's may be. */
 static k_arithmetic arithmetic_of(const k_kernel *k)
 {
     bool product = strcmp(k->kind, "contract") == 0;
+    if (k->attention && k->attention->bf16) {
+        return K_ARITHMETIC_BF16;
+    }
     for (uint32_t i = 0; product && i < k->n_bufs; i++) {
         const k_buf *b = k->bufs[i];
         if (!ir_storage_is_dense(b->storage)) {

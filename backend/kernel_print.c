@@ -101,6 +101,9 @@ static void print_attention(printer *p, const k_attention *t)
     print_axes(p, 1, &t->d);
     print_axes(p, 1, &t->dv);
     fprintf(p->out, " split %d grain %lld scale %.9g", t->split, (long long)t->grain, t->scale);
+    if (t->bf16) {
+        fputs(" bf16", p->out);
+    }
     if (t->causal) {
         fprintf(p->out, " causal %s", ir_dim_text(p->c, t->causal));
     }

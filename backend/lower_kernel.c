@@ -441,6 +441,8 @@ static void lower_attention(building *b)
     at->k = attention_operand(b, n->in[1], n_batch, index, j, d);
     at->v = attention_operand(b, n->in[2], n_batch, index, j, index[n_batch + 1]);
     at->scale = ir_node_float(n, IR_ATTR_scale, 1);
+    const char *math = ir_node_str(n, IR_ATTR_math);
+    at->bf16 = math && strcmp(math, "bf16") == 0;
     at->score = lower_hole(&b->l, IR_f32);
     if (n->n_bodies) {
         lower_scope score = {.body = n->bodies[0], .outside = &b->scope, .owner = n};

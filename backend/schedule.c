@@ -202,6 +202,7 @@ schedule_attention schedule_attend(const k_attention *at, const target *t)
     int64_t dv = known ? ir_dim_value(at->dv->extent) : 0;
     schedule_attention s = {
         .tiles = known && d <= MOST_TILED && dv <= MOST_TILED,
+        .dots = at->bf16 && schedule_bf16_dots(t),
         .few = true,
         .most_few = t->lanes,
         .vectors = 2,

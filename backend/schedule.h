@@ -52,6 +52,7 @@ schedule_product schedule_contract(const contract_form *f, const target *t);
  * elements of keys and values. Which of the two depends on the number of queries alone. */
 typedef struct schedule_attention {
     bool tiles;       /* false: always as few queries */
+    bool dots;        /* by dot products of pairs of bf16: two steps of a sum at once */
     bool few;         /* may there be so few queries? */
     int64_t most_few; /* queries of a head */
     /* Tiles */

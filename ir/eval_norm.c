@@ -230,20 +230,30 @@ static bool hide(eval *e, const ir_node *n, const attention *a, int64_t rows, do
     return true;
 }
 
-static void weighted_values(attention *a, const double *scores, const ir_tensor *out)
+/* Weights exp(score - maximum) in the place of a row's scores, rounded as values are where their
+ * products are; returns the sum of what they were before. */
+static double weights_of(const ir_node *n, double *scores, int64_t keys)
+{
+    double m = maximum(scores, keys, 1), sum = 0;
+    for (int64_t j = 0; j < keys; j++) {
+        scores[j] = exp(scores[j] - m);
+        sum += scores[j];
+    }
+    eval_round_operand(n, 3, &(ir_tensor){.rank = 1, .dims = {keys}}, scores);
+    return sum;
+}
+
+static void weighted_values(const ir_node *n, attention *a, double *scores, const ir_tensor *out)
 {
     int64_t at = 0;
     for (eval_walk_begin(&a->batch); a->batch.left; eval_walk_next(&a->batch)) {
         const double *v = a->v + a->batch.offset[2];
         for (int64_t i = 0; i < a->n_q; i++, scores += a->n_k) {
-            double m = maximum(scores, a->n_k, 1), sum = 0;
-            for (int64_t j = 0; j < a->n_k; j++) {
-                sum += exp(scores[j] - m);
-            }
+            double sum = weights_of(n, scores, a->n_k);
             for (int64_t d = 0; d < a->dv; d++) {
                 double y = 0;
                 for (int64_t j = 0; j < a->n_k; j++) {
-                    y += exp(scores[j] - m) / sum * v[j * a->dv + d];
+                    y += scores[j] / sum * v[j * a->dv + d];
                 }
                 store(out, at++, y);
             }
@@ -281,6 +291,6 @@ bool eval_op_attention(eval *e, const ir_node *n, const eval_value *in, eval_val
     if (!hide(e, n, &a, rows, scores) || !eval_new(e, out)) {
         return false;
     }
-    weighted_values(&a, scores, &out->t);
+    weighted_values(n, &a, scores, &out->t);
     return true;
 }

@@ -6,16 +6,21 @@
  *     param "fc.weight" : f32[768, 768] storage bf16 pairs 32 nk
  *     %2 = contract %0, %1 {labels=["ik", "jk", "ij"]}                 … math="bf16"
  *
+ *     %o = attention %q, %k, %v                                        … math="bf16"
+ *
  * The operand that is not the parameter comes first. For q8 it is rounded in blocks of 32 along k
  * (docs/ir.md), as llama.cpp does, for bf16 value by value; the weights are taken as they are.
+ * Attention has no parameters: its products are of bf16 where the user says so (--math bf16).
  *
- * Keeps: shapes and types. Leaves alone: other parameters, whose products are exact. */
+ * Keeps: shapes and types. Leaves alone: other parameters, whose products are exact; attention of
+ * f16, which has more bits than bf16. */
 #include "passes/rewrite.h"
 
 #include <string.h>
 
 typedef struct finder {
     const ir_module *m;
+    bool bf16;   /* products may be of bf16 */
     map *params; /* node -> its ir_param, seen through captures of loops */
 } finder;
 
@@ -51,16 +56,14 @@ static const char *math_of(const ir_param *p)
     if (!p || !p->panel) {
         return NULL;
     }
-    return !ir_storage_is_dense(p->storage) ? "q8" : strcmp(p->layout, "pairs") == 0 ? "bf16" : NULL;
+    return !ir_storage_is_dense(p->storage)  ? "q8"
+           : strcmp(p->layout, "pairs") == 0 ? "bf16"
+                                             : NULL;
 }
 
-static const ir_node *round_product(void *data, ir_builder *b, const ir_node *n,
+static const ir_node *round_product(const finder *f, ir_builder *b, const ir_node *n,
                                     const ir_node *const *in)
 {
-    const finder *f = data;
-    if (n->op != IR_OP_contract || ir_node_str(n, IR_ATTR_math)) {
-        return NULL;
-    }
     for (uint32_t k = 0; k < 2; k++) {
         const char *math = math_of(param_of(f, n->in[k]));
         if (!math) {
@@ -78,12 +81,35 @@ static const ir_node *round_product(void *data, ir_builder *b, const ir_node *n,
     return NULL;
 }
 
+static const ir_node *round_attention(const finder *f, ir_builder *b, const ir_node *n,
+                                      const ir_node *const *in)
+{
+    ir_dtype t = ir_node_type(n)->dtype;
+    if (!f->bf16 || (t != IR_f32 && t != IR_bf16)) {
+        return NULL;
+    }
+    ir_attr math = ir_attr_s(IR_ATTR_math, intern(ir_ctx_names(b->ctx), "bf16"));
+    return ir_graph_copy_node_attrs(b->graph, n, in, 1, &math);
+}
+
+static const ir_node *round_node(void *data, ir_builder *b, const ir_node *n,
+                                 const ir_node *const *in)
+{
+    const finder *f = data;
+    if (ir_node_str(n, IR_ATTR_math)) {
+        return NULL;
+    }
+    return n->op == IR_OP_contract    ? round_product(f, b, n, in)
+           : n->op == IR_OP_attention ? round_attention(f, b, n, in)
+                                      : NULL;
+}
+
 ir_graph *pass_round_operands(pass_ctx *c, const ir_graph *g)
 {
     if (ir_graph_stage(g) != IR_STAGE_TENSOR) {
         return ir_graph_clone(g);
     }
-    finder f = {c->module, map_create(c->scratch)};
+    finder f = {c->module, c->bf16, map_create(c->scratch)};
     find_captures(&f, g);
-    return rewrite_graph(g, round_product, &f);
+    return rewrite_graph(g, round_node, &f);
 }
