@@ -106,6 +106,12 @@ void attention_store(attention_emitter *q, LLVMValueRef v)
     e->hole_vector = false;
 }
 
+LLVMValueRef attention_larger(emit *e, LLVMValueRef v_score, LLVMValueRef v_max)
+{
+    LLVMValueRef v_more = LLVMBuildFCmp(e->b, LLVMRealOGT, v_score, v_max, "");
+    return emit_select(e, v_more, v_score, v_max);
+}
+
 LLVMValueRef attention_base(emit *e, LLVMValueRef v_max)
 {
     LLVMTypeRef t = LLVMTypeOf(v_max);

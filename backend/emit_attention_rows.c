@@ -329,7 +329,7 @@ static LLVMValueRef make_scores(rower *w, LLVMValueRef v_row, LLVMValueRef v_max
     leave_lanes(w);
     v_score = emit_select(e, v_inside, v_score, emit_const(e, LLVMTypeOf(v_score), -INFINITY));
     attention_put(e, v_score, w->v_scores, v_at);
-    LLVMValueRef v_next = emit_intrinsic2(e, "llvm.maxnum", l.v_carry[0], v_score);
+    LLVMValueRef v_next = attention_larger(e, v_score, l.v_carry[0]);
     emit_loop_end(e, &l, &v_next);
     if (w->s.dots) { /* weights are made two vectors at once */
         LLVMValueRef v_beyond = whole_vectors(e, w->v_keys);

@@ -460,7 +460,7 @@ static LLVMValueRef make_scores(tiler *w, LLVMValueRef v_vector, LLVMValueRef v_
         v_score = emit_select(e, v_seen, v_score, emit_const(e, LLVMTypeOf(v_score), -INFINITY));
     }
     attention_put(e, v_score, w->v_p, v_at);
-    LLVMValueRef v_next = emit_intrinsic2(e, "llvm.maxnum", l.v_carry[0], v_score);
+    LLVMValueRef v_next = attention_larger(e, v_score, l.v_carry[0]);
     emit_loop_end(e, &l, &v_next);
     return l.v_carry[0];
 }
