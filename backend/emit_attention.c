@@ -8,6 +8,16 @@
 
 #include <math.h>
 
+LLVMValueRef attention_plus(emit *e, LLVMValueRef v, int64_t by)
+{
+    return by ? LLVMBuildAdd(e->b, v, emit_i64(e, by), "") : v;
+}
+
+LLVMValueRef attention_times(emit *e, LLVMValueRef v, int64_t by)
+{
+    return LLVMBuildMul(e->b, v, emit_i64(e, by), "");
+}
+
 LLVMValueRef attention_at(emit *e, LLVMValueRef v_base, LLVMValueRef v_i)
 {
     return LLVMBuildGEP2(e->b, e->f32, v_base, &v_i, 1, "");

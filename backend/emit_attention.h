@@ -37,11 +37,14 @@ LLVMValueRef attention_factor(attention_emitter *q, const k_expr *x, LLVMValueRe
 LLVMValueRef attention_score(attention_emitter *q, LLVMValueRef v_raw);
 /* Writes a vector of the result, dv along the lanes. */
 void attention_store(attention_emitter *q, LLVMValueRef v);
-/* The larger of a score and the maximum of others: that where the score is nan, whose weight will be
- * nan all the same. One instruction of x86, where maxnum is three, each waiting for the last. */
+/* The larger of a score and the maximum of others: that where the score is nan, whose weight will
+ * be nan all the same. One instruction of x86, where maxnum is three, each waiting for the last. */
 LLVMValueRef attention_larger(emit *e, LLVMValueRef v_score, LLVMValueRef v_max);
 /* The running maximum of the scores as a number to subtract: 0 where there was no score yet. */
 LLVMValueRef attention_base(emit *e, LLVMValueRef v_max);
+
+LLVMValueRef attention_plus(emit *e, LLVMValueRef v, int64_t by);
+LLVMValueRef attention_times(emit *e, LLVMValueRef v, int64_t by);
 
 /* Memory of f32s */
 LLVMValueRef attention_at(emit *e, LLVMValueRef v_base, LLVMValueRef v_i);

@@ -29,14 +29,9 @@ typedef struct rower {
     LLVMValueRef v_j0, v_keys, v_end; /* keys of the block; where those of the pass end */
 } rower;
 
-static LLVMValueRef plus(emit *e, LLVMValueRef v, int64_t by)
-{
-    return by ? LLVMBuildAdd(e->b, v, emit_i64(e, by), "") : v;
-}
-
 static LLVMValueRef whole_vectors(emit *e, LLVMValueRef v)
 {
-    return attention_round_down(e, plus(e, v, e->lanes - 1), e->lanes);
+    return attention_round_down(e, attention_plus(e, v, e->lanes - 1), e->lanes);
 }
 
 static LLVMValueRef in_row(emit *e, LLVMValueRef v_row, LLVMValueRef v_stride, LLVMValueRef v_at)
@@ -137,7 +132,7 @@ static void take_queries(rower *w)
     emit_loop_begin(e, &d, "d", emit_i64(e, 0), w->v_d, emit_i64(e, at_once), 0, NULL);
     LLVMValueRef v = query_vector(w, d.v_i);
     if (w->s.dots) {
-        v = emit_bf16_row(e, v, query_vector(w, plus(e, d.v_i, e->lanes)));
+        v = emit_bf16_row(e, v, query_vector(w, attention_plus(e, d.v_i, e->lanes)));
     }
     attention_put(e, v, w->v_q, in_row(e, r.v_i, w->v_d_row, word(w, d.v_i)));
     emit_loop_end(e, &d, NULL);
@@ -175,7 +170,8 @@ static LLVMValueRef key_words(rower *w, LLVMValueRef v_j, LLVMValueRef v_c)
     if (!w->s.dots) {
         return v;
     }
-    return emit_bf16_row(e, v, operand_vector(w, t->k, v_j, t->d, plus(e, v_c, e->lanes), w->v_d));
+    return emit_bf16_row(
+        e, v, operand_vector(w, t->k, v_j, t->d, attention_plus(e, v_c, e->lanes), w->v_d));
 }
 
 /* A vector of the values of key v_j of the block; of dots, of that and the next one, whose weight
@@ -189,8 +185,8 @@ static LLVMValueRef value_words(rower *w, LLVMValueRef v_j, LLVMValueRef v_c)
     if (!w->s.dots) {
         return v;
     }
-    LLVMValueRef v_second =
-        emit_intrinsic2(e, "llvm.smin", plus(e, v_first, 1), plus(e, w->v_end, -1));
+    LLVMValueRef v_second = emit_intrinsic2(e, "llvm.smin", attention_plus(e, v_first, 1),
+                                            attention_plus(e, w->v_end, -1));
     return emit_bf16_pairs(e, v, operand_vector(w, t->v, v_second, t->dv, v_c, w->v_dv));
 }
 
@@ -202,7 +198,8 @@ static void multiply_step(rower *w, LLVMValueRef v_row, uint32_t tile, LLVMValue
     uint32_t rows = w->s.heights[tile], keys = w->s.tile_keys[tile];
     LLVMValueRef v_q[MOST_SUMS];
     for (uint32_t r = 0; r < rows; r++) {
-        v_q[r] = attention_load(e, w->v_q, in_row(e, plus(e, v_row, r), w->v_d_row, word(w, v_c)));
+        v_q[r] = attention_load(e, w->v_q,
+                                in_row(e, attention_plus(e, v_row, r), w->v_d_row, word(w, v_c)));
     }
     for (uint32_t k = 0; k < keys; k++) {
         LLVMValueRef v_k = key_words(w, v_j[k], v_c);
@@ -218,11 +215,11 @@ static void multiply_keys(rower *w, LLVMValueRef v_row, uint32_t tile)
 {
     emit *e = w->e;
     uint32_t rows = w->s.heights[tile], keys = w->s.tile_keys[tile], n = rows * keys;
-    LLVMValueRef v_sums[MOST_SUMS], v_j[MOST_SUMS], v_last = plus(e, w->v_end, -1);
+    LLVMValueRef v_sums[MOST_SUMS], v_j[MOST_SUMS], v_last = attention_plus(e, w->v_end, -1);
     emit_loop l, c;
     emit_loop_begin(e, &l, "keys", emit_i64(e, 0), w->v_keys, emit_i64(e, keys), 0, NULL);
     for (uint32_t k = 0; k < keys; k++) {
-        v_j[k] = plus(e, LLVMBuildAdd(e->b, w->v_j0, l.v_i, ""), k);
+        v_j[k] = attention_plus(e, LLVMBuildAdd(e->b, w->v_j0, l.v_i, ""), k);
         v_j[k] = emit_intrinsic2(e, "llvm.smin", v_j[k], v_last);
     }
     for (uint32_t i = 0; i < n; i++) {
@@ -238,9 +235,9 @@ static void multiply_keys(rower *w, LLVMValueRef v_row, uint32_t tile)
     for (uint32_t r = 0; r < rows; r++) { /* beyond the tile's keys is written over later */
         uint32_t vectors = emit_fold_lanes(e, &c.v_carry[r * keys], keys);
         for (uint32_t v = 0; v < vectors; v++) {
-            LLVMValueRef v_at = plus(e, l.v_i, (int64_t)v * e->lanes);
+            LLVMValueRef v_at = attention_plus(e, l.v_i, (int64_t)v * e->lanes);
             attention_put(e, c.v_carry[r * keys + v], w->v_scores,
-                          in_row(e, plus(e, v_row, r), score_row(w), v_at));
+                          in_row(e, attention_plus(e, v_row, r), score_row(w), v_at));
         }
     }
     emit_loop_end(e, &l, NULL);
@@ -250,7 +247,8 @@ static LLVMValueRef value_place(rower *w, LLVMValueRef v_row, LLVMValueRef v_c, 
                                 uint32_t v)
 {
     emit *e = w->e;
-    return in_row(e, plus(e, v_row, r), w->v_dv_row, plus(e, v_c, (int64_t)v * e->lanes));
+    return in_row(e, attention_plus(e, v_row, r), w->v_dv_row,
+                  attention_plus(e, v_c, (int64_t)v * e->lanes));
 }
 
 /* Weighted values of the block, so many vectors of elements beginning with v_c. */
@@ -262,7 +260,7 @@ static void add_values_tile(rower *w, LLVMValueRef v_row, uint32_t rows, LLVMVal
     uint32_t n = rows * vectors;
     for (uint32_t i = 0; i < n; i++) {
         LLVMValueRef v_at = value_place(w, v_row, v_c, i / vectors, i % vectors);
-        LLVMValueRef v_fix = attention_load_one(e, w->v_fix, plus(e, v_row, i / vectors));
+        LLVMValueRef v_fix = attention_load_one(e, w->v_fix, attention_plus(e, v_row, i / vectors));
         v_sums[i] =
             LLVMBuildFMul(e->b, attention_load(e, w->v_acc, v_at), emit_splat(e, v_fix), "");
     }
@@ -270,10 +268,11 @@ static void add_values_tile(rower *w, LLVMValueRef v_row, uint32_t rows, LLVMVal
     emit_loop_begin(e, &l, "key", emit_i64(e, 0), w->v_keys, emit_i64(e, w->s.dots ? 2 : 1), n,
                     v_sums);
     for (uint32_t v = 0; v < vectors; v++) {
-        v_v[v] = value_words(w, l.v_i, plus(e, v_c, (int64_t)v * e->lanes));
+        v_v[v] = value_words(w, l.v_i, attention_plus(e, v_c, (int64_t)v * e->lanes));
     }
     for (uint32_t i = 0; i < n; i++) {
-        LLVMValueRef v_at = in_row(e, plus(e, v_row, i / vectors), score_row(w), word(w, l.v_i));
+        LLVMValueRef v_at =
+            in_row(e, attention_plus(e, v_row, i / vectors), score_row(w), word(w, l.v_i));
         LLVMValueRef v_p = emit_splat(e, attention_load_one(e, w->v_scores, v_at));
         v_sums[i] = add_products(w, v_p, v_v[i % vectors], l.v_carry[i]);
     }
@@ -363,7 +362,8 @@ static LLVMValueRef make_weights(rower *w, LLVMValueRef v_row, LLVMValueRef v_ba
     LLVMValueRef v_at = in_row(e, v_row, score_row(w), l.v_i), v_next = l.v_carry[0];
     LLVMValueRef v_p = weight_vector(w, v_at, v_all, &v_next);
     if (w->s.dots) {
-        v_p = emit_bf16_row(e, v_p, weight_vector(w, plus(e, v_at, e->lanes), v_all, &v_next));
+        v_p = emit_bf16_row(e, v_p,
+                            weight_vector(w, attention_plus(e, v_at, e->lanes), v_all, &v_next));
     } else {
         v_p = attention_factor(w->q, NULL, v_p);
     }
@@ -431,7 +431,7 @@ static void run_pass(rower *w)
     const attention_emitter *q = w->q;
     take_queries(w);
     clear(w);
-    key_span keys = attention_keys(w->q, q->v_i_lo, plus(e, q->v_i_hi, -1));
+    key_span keys = attention_keys(w->q, q->v_i_lo, attention_plus(e, q->v_i_hi, -1));
     w->v_end = keys.v_to;
     emit_loop l;
     emit_loop_begin(e, &l, "block", attention_round_down(e, keys.v_from, w->s.row_keys), keys.v_to,

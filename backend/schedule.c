@@ -193,6 +193,15 @@ schedule_product schedule_contract(const contract_form *f, const target *t)
 }
 
 enum { MOST_TILED = 1024, MOST_IN_ROWS = 8192 }; /* elements of a key, or of key and value */
+enum { MOST_BLOCKS = 4, MOST_IN_BLOCKS = 1024 };
+
+/* Copies of keys and values cost a tenth of the products of bf16 that one block of queries makes of
+ * them; what is kept of the blocks stays in L2. */
+static uint32_t blocks_of_queries(int64_t elements)
+{
+    int64_t fit = MOST_IN_BLOCKS / (elements + 1);
+    return fit < 1 ? 1 : fit < MOST_BLOCKS ? (uint32_t)fit : MOST_BLOCKS;
+}
 
 schedule_attention schedule_attend(const k_attention *at, const target *t)
 {
@@ -206,6 +215,7 @@ schedule_attention schedule_attend(const k_attention *at, const target *t)
         .few = true,
         .most_few = t->lanes,
         .vectors = 2,
+        .blocks = blocks_of_queries(d + dv),
         .height = many ? 8 : 4,
         .keys = 64,
         .rows = known && d + dv <= MOST_IN_ROWS ? 16 : 1,

@@ -57,6 +57,7 @@ typedef struct schedule_attention {
     int64_t most_few; /* queries of a head */
     /* Tiles */
     uint32_t vectors; /* queries of a block, in vectors */
+    uint32_t blocks;  /* of queries that share copies of keys and values, at most */
     uint32_t height;  /* of a tile: keys, then elements of a value */
     uint32_t keys;    /* of a block */
     /* Few queries; heads that share keys and values count as more of them */
