@@ -94,7 +94,7 @@ void emit_transpose(emit *e, LLVMValueRef *v);
  * vectors of v; how many those are. The tree of additions does not depend on n. */
 uint32_t emit_fold_lanes(emit *e, LLVMValueRef *v, uint32_t n);
 
-/* Pairs of bf16 (emit_bf16.c), where schedule_bf16_dots: each lane of such a vector, of f32s by its
+/* Pairs of bf16 (emit_bf16.c), where target_bf16_dots: each lane of such a vector, of f32s by its
  * type, holds two, the first in the lower half. */
 /* sum[lane] + the products of both halves of x[lane] and y[lane]. */
 LLVMValueRef emit_bf16_dot(emit *e, LLVMValueRef v_sum, LLVMValueRef v_x, LLVMValueRef v_y);

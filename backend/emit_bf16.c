@@ -1,4 +1,4 @@
-/* Pairs of bf16 in registers, for machines with dot products of them (schedule_bf16_dots). Their
+/* Pairs of bf16 in registers, for machines with dot products of them (target_bf16_dots). Their
  * instructions take denormal numbers for zero. */
 #include "backend/emit.h"
 

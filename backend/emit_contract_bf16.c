@@ -62,7 +62,7 @@ static const dot *dot_for(const emit *e)
         {add_f32,  element_f32 },
         {add_dots, element_bf16},
     };
-    return &dots[schedule_bf16_dots(e->t)];
+    return &dots[target_bf16_dots(e->t)];
 }
 
 /* Weights -------------------------------------------------------------------------------------- */

@@ -120,14 +120,9 @@ static const struct {
  * machine with them has an L2 of 2 MiB. */
 enum { PACKED_FOR_TILES = 1450 << 10 };
 
-bool schedule_bf16_dots(const target *t)
-{
-    return t->lanes == 16 && target_has(t, AIGC_CPU_AVX512_BF16);
-}
-
 bool schedule_tiles(const contract_form *f, const target *t)
 {
-    bool kind = f->kind == CONTRACT_BF16 ? schedule_bf16_dots(t) : f->kind == CONTRACT_Q8;
+    bool kind = f->kind == CONTRACT_BF16 ? target_bf16_dots(t) : f->kind == CONTRACT_Q8;
     return kind && t->lanes == TILE_HEIGHT && (target_has(t, AIGC_CPU_AMX) || t->emulate_tiles) &&
            ir_dim_is_const(f->k[0]->extent) && ir_dim_value(f->k[0]->extent) % TILE_DEPTH == 0;
 }
@@ -136,7 +131,7 @@ bool schedule_tiles(const contract_form *f, const target *t)
 static int64_t packed_row_bytes(const contract_form *f, const target *t)
 {
     int64_t k = ir_dim_value(f->k[0]->extent);
-    bool halves = f->kind == CONTRACT_BF16 && schedule_bf16_dots(t);
+    bool halves = f->kind == CONTRACT_BF16 && target_bf16_dots(t);
     int64_t bytes = f->kind == CONTRACT_Q8 ? k + k / CONTRACT_BLOCK * 8 : halves ? k * 2 : k * 4;
     bytes = (bytes + LINE - 1) / LINE * LINE;
     return f->kind == CONTRACT_BF16 && schedule_tiles(f, t) ? bytes : bytes + LINE;
@@ -148,7 +143,7 @@ static int64_t packed_row_bytes(const contract_form *f, const target *t)
 static uint32_t tallest(const contract_form *f, const target *t, uint32_t vectors)
 {
     uint32_t wide = vectors * f->n_products, sums = f->kind == CONTRACT_Q8 ? 2 : 1;
-    bool twice = f->kind == CONTRACT_Q8 || (f->kind == CONTRACT_BF16 && !schedule_bf16_dots(t));
+    bool twice = f->kind == CONTRACT_Q8 || (f->kind == CONTRACT_BF16 && !target_bf16_dots(t));
     uint32_t weights = twice ? 2 * wide : wide;
     uint32_t rows = t->registers > weights + 1 ? (t->registers - weights - 1) / (wide * sums) : 1;
     return rows < 1 ? 1 : rows;
@@ -211,7 +206,7 @@ schedule_attention schedule_attend(const k_attention *at, const target *t)
     int64_t dv = known ? ir_dim_value(at->dv->extent) : 0;
     schedule_attention s = {
         .tiles = known && d <= MOST_TILED && dv <= MOST_TILED,
-        .dots = at->bf16 && schedule_bf16_dots(t),
+        .dots = at->bf16 && target_bf16_dots(t),
         .few = true,
         .most_few = t->lanes,
         .vectors = 2,

@@ -2,6 +2,7 @@
 #ifndef AIGC_BACKEND_TARGET_H
 #define AIGC_BACKEND_TARGET_H
 
+#include "runtime/abi.h"
 #include "support/diag.h"
 
 #include <llvm-c/TargetMachine.h>
@@ -23,6 +24,19 @@ typedef struct target {
 static inline bool target_has(const target *t, uint32_t features)
 {
     return (t->cpu_mask & features) == features;
+}
+
+/* Has it dot products of pairs of bf16? What they take is then packed as bf16, else as f32. */
+static inline bool target_bf16_dots(const target *t)
+{
+    return t->lanes == 16 && target_has(t, AIGC_CPU_AVX512_BF16);
+}
+
+/* And are they faster than as many products of f32? Where there are tile registers those are the fast
+ * ones: on Sapphire Rapids vdpbf16ps makes half the products of an FMA in its time. */
+static inline bool target_fast_bf16_dots(const target *t)
+{
+    return target_bf16_dots(t) && !target_has(t, AIGC_CPU_AMX);
 }
 
 /* triple NULL or "native": the host; else x86-64, aarch64 or a triple that begins with one of them.

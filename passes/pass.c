@@ -124,6 +124,7 @@ static pass_ctx begin(ir_module *m, diag *d, const pass_options *o)
                       .channels = o->channels,
                       .bf16 = o->bf16,
                       .quantize = o->quantize,
+                      .bf16_dots = o->bf16_dots,
                       .explain = o->explain};
 }
 

@@ -31,6 +31,7 @@ typedef struct pass_ctx {
     uint32_t channels; /* the same of convolutions' weights */
     bool bf16;      /* products with parameters may be of bf16 (--math bf16) */
     const char *quantize; /* NULL, or how parameters of products are kept: "q8_0" (--quantize) */
+    bool bf16_dots; /* the target has dot products of bf16: others may be of them, too */
     FILE *explain;  /* NULL, or where to say why an edge was fused or not, one line each */
 } pass_ctx;
 
@@ -43,6 +44,7 @@ typedef struct pass_options {
     uint32_t channels;
     bool bf16;
     const char *quantize;
+    bool bf16_dots;
     bool verify; /* after every pass; a violation is our mistake and stops the run */
     FILE *explain;
     /* Called after each pass for every entry; NULL: not wanted. */

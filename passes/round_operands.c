@@ -10,7 +10,8 @@
  *
  * The operand that is not the parameter comes first. For q8 it is rounded in blocks of 32 along k
  * (docs/ir.md), as llama.cpp does, for bf16 value by value; the weights are taken as they are.
- * Attention has no parameters: its products are of bf16 where the user says so (--math bf16).
+ * Attention has no parameters: its products are of bf16 where the user says so (--math bf16) and the
+ * target has dot products of them. Without, rounding would cost more than it saves: nothing is kept.
  *
  * Keeps: shapes and types. Leaves alone: other parameters, whose products are exact; attention of
  * f16, which has more bits than bf16. */
@@ -20,7 +21,7 @@
 
 typedef struct finder {
     const ir_module *m;
-    bool bf16;   /* products may be of bf16 */
+    bool attends; /* attention may be of bf16 */
     map *params; /* node -> its ir_param, seen through captures of loops */
 } finder;
 
@@ -85,7 +86,7 @@ static const ir_node *round_attention(const finder *f, ir_builder *b, const ir_n
                                       const ir_node *const *in)
 {
     ir_dtype t = ir_node_type(n)->dtype;
-    if (!f->bf16 || (t != IR_f32 && t != IR_bf16)) {
+    if (!f->attends || (t != IR_f32 && t != IR_bf16)) {
         return NULL;
     }
     ir_attr math = ir_attr_s(IR_ATTR_math, intern(ir_ctx_names(b->ctx), "bf16"));
@@ -109,7 +110,7 @@ ir_graph *pass_round_operands(pass_ctx *c, const ir_graph *g)
     if (ir_graph_stage(g) != IR_STAGE_TENSOR) {
         return ir_graph_clone(g);
     }
-    finder f = {c->module, c->bf16, map_create(c->scratch)};
+    finder f = {c->module, c->bf16 && c->bf16_dots, map_create(c->scratch)};
     find_captures(&f, g);
     return rewrite_graph(g, round_node, &f);
 }

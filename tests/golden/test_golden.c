@@ -3,7 +3,8 @@
  *     # one reason                           the first comment says what the case is about
  *     # run: canonicalize,fuse_softmax       the passes; by default those that come before the
  * folder's, up to it
- *     # math: bf16                           as --math bf16
+ *     # math: bf16                           as --math bf16, on a machine that multiplies bf16
+ *     # math: bf16 without dots              as --math bf16, on one that does not
  *     # quantize: q8_0                       as --quantize q8_0
  *     ...                                    a model, as source or as IR text
  *     # expect:                              the IR afterwards
@@ -26,7 +27,7 @@
 
 typedef struct golden {
     char path[512];
-    bool is_air, bf16;
+    bool is_air, bf16, bf16_dots;
     char *text, *expect; /* the model, and what follows "# expect:" */
     char run[256];
     char quantize[16];
@@ -70,7 +71,8 @@ static void open_golden(golden *g)
     if (mark) {
         mark[1] = 0;
     }
-    g->bf16 = strstr(g->text, "# math: bf16\n") != NULL;
+    g->bf16 = strstr(g->text, "# math: bf16") != NULL;
+    g->bf16_dots = strstr(g->text, "# math: bf16\n") != NULL;
     char *quantize = strstr(g->text, "# quantize: ");
     if (quantize) {
         snprintf(g->quantize, sizeof g->quantize, "%.*s", (int)strcspn(quantize + 12, "\n"),
@@ -101,6 +103,7 @@ static const char *run_passes(const golden *g, compiler *c, const char *names)
                       .panel = 32,
                       .channels = 8,
                       .bf16 = g->bf16,
+                      .bf16_dots = g->bf16_dots,
                       .quantize = g->quantize[0] ? g->quantize : NULL,
                       .verify = true};
     if (!pass_run_named(c->m, c->d, names, &o) || diag_error_count(c->d)) {
