@@ -80,7 +80,6 @@ LLVMValueRef emit_intrinsic2(emit *e, const char *name, LLVMValueRef x, LLVMValu
 LLVMValueRef emit_fma(emit *e, LLVMValueRef x, LLVMValueRef y, LLVMValueRef z);
 /* Asks for the line at an address: locality 3 into L1, 2 into L2. Any address will do. */
 void emit_prefetch(emit *e, LLVMValueRef v_ptr, uint32_t locality);
-void emit_prefetch_to_write(emit *e, LLVMValueRef v_ptr);
 LLVMValueRef emit_select(emit *e, LLVMValueRef c, LLVMValueRef x, LLVMValueRef y);
 
 /* Across lanes (emit_shuffle.c) */
@@ -141,7 +140,6 @@ emit_value emit_expr(emit *e, const k_expr *x);
 LLVMValueRef emit_scalar(emit *e, const k_expr *x); /* at the first lane */
 LLVMValueRef emit_lanes(emit *e, const k_expr *x);  /* always a vector */
 void emit_store(emit *e, const k_buf *b, const k_expr *offset, emit_value v, bool add);
-LLVMValueRef emit_address(emit *e, const k_buf *b, const k_expr *offset); /* of the first lane's */
 bool emit_uses_lane(emit *e, const k_expr *x);
 LLVMValueRef emit_convert(emit *e, LLVMValueRef v, ir_dtype from, ir_dtype to);
 

@@ -137,22 +137,12 @@ LLVMValueRef emit_fma(emit *e, LLVMValueRef x, LLVMValueRef y, LLVMValueRef z)
     return emit_intrinsic(e, "llvm.fmuladd", 1, &t, 3, args);
 }
 
-static void ask_for(emit *e, LLVMValueRef v_ptr, bool write, uint32_t locality)
-{
-    LLVMTypeRef t = e->ptr;
-    LLVMValueRef args[4] = {v_ptr, LLVMConstInt(e->i32, write, false),
-                            LLVMConstInt(e->i32, locality, false), LLVMConstInt(e->i32, 1, false)};
-    emit_intrinsic(e, "llvm.prefetch", 1, &t, 4, args);
-}
-
 void emit_prefetch(emit *e, LLVMValueRef v_ptr, uint32_t locality)
 {
-    ask_for(e, v_ptr, false, locality);
-}
-
-void emit_prefetch_to_write(emit *e, LLVMValueRef v_ptr)
-{
-    ask_for(e, v_ptr, true, 3);
+    LLVMTypeRef t = e->ptr;
+    LLVMValueRef args[4] = {v_ptr, LLVMConstInt(e->i32, 0, false),
+                            LLVMConstInt(e->i32, locality, false), LLVMConstInt(e->i32, 1, false)};
+    emit_intrinsic(e, "llvm.prefetch", 1, &t, 4, args);
 }
 
 LLVMValueRef emit_select(emit *e, LLVMValueRef c, LLVMValueRef x, LLVMValueRef y)

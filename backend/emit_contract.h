@@ -18,7 +18,7 @@ typedef struct contract_emitter {
     LLVMValueRef v_packed; /* [most_rows] rows of row_bytes; NULL: a is read in place */
     LLVMValueRef v_first;  /* the first row that is packed */
     LLVMValueRef v_columns; /* s.column_bytes, or NULL */
-    LLVMValueRef v_block;   /* CONTRACT_Q8 by tiles: sums of two blocks, and of the two before */
+    LLVMValueRef v_block;   /* CONTRACT_Q8 by tiles: sums of blocks, and of those before */
     uint32_t first_product;   /* its step */
     LLVMValueRef v_finish[2]; /* functions of the epilogue, under a mask and not; NULL: none yet */
     emit_tiles tiles;         /* where schedule_tiles */
@@ -64,14 +64,12 @@ void contract_set_row(contract_emitter *q, LLVMValueRef v_m);
 LLVMValueRef contract_packed_row(contract_emitter *q, LLVMValueRef v_i);
 /* What a tile asks for while it sums (emit_contract_ahead.c). */
 typedef struct contract_ahead {
-    LLVMValueRef v_quarter, v_tiles; /* the tile's number, and how many there are */
+    LLVMValueRef v_quarter, v_tiles; /* the first quarter that it asks for, and how far to the next */
 } contract_ahead;
 contract_ahead contract_ahead_of(contract_emitter *q, const tile *t);
 /* At a step of k: lines of the next columns' weights of this step, line_bytes apart from v_next. */
 void contract_ask_weights(contract_emitter *q, const contract_ahead *x, LLVMValueRef v_next,
                           uint32_t lines, int64_t line_bytes);
-/* At step v_step of so many: rows of the tile's results. The tile's rows are a power of 2. */
-void contract_ask_results(contract_emitter *q, const tile *t, LLVMValueRef v_step, int64_t steps);
 /* Stores the tile's sums in v_tile by way of the epilogue (emit_contract_finish.c). */
 void contract_finish(contract_emitter *q, const tile *t);
 

@@ -308,7 +308,6 @@ static bool sum_by_tiles(contract_emitter *q, const tile *t)
     emit_loop l;
     emit_loop_begin(e, &l, "tiles", emit_i64(e, 0), emit_i64(e, steps), emit_i64(e, 1), 0, NULL);
     add_tiles(q, t, &s, l.v_i);
-    contract_ask_results(q, t, l.v_i, steps);
     ask_for_next(q, t, &ahead, v_next, l.v_i);
     emit_loop_end(e, &l, NULL);
     store_tiles(q, t);

@@ -4,14 +4,15 @@
  *
  *     columns       taken apart once, before rows pass by: i8[strips][K / 32][8 steps of k][16][4]
  *     rows          as they are packed, 32 bytes of each
- *     block's sum   i32[16][16], by way of memory: two blocks are multiplied while the scales of the
- *                   two before are applied
- */
+ *     block's sum   i32[16][16], by way of memory: four blocks are multiplied while the scales of the
+ *                   four before are applied, as what a tile stores cannot be loaded until it is in L1
+ *
+ * On a Sapphire Rapids core, two blocks at once made 0 to 10 % more than vpdpbusd. */
 #include "backend/emit_contract_q8.h"
 
 #include <string.h>
 
-enum { SUM_BYTES = TILE_ROWS * TILE_BYTES, STEPS = CONTRACT_BLOCK / STEP, AT_ONCE = 2 };
+enum { SUM_BYTES = TILE_ROWS * TILE_BYTES, STEPS = CONTRACT_BLOCK / STEP, AT_ONCE = 4 };
 enum { STRIP_BLOCK_BYTES = STEPS * LINE };
 
 static int64_t n_blocks(const contract_emitter *q)
@@ -116,12 +117,13 @@ static void multiply_block(contract_emitter *q, const square *s, LLVMValueRef v_
                            LLVMValueRef v_to)
 {
     emit *e = q->e;
+    uint32_t rows = TILE_ROWS_0 + i % 2, columns = TILE_COLUMNS_0 + i % 2;
     LLVMValueRef v_along = LLVMBuildMul(e->b, v_block, emit_i64(e, CONTRACT_BLOCK), "");
     LLVMValueRef v_rows = contract_at(e, e->i8, s->first.v_values, v_along);
     emit_tile_zero(&q->tiles, TILE_SUM_0 + i);
-    emit_tile_load(&q->tiles, TILE_ROWS_0 + i, v_rows, emit_i64(e, q->s.row_bytes));
-    emit_tile_load(&q->tiles, TILE_COLUMNS_0 + i, taken(q, s->strip, v_block), emit_i64(e, LINE));
-    emit_tile_dot(&q->tiles, TILE_SUM_0 + i, TILE_ROWS_0 + i, TILE_COLUMNS_0 + i);
+    emit_tile_load(&q->tiles, rows, v_rows, emit_i64(e, q->s.row_bytes));
+    emit_tile_load(&q->tiles, columns, taken(q, s->strip, v_block), emit_i64(e, LINE));
+    emit_tile_dot(&q->tiles, TILE_SUM_0 + i, rows, columns);
     emit_tile_store(&q->tiles, TILE_SUM_0 + i, v_to, emit_i64(e, TILE_BYTES));
 }
 

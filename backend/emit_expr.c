@@ -299,11 +299,6 @@ static emit_value emit_load(emit *e, const k_expr *x, bool vector)
     return (emit_value){vector ? load_lanes(e, x, v_guard) : load_scalar(e, x, v_guard), vector};
 }
 
-LLVMValueRef emit_address(emit *e, const k_buf *b, const k_expr *offset)
-{
-    return element_ptr(e, b, emit_memory_type(e, b->dtype), emit_scalar(e, offset));
-}
-
 void emit_store(emit *e, const k_buf *b, const k_expr *offset, emit_value value, bool add)
 {
     LLVMTypeRef t = emit_memory_type(e, b->dtype);

@@ -116,9 +116,6 @@ static const struct {
     [CONTRACT_BF16] = {1 << 20, 1},
     [CONTRACT_Q8] = {1 << 18, 8},
 };
-/* Of tile registers, whose sums are formed so fast that passes over the weights count. Every
- * machine with them has an L2 of 2 MiB. */
-enum { PACKED_FOR_TILES = 1450 << 10 };
 
 bool schedule_tiles(const contract_form *f, const target *t)
 {
@@ -174,8 +171,8 @@ schedule_product schedule_contract(const contract_form *f, const target *t)
     int64_t tall = s.heights[0], low = s.heights[s.n_heights - 1];
     if (!f->in_place) {
         s.row_bytes = packed_row_bytes(f, t);
-        int64_t bytes = tiles ? PACKED_FOR_TILES : packed_rows[f->kind].bytes,
-                fit = bytes / s.row_bytes / tall, least = packed_rows[f->kind].tiles;
+        int64_t fit = packed_rows[f->kind].bytes / s.row_bytes / tall,
+                least = packed_rows[f->kind].tiles;
         s.most_rows = (fit < least ? least : fit) * tall;
         if (!f->m) {
             s.most_rows = 1;
