@@ -17,7 +17,7 @@ typedef struct compile_options {
     const char *symbol;          /* NULL: the model's name; the object exports SYMBOL_model */
     int level;                   /* -O */
     bool bf16;                   /* products with parameters are of bf16 */
-    const char *quantize;        /* how parameters of products are kept: "q8_0"; NULL: as the file has them */
+    const char *quantize;        /* parameters of products are kept so: "q8_0"; NULL: as they are */
     bool profile, no_cache, verify;
     FILE *explain; /* NULL, or where passes say what they did */
     void (*after)(void *data, pass_id id, const ir_entry *e);

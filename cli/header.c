@@ -306,8 +306,10 @@ static void write_params(FILE *f, const ir_module *m)
         }
         fprintf(f, "%s\n", p->n_indices ? " of them" : "");
     }
-    fprintf(f, " *\n * Where f32, f16, bf16, q8_0 or q4_0 is named, a file may have any floats: they are\n"
-               " * converted as they are loaded. */\n\n");
+    fprintf(
+        f,
+        " *\n * Where f32, f16, bf16, q8_0 or q4_0 is named, a file may have any floats: they are\n"
+        " * converted as they are loaded. */\n\n");
 }
 
 const char *header_text(const ir_module *m, const char *symbol, const char *source, arena *a)

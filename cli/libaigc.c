@@ -77,8 +77,9 @@ static aigc_status compile(aigc_program *p, const char *path, const aigc_setting
                          .profile = s->profile,
                          .no_cache = s->no_cache};
     if (s->interpret && s->quantize) {
-        return aigc_fail(err, AIGC_ERR_UNSUPPORTED,
-                         "the interpreter reads weights as the file has them: it does not quantize");
+        return aigc_fail(
+            err, AIGC_ERR_UNSUPPORTED,
+            "the interpreter reads weights as the file has them: it does not quantize");
     }
     size_t size;
     const void *object = s->interpret ? NULL : compile_from_cache(p->c, path, &o, &size);

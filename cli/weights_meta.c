@@ -83,8 +83,8 @@ static const weights_tensor *tensor_of(const ir_param *p, const weights_file *f)
     return found;
 }
 
-/* f32 parameters stay as the file has them. Blocks that run along the first axis are found in packed
- * files alone, and packed is how such a parameter is read. */
+/* f32 parameters stay as the file has them. Blocks that run along the first axis are found in
+ * packed files alone, and packed is how such a parameter is read. */
 void weights_set_storages(ir_module *m, const weights_file *f)
 {
     for (uint32_t i = 0; i < m->n_params; i++) {

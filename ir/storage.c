@@ -65,6 +65,7 @@ const char *ir_storages_to_make(void)
     static const char text[] =
 #define MADE_true(name)  ", " #name
 #define MADE_false(name) ""
+
 #define STORAGE(name, number, dense, panels, made, ...) MADE_##made(name)
 #include "ir/storage.def"
         ;

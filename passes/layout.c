@@ -15,8 +15,8 @@
  * Weights of convolutions come in panels of as many output channels as a tile has: [O, C * taps] as
  * "nk", those of transposed ones, [C, O * taps], as "kn".
  *
- * Parameters in blocks (q8_0, q4_0) come in panels of 16 columns, block beside block: "nk", and "kn"
- * where quantize has made it so.
+ * Parameters in blocks (q8_0, q4_0) come in panels of 16 columns, block beside block: "nk", and
+ * "kn" where quantize has made it so.
  *
  * Changes the module's parameters, no graph. Leaves alone: other block formats, parameters that are
  * read in any other way too (slices; rows picked by an index are fine), products whose output axis
@@ -71,8 +71,8 @@ static void lay_out(const pass_ctx *c, ir_param *p, const param_use *u)
 {
     intern_table *names = ir_ctx_names(c->module->ctx);
     bool packed = u->products && !u->convs && !u->other && may_be_packed(c, u);
-    bool pairs = packed && !in_blocks(p) && p->type->dtype != IR_f16 &&
-                 (c->bf16 || u->bf16 == u->products);
+    bool pairs =
+        packed && !in_blocks(p) && p->type->dtype != IR_f16 && (c->bf16 || u->bf16 == u->products);
     uint32_t channels = u->convs ? panel_of_conv(c, u) : 0;
     p->layout = intern(names, pairs ? "pairs" : packed || channels ? "panels" : "rows");
     p->storage = pairs ? IR_STORAGE_bf16 : p->storage;

@@ -23,7 +23,8 @@ const pass_info *pass_get(pass_id id);
 bool pass_from_name(const char *name, pass_id *id);
 
 typedef struct pass_ctx {
-    ir_module *module; /* parameters and states may be read; quantize changes how params are kept, layout how they lie */
+    ir_module *module; /* parameters and states may be read; quantize changes how parameters are
+                          kept, layout how they lie */
     diag *d;
     arena *scratch; /* reset by the driver after each pass */
     int level;      /* -O */

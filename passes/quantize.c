@@ -44,9 +44,11 @@ static const char *obstacle(const pass_ctx *c, const param_use *u, ir_storage s)
     }
     int64_t n = ir_dim_value(t->dims[u->transposed ? 1 : 0]),
             k = ir_dim_value(t->dims[u->transposed ? 0 : 1]);
-    return !blocks || (n > 1 && k % ir_storage_block(s) == 0 && (c->panel || !u->transposed))
-               ? NULL
-               : "its products do not sum over a multiple of 32";
+    return !blocks                        ? NULL
+           : n == 1                       ? "it has but one row"
+           : k % ir_storage_block(s) != 0 ? "its products do not sum over a multiple of 32"
+           : u->transposed && !c->panel   ? "this target packs nothing"
+                                          : NULL;
 }
 
 static double bytes_of(const ir_param *p, ir_storage s)

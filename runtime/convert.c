@@ -123,7 +123,12 @@ static void floats_to_bf16(const float *in, int64_t n, unsigned char *out)
 
 static void floats_to_f16(const float *in, int64_t n, unsigned char *out)
 {
-    enum { INFINITE = 0x7f800000, LARGE = 0x477ff000, SMALLEST_NORMAL = 0x38800000, BIAS = 112 << 23 };
+    enum {
+        INFINITE = 0x7f800000,
+        LARGE = 0x477ff000,
+        SMALLEST_NORMAL = 0x38800000,
+        BIAS = 112 << 23
+    };
     for (int64_t i = 0; i < n; i++) {
         uint32_t u, size, small;
         memcpy(&u, in + i, sizeof u);

@@ -157,12 +157,13 @@ static aigc_status check_packing(const aigc_abi_model *m, const weights_file *f,
         for (uint32_t k = 0; k < m->params[i].slots; k++) {
             const weights_tensor *t = weights_match(f, &m->params[i], k, name);
             if (t && t->layout != AIGC_LAYOUT_ROWS && !weights_packed_alike(&m->params[i], t)) {
-                return aigc_fail(err, AIGC_ERR_UNSUPPORTED,
-                                 "these weights are packed for another --cpu, --math, --quantize or -O "
-                                 "than this (%s is the first that differs); pack the original again "
-                                 "with the options of now: aigc pack MODEL.aigc --weights ORIGINAL "
-                                 "-o PACKED.aigcw",
-                                 name);
+                return aigc_fail(
+                    err, AIGC_ERR_UNSUPPORTED,
+                    "these weights are packed for another --cpu, --math, --quantize or -O "
+                    "than this (%s is the first that differs); pack the original again "
+                    "with the options of now: aigc pack MODEL.aigc --weights ORIGINAL "
+                    "-o PACKED.aigcw",
+                    name);
             }
         }
     }

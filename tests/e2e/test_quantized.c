@@ -29,7 +29,7 @@ enum { N_KINDS = sizeof kinds / sizeof *kinds };
 static const struct {
     const char *model, *weights, *call;
 } runs[] = {
-    {"m.aigc", "m.safetensors", "--input ids=3,1,8,1"                                         },
+    {"m.aigc", "m.safetensors", "--input ids=3,1,8,1"                                },
     {LLAMA,    WEIGHTS,         "--entry next --input pos=0 --input tokens=1,5,9,2,7"},
 };
 
@@ -87,8 +87,8 @@ static char *options_of(const char *kind, const char *more)
     return text;
 }
 
-/* Every kind is another model, on any number of threads; and no object of another kind is taken from
- * the cache. */
+/* Every kind is another model, on any number of threads; and no object of another kind is taken
+ * from the cache. */
 static void test_cached(void **state)
 {
     (void)state;
@@ -148,11 +148,12 @@ static void test_program(void **state)
         char *wanted = run(&code, "%s generate %s --weights %s --quantize %s %s", AIGC_COMMAND,
                            LLAMA, WEIGHTS, kinds[k], how);
         assert_int_equal(code, 0);
-        char *told = run(&code,
-                         "%s pack %s --weights %s --quantize %s -o program.aigcw && CC='%s' %s build "
-                         "%s --weights %s --quantize %s --emit exe -o program",
-                         AIGC_COMMAND, LLAMA, WEIGHTS, kinds[k], AIGC_CC, AIGC_COMMAND, LLAMA,
-                         WEIGHTS, kinds[k]);
+        char *told =
+            run(&code,
+                "%s pack %s --weights %s --quantize %s -o program.aigcw && CC='%s' %s build "
+                "%s --weights %s --quantize %s --emit exe -o program",
+                AIGC_COMMAND, LLAMA, WEIGHTS, kinds[k], AIGC_CC, AIGC_COMMAND, LLAMA, WEIGHTS,
+                kinds[k]);
         expect("build", code, 0, told, "");
         free(told);
         static const char *const files[] = {WEIGHTS, "program.aigcw"};
@@ -174,22 +175,28 @@ static void test_told(void **state)
         int code;
         const char *words;
     } cases[] = {
-        {"run m.aigc --quantize q5_0",                                         2, "--quantize is one of f16, bf16, q8_0, q4_0"          },
-        {"run m.aigc --quantize",                                              2, "needs a value"                                       },
-        {"run m.aigc --interpret --quantize q8_0 --input ids=1",               1, "it does not quantize"                                },
-        {"check m.aigc --weights m.safetensors --quantize q8_0 --explain",     0, "down is kept as q8_0, f32 in the file (2720 bytes, not 10240)"},
-        {"check m.aigc --weights m.safetensors --quantize q8_0 --explain",     0, "up stays f32: its products do not sum over a multiple of 32"},
-        {"check m.aigc --weights m.safetensors --quantize q8_0 --explain",     0, "e stays f32: only its rows are read"                 },
-        {"check m.aigc --weights m.safetensors --quantize bf16 --explain",     0, "e is kept as bf16"                                   },
-        {"check " LLAMA " --weights " WEIGHTS " --quantize q8_0 --explain",    0, "model.norm.weight stays f16: no product reads it"    },
-        {"check small.aigc --quantize q4_0",                                   0, "no parameter can be kept so"                         },
-        {"inspect m.aigc --quantize q8_0",                                     0, "q8_0[64, 40]"                                        },
-        {"pack m.aigc --weights m.safetensors -o p.aigcw",                     0, ""                                                    },
-        {"run m.aigc --weights p.aigcw --quantize q8_0 --input ids=1",         1, "pack the original again"                             },
-        {"pack m.aigc --weights m.safetensors --quantize q8_0 -o p.aigcw",     0, ""                                                    },
-        {"check m.aigc --weights p.aigcw --quantize q4_0 --explain",           0, "out stays q8_0: it is in blocks in the file"         },
-        {"run up.air --weights m.safetensors --input x=1",                     1, "the model was compiled for q8_0"                     },
-        {"run m.aigc --help",                                                  0, "--quantize KIND"                                     },
+        {"run m.aigc --quantize q5_0",                                      2, "--quantize is one of f16, bf16, q8_0, q4_0"},
+        {"run m.aigc --quantize",                                           2, "needs a value"                             },
+        {"run m.aigc --interpret --quantize q8_0 --input ids=1",            1, "it does not quantize"                      },
+        {"check m.aigc --weights m.safetensors --quantize q8_0 --explain",  0,
+         "down is kept as q8_0, f32 in the file (2720 bytes, not 10240)"                                                   },
+        {"check m.aigc --weights m.safetensors --quantize q8_0 --explain",  0,
+         "up stays f32: its products do not sum over a multiple of 32"                                                     },
+        {"check m.aigc --weights m.safetensors --quantize q8_0 --explain",  0,
+         "e stays f32: only its rows are read"                                                                             },
+        {"check m.aigc --weights m.safetensors --quantize bf16 --explain",  0, "e is kept as bf16"                         },
+        {"check " LLAMA " --weights " WEIGHTS " --quantize q8_0 --explain", 0,
+         "model.norm.weight stays f16: no product reads it"                                                                },
+        {"check small.aigc --quantize q4_0",                                0, "no parameter can be kept so"               },
+        {"inspect m.aigc --quantize q8_0",                                  0, "q8_0[64, 40]"                              },
+        {"pack m.aigc --weights m.safetensors -o p.aigcw",                  0, ""                                          },
+        {"run m.aigc --weights p.aigcw --quantize q8_0 --input ids=1",      1,
+         "pack the original again"                                                                                         },
+        {"pack m.aigc --weights m.safetensors --quantize q8_0 -o p.aigcw",  0, ""                                          },
+        {"check m.aigc --weights p.aigcw --quantize q4_0 --explain",        0,
+         "out stays q8_0: it is in blocks in the file"                                                                     },
+        {"run up.air --weights m.safetensors --input x=1",                  1, "the model was compiled for q8_0"           },
+        {"run m.aigc --help",                                               0, "--quantize KIND"                           },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         int code;
@@ -218,7 +225,9 @@ static void write_weights(void)
     char path[128];
     for (int m = 0; m < N_MATRICES; m++) {
         names[m] = matrices[m].name;
-        t[m] = (aigc_tensor){numbers[m], AIGC_F32, 2, {matrices[m].rows, matrices[m].columns}};
+        t[m] = (aigc_tensor){
+            numbers[m], AIGC_F32, 2, {matrices[m].rows, matrices[m].columns}
+        };
         for (int i = 0; i < matrices[m].rows * matrices[m].columns; i++) {
             numbers[m][i] = sinf((float)(i * (m + 3)));
         }
@@ -234,7 +243,8 @@ static int begin(void **state)
         return 1;
     }
     write_file("m.aigc", model);
-    write_file("small.aigc", "model s {\n  b: f32[8]\n  entry go(x: f32[8]) -> f32[8] = x + b\n}\n");
+    write_file("small.aigc",
+               "model s {\n  b: f32[8]\n  entry go(x: f32[8]) -> f32[8] = x + b\n}\n");
     /* Text may ask for blocks where there can be none. */
     write_file("up.air", "model \"m\"\nparam \"up\" : f32[96, 40] storage q8_0 panels 16 nk\n"
                          "entry \"f\" stage tensor () (\n"

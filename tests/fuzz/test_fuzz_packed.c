@@ -64,15 +64,15 @@ static void write_original(void)
     static const char *const names[] = {"rows",       "halves",     "panels", "turned", "pairs",
                                         "layers.0.w", "layers.1.w", "blocks", "down"};
     static const int64_t dims[][2] = {
-        {3 },
-        { 5, 3},
-        { 5, 7},
-        { 7, 5},
-        { 3, 9},
-        { 8, 8},
-        { 8, 8},
+        {3  },
+        { 5,  3},
+        { 5,  7},
+        { 7,  5},
+        { 3,  9},
+        { 8,  8},
+        { 8,  8},
         { 5, 64},
-        {32, 17}
+        { 32, 17}
     };
     static float numbers[N_SLOTS][MOST_NUMBERS];
     aigc_tensor tensors[N_SLOTS];
@@ -225,7 +225,9 @@ static const char *write_one(const int64_t *dims)
     static char path[256];
     const char *name = "w";
     bytes nothing = {0};
-    aigc_tensor t = {numbers, AIGC_F32, 2, {dims[0], dims[1]}};
+    aigc_tensor t = {
+        numbers, AIGC_F32, 2, {dims[0], dims[1]}
+    };
     aigc_error err;
     snprintf(path, sizeof path, "%s", fuzz_file("one.safetensors", &nothing));
     assert_int_equal(safetensors_write(path, 1, &name, &t, &err), AIGC_OK);
@@ -366,9 +368,9 @@ static void test_mutants(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_in_place),      cmocka_unit_test(test_metadata),
-        cmocka_unit_test(test_other_kernels), cmocka_unit_test(test_by_hand),
-        cmocka_unit_test(test_blocks_of_files),
-        cmocka_unit_test(test_cut_short),     cmocka_unit_test(test_mutants)};
+        cmocka_unit_test(test_in_place),        cmocka_unit_test(test_metadata),
+        cmocka_unit_test(test_other_kernels),   cmocka_unit_test(test_by_hand),
+        cmocka_unit_test(test_blocks_of_files), cmocka_unit_test(test_cut_short),
+        cmocka_unit_test(test_mutants)};
     return cmocka_run_group_tests(tests, begin, end);
 }
