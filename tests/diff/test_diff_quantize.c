@@ -14,7 +14,7 @@
 
 /* A matrix each way round, and a table whose rows are picked as well. Block files have all of them
  * as [n, k]: nothing else has blocks along k. */
-#define MODEL(down, product)                                                                       \
+#define MODEL(down, product, more)                                                                 \
     "model m(k = 32, n = 8) {\n"                                                                   \
     "  w: f32[n, k]\n"                                                                             \
     "  u: f32[" down "]\n"                                                                         \
@@ -23,9 +23,10 @@
     "  entry plain(x: f32[M, k]) -> y: f32[M, n] { return x @ w.T + b }\n"                         \
     "  entry down(x: f32[M, k]) -> y: f32[M, n] { return x @ " product " }\n"                      \
     "  entry gate(x: f32[M, k]) -> y: f32[M, n] { return silu(x @ w.T) * (x @ " product ") }\n"    \
-    "  entry tied(ids: i32[M]) -> y: f32[M, n] { return e[ids] @ e.T }\n"                          \
-    "}\n"
-static const char *const sources[2] = {MODEL("k, n", "u"), MODEL("n, k", "u.T")};
+    "  entry tied(ids: i32[M]) -> y: f32[M, n] { return e[ids] @ e.T }\n" more "}\n"
+static const char *const sources[2] = {
+    MODEL("k, n", "u", "  entry rows(ids: i32[M]) -> y: f32[M, n] { return u[ids] }\n"),
+    MODEL("n, k", "u.T", "")};
 static char paths[2][40] = {"/tmp/aigc-quantizeXXXXXX.aigc", "/tmp/aigc-quantizeXXXXXX.aigc"};
 static char floats_file[40] = "/tmp/aigc-quantizeXXXXXX.safetensors",
             made_file[40] = "/tmp/aigc-quantizeXXXXXX.gguf";
@@ -284,6 +285,32 @@ static void check(const matrices *m, run want, run got, double bound)
     diff_runs_close(&b);
 }
 
+/* Rows across blocks that run down the columns. */
+static void check_picked(const matrices *m, uint8_t storage, run how)
+{
+    diff_runs r = open_run(m, how);
+    int32_t *ids = malloc((size_t)m->k * 4);
+    void *blocks = kept_in(storage, m->all[1], m->n * m->k);
+    float *want = malloc((size_t)(m->n * m->k) * 4);
+    aigc_convert_to_float(storage, blocks, 0, m->n * m->k, want);
+    for (int64_t i = 0; i < m->k; i++) {
+        ids[i] = (int32_t)(m->k - 1 - i);
+    }
+    aigc_tensor x = {ids, AIGC_I32, 1, {m->k}}, y = diff_runs_call(&r, 1, "rows", &x, 1);
+    for (int64_t i = 0; i < m->k * m->n; i++) {
+        float found = ((float *)y.data)[i];
+        if (found != want[i % m->n * m->k + ids[i / m->n]]) {
+            fail_msg("rows of %s -O%d: element %lld is %.9g", how.quantize, how.level, (long long)i,
+                     (double)found);
+        }
+    }
+    free(ids);
+    free(blocks);
+    free(want);
+    free(y.data);
+    diff_runs_close(&r);
+}
+
 /* Levels of vectors that this machine can run; true: the next is `*cpu`. */
 static bool next_cpu(uint32_t *i, const char **cpu)
 {
@@ -319,6 +346,8 @@ static void test_blocks(void **state)
             }
             check(&m, (run){1, made_file, NULL, NULL, 0}, (run){0, floats_file, name, NULL, 0},
                   1e-5);
+            check_picked(&m, kinds[kind].dtype, (run){0, floats_file, name, NULL, 2});
+            check_picked(&m, kinds[kind].dtype, (run){0, floats_file, name, NULL, 0});
             free_matrices(&m);
         }
     }

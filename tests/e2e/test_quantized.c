@@ -206,6 +206,19 @@ static void test_told(void **state)
     }
 }
 
+/* Programs that hold the compiler are told as well. */
+static void test_library(void **state)
+{
+    (void)state;
+    char path[128];
+    snprintf(path, sizeof path, "%s/m.aigc", folder);
+    aigc_settings s = {.opt_level = 2, .quantize = "q5_0", .no_cache = true};
+    aigc_program *p;
+    aigc_error err;
+    assert_int_not_equal(aigc_program_create(path, &s, &p, NULL, &err), AIGC_OK);
+    assert_non_null(strstr(err.text, "no quantizing to q5_0; there is to f16, bf16, q8_0, q4_0"));
+}
+
 static void write_file(const char *name, const char *text)
 {
     char path[128];
@@ -271,6 +284,7 @@ int main(void)
         cmocka_unit_test(test_packed),
         cmocka_unit_test(test_program),
         cmocka_unit_test(test_told),
+        cmocka_unit_test(test_library),
     };
     return cmocka_run_group_tests(tests, begin, end);
 }
