@@ -30,6 +30,29 @@ static void turn_four(const char *x, int64_t stride, char *y, int64_t out_stride
     }
 }
 
+typedef uint16_t eight __attribute__((vector_size(16)));
+
+/* Four rows of eight elements of 2 bytes: eight rows of four. */
+static void turn_eight(const char *x, int64_t stride, char *y, int64_t out_stride)
+{
+    eight a, b, c, d;
+    memcpy(&a, x, sizeof a);
+    memcpy(&b, x + stride, sizeof b);
+    memcpy(&c, x + 2 * stride, sizeof c);
+    memcpy(&d, x + 3 * stride, sizeof d);
+    four ab[2] = {(four)__builtin_shufflevector(a, b, 0, 8, 1, 9, 2, 10, 3, 11),
+                  (four)__builtin_shufflevector(a, b, 4, 12, 5, 13, 6, 14, 7, 15)};
+    four cd[2] = {(four)__builtin_shufflevector(c, d, 0, 8, 1, 9, 2, 10, 3, 11),
+                  (four)__builtin_shufflevector(c, d, 4, 12, 5, 13, 6, 14, 7, 15)};
+    for (int i = 0; i < 2; i++, y += 4 * out_stride) {
+        four turned[2] = {__builtin_shufflevector(ab[i], cd[i], 0, 4, 1, 5),
+                          __builtin_shufflevector(ab[i], cd[i], 2, 6, 3, 7)};
+        for (int k = 0; k < 4; k++) {
+            memcpy(y + k * out_stride, (const char *)&turned[k / 2] + k % 2 * 8, 8);
+        }
+    }
+}
+
 /* out[k][r] = from[r][k]; rows of out are `panel` columns. Four rows at a time: a file's rows may
  * be powers of two apart, and more of them would push each other out of the first cache. */
 static void turn(matrix from, int64_t rows, int64_t depth, int64_t panel, char *out)
@@ -41,6 +64,9 @@ static void turn(matrix from, int64_t rows, int64_t depth, int64_t panel, char *
         int64_t height = rows - r < 4 ? rows - r : 4, k = 0;
         for (; bytes == 4 && height == 4 && k + 4 <= depth; k += 4) {
             turn_four(x + 4 * k, from.stride, y + k * out_stride, out_stride);
+        }
+        for (; bytes == 2 && height == 4 && k + 8 <= depth; k += 8) {
+            turn_eight(x + 2 * k, from.stride, y + k * out_stride, out_stride);
         }
         for (; k < depth; k++) {
             for (int64_t i = 0; i < height; i++) {
