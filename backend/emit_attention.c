@@ -200,14 +200,19 @@ void emit_attention(emit *e, const k_attention *t)
         q.v_query = row_on_stack(e, t->d);
         q.v_value = row_on_stack(e, t->dv);
     }
+    if (q.s.registers) {
+        q.tiles = emit_tiles_begin(e, TILES_BF16);
+    }
     if (t->split >= 0) {
         run_axis(&q, 0);
-        return;
+    } else {
+        emit_if f;
+        LLVMValueRef v_first = LLVMConstInt(e->i32, 0, false);
+        emit_if_begin(e, &f, LLVMBuildICmp(e->b, LLVMIntEQ, e->v_thread, v_first, ""), "alone");
+        run_axis(&q, 0);
+        emit_if_end(e, &f);
     }
-    emit_if f;
-    emit_if_begin(e, &f,
-                  LLVMBuildICmp(e->b, LLVMIntEQ, e->v_thread, LLVMConstInt(e->i32, 0, false), ""),
-                  "alone");
-    run_axis(&q, 0);
-    emit_if_end(e, &f);
+    if (q.s.registers) {
+        emit_tiles_end(&q.tiles);
+    }
 }

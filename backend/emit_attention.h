@@ -7,7 +7,7 @@
 #ifndef AIGC_BACKEND_EMIT_ATTENTION_H
 #define AIGC_BACKEND_EMIT_ATTENTION_H
 
-#include "backend/emit.h"
+#include "backend/emit_tiles.h"
 #include "backend/schedule.h"
 
 typedef struct attention_emitter {
@@ -17,6 +17,7 @@ typedef struct attention_emitter {
     const k_axis *group; /* heads that share keys and values: the last batch axis; or NULL */
     LLVMValueRef v_g_lo, v_g_hi, v_i_lo, v_i_hi;
     uint64_t used;                 /* f32s of scratch */
+    emit_tiles tiles;              /* of s.registers */
     LLVMValueRef v_query, v_value; /* room for one row of q and of the result, where their sizes are
                                     * known at run time only; else NULL */
 } attention_emitter;

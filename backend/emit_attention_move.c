@@ -104,14 +104,14 @@ static LLVMValueRef queries_at(tiler *w, LLVMValueRef v_first, LLVMValueRef v_d)
     return emit_select(e, v_inside, v, LLVMConstNull(LLVMTypeOf(v)));
 }
 
-/* By vectors of queries, which lie side by side. */
+/* By vectors of queries, which lie side by side. Tile registers read whole tiles of words. */
 static void take_columns(tiler *w)
 {
     emit *e = w->e;
+    int64_t rows = tiler_round_up(tiler_words(w, w->d), w->s.registers ? TILE_PAIRS : 1);
     emit_loop a, b;
     emit_loop_begin(e, &a, "query", w->v_i0, w->v_i1, emit_i64(e, e->lanes), 0, NULL);
-    emit_loop_begin(e, &b, "d", emit_i64(e, 0), emit_i64(e, tiler_words(w, w->d)), emit_i64(e, 1),
-                    0, NULL);
+    emit_loop_begin(e, &b, "d", emit_i64(e, 0), emit_i64(e, rows), emit_i64(e, 1), 0, NULL);
     LLVMValueRef v_d = attention_times(e, b.v_i, tiler_steps(w)), v = queries_at(w, a.v_i, v_d);
     if (w->s.dots) {
         v = emit_bf16_pairs(e, v, queries_at(w, a.v_i, attention_plus(e, v_d, 1)));
@@ -190,6 +190,12 @@ static bool lies_plainly(tiler *w, tile_operand *o, const ir_dim **row, const ir
            k_affine(e->c, e->a, x->args[0], o->c, col);
 }
 
+/* Tile registers take values with pairs of keys side by side. */
+static bool turns(const tiler *w, const tile_operand *o)
+{
+    return w->s.registers && o->c == w->t->dv;
+}
+
 /* along: steps of its sum lie along c, else from key to key. */
 static void find_operand(tiler *w, tile_operand *o, const k_expr *x, const k_axis *c, int64_t size,
                          bool along)
@@ -200,11 +206,14 @@ static void find_operand(tiler *w, tile_operand *o, const k_expr *x, const k_axi
         .x = x, .c = c, .size = size, .at_once = e->lanes * (along ? tiler_steps(w) : 1)};
     o->packed = !lies_plainly(w, o, &row, &col);
     if (o->packed) {
-        int64_t row_words = tiler_round_up(along ? tiler_words(w, size) : size, e->lanes);
-        int64_t rows = along ? w->s.keys : tiler_words(w, w->s.keys);
-        o->v_base = attention_scratch(w->q, (uint64_t)(rows * row_words));
-        o->v_row = emit_i64(e, row_words);
-        o->v_col = emit_i64(e, 1);
+        bool turned = turns(w, o);
+        int64_t keys = along ? w->s.keys : tiler_words(w, w->s.keys),
+                cols = tiler_round_up(along ? tiler_words(w, size) : size,
+                                      turned ? 2 * TILE_ROWS : e->lanes);
+        o->row_words = turned ? keys : cols;
+        o->v_base = attention_scratch(w->q, (uint64_t)(keys * cols));
+        o->v_row = emit_i64(e, turned ? 1 : cols);
+        o->v_col = emit_i64(e, turned ? keys : 1);
         return;
     }
     emit_memo memo;
@@ -251,10 +260,11 @@ static LLVMValueRef value_words(tiler *w, const tile_operand *o, LLVMValueRef v_
                                 LLVMValueRef v_c)
 {
     emit *e = w->e;
-    LLVMValueRef v_j = attention_times(e, v_row, tiler_steps(w)),
-                 v = operand_vector(w, o, v_j, v_c);
-    LLVMValueRef v_last = attention_plus(e, w->v_keys, -1);
+    LLVMValueRef v_last = attention_plus(e, w->v_keys, -1),
+                 v_j = attention_times(e, v_row, tiler_steps(w));
     LLVMValueRef v_next = emit_intrinsic2(e, "llvm.smin", attention_plus(e, v_j, 1), v_last);
+    v_j = emit_intrinsic2(e, "llvm.smin", v_j, v_last);
+    LLVMValueRef v = operand_vector(w, o, v_j, v_c);
     return w->s.dots ? emit_bf16_pairs(e, v, operand_vector(w, o, v_next, v_c)) : v;
 }
 
@@ -273,6 +283,26 @@ static void pack(tiler *w, const tile_operand *o, LLVMValueRef v_rows, int64_t c
     emit_loop_begin(e, &c, "packed", v_zero, emit_i64(e, cols), emit_i64(e, e->lanes), 0, NULL);
     LLVMValueRef v_at = LLVMBuildMul(e->b, r.v_i, o->v_row, "");
     attention_put(e, take(w, o, r.v_i, c.v_i), o->v_base, LLVMBuildAdd(e->b, v_at, c.v_i, ""));
+    emit_loop_end(e, &c, NULL);
+    emit_loop_end(e, &r, NULL);
+}
+
+/* Values of the block, a square of pairs of keys by elements at a time. */
+static void pack_turned(tiler *w, const tile_operand *o)
+{
+    emit *e = w->e;
+    LLVMValueRef v_zero = emit_i64(e, 0), v_lanes = emit_i64(e, e->lanes), v[64];
+    emit_loop r, c;
+    emit_loop_begin(e, &r, "pack", v_zero, tiler_words_of(w, w->v_keys), v_lanes, 0, NULL);
+    emit_loop_begin(e, &c, "packed", v_zero, emit_i64(e, o->size), v_lanes, 0, NULL);
+    for (uint32_t i = 0; i < e->lanes; i++) {
+        v[i] = value_words(w, o, attention_plus(e, r.v_i, i), c.v_i);
+    }
+    emit_transpose(e, v);
+    for (uint32_t i = 0; i < e->lanes; i++) {
+        LLVMValueRef v_at = attention_times(e, attention_plus(e, c.v_i, i), o->row_words);
+        attention_put(e, v[i], o->v_base, LLVMBuildAdd(e->b, v_at, r.v_i, ""));
+    }
     emit_loop_end(e, &c, NULL);
     emit_loop_end(e, &r, NULL);
 }
@@ -301,5 +331,9 @@ void tiler_pack_keys(tiler *w)
 
 void tiler_pack_values(tiler *w)
 {
+    if (turns(w, &w->v)) {
+        pack_turned(w, &w->v);
+        return;
+    }
     pack(w, &w->v, tiler_words_of(w, w->v_keys), w->dv, value_words);
 }

@@ -254,7 +254,7 @@ static int64_t qt_words(const tiler *w)
 
 static int64_t acc_words(const tiler *w)
 {
-    return tiler_round_up(w->dv, w->e->lanes) * w->queries;
+    return tiler_round_up(w->dv, w->s.registers ? 2 * TILE_ROWS : w->e->lanes) * w->queries;
 }
 
 /* What block v_b of the pass keeps, and its queries. */
@@ -290,9 +290,9 @@ static void meet(tiler *w)
                                          attention_plus(e, w->v_j0, w->s.keys), "");
     emit_if f;
     emit_if_begin(e, &f, LLVMBuildAnd(e->b, v_before, v_after, ""), "meet");
-    multiply_keys(w);
+    (w->s.registers ? tiler_multiply_keys : multiply_keys)(w);
     weigh(w);
-    add_values(w);
+    (w->s.registers ? tiler_add_values : add_values)(w);
     emit_if_end(e, &f);
     w->v_keys = v_keys;
 }

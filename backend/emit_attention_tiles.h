@@ -14,6 +14,7 @@ typedef struct tile_operand {
     int64_t size;    /* elements along c */
     int64_t at_once; /* of them in a vector of words */
     bool packed;
+    int64_t row_words; /* packed: from row to row, of keys; turned: of elements of values */
     LLVMValueRef v_base, v_row, v_col;
 } tile_operand;
 
@@ -57,5 +58,9 @@ void tiler_pack_keys(tiler *w);
 void tiler_pack_values(tiler *w);
 /* Where key v_j of the block begins. */
 LLVMValueRef tiler_key(tiler *w, const tile_operand *o, LLVMValueRef v_j);
+
+/* The two products of a block by tile registers (emit_attention_amx.c). */
+void tiler_multiply_keys(tiler *w);
+void tiler_add_values(tiler *w);
 
 #endif

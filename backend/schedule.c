@@ -117,11 +117,16 @@ static const struct {
     [CONTRACT_Q8] = {1 << 18, 8},
 };
 
+static bool has_tile_registers(const target *t)
+{
+    return target_bf16_dots(t) && (target_has(t, AIGC_CPU_AMX) || t->emulate_tiles);
+}
+
 bool schedule_tiles(const contract_form *f, const target *t)
 {
-    bool kind = f->kind == CONTRACT_BF16 ? target_bf16_dots(t) : f->kind == CONTRACT_Q8;
-    return kind && t->lanes == TILE_HEIGHT && (target_has(t, AIGC_CPU_AMX) || t->emulate_tiles) &&
-           ir_dim_is_const(f->k[0]->extent) && ir_dim_value(f->k[0]->extent) % TILE_DEPTH == 0;
+    bool kind = f->kind == CONTRACT_BF16 || f->kind == CONTRACT_Q8;
+    return kind && has_tile_registers(t) && ir_dim_is_const(f->k[0]->extent) &&
+           ir_dim_value(f->k[0]->extent) % TILE_DEPTH == 0;
 }
 
 /* A line more than the row, so that rows do not fall upon each other in the cache. */
@@ -220,6 +225,7 @@ schedule_attention schedule_attend(const k_attention *at, const target *t)
         s.few = ir_dim_value(at->i->extent) <= s.most_few;
         s.tiles = !s.few;
     }
+    s.registers = s.tiles && s.dots && has_tile_registers(t);
     if (s.rows == 1) {
         s.heights[0] = 1;
         s.tile_keys[0] = 8;

@@ -53,6 +53,7 @@ typedef struct schedule_attention {
     bool few;         /* may there be so few queries? */
     int64_t most_few; /* queries of a head */
     /* Tiles */
+    bool registers;   /* by tile registers */
     uint32_t vectors; /* queries of a block, in vectors */
     uint32_t blocks;  /* of queries that share copies of keys and values, at most */
     uint32_t height;  /* of a tile: keys, then elements of a value */

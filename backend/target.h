@@ -32,13 +32,6 @@ static inline bool target_bf16_dots(const target *t)
     return t->lanes == 16 && target_has(t, AIGC_CPU_AVX512_BF16);
 }
 
-/* And are they faster than as many products of f32? Where there are tile registers those are the fast
- * ones: on Sapphire Rapids vdpbf16ps makes half the products of an FMA in its time. */
-static inline bool target_fast_bf16_dots(const target *t)
-{
-    return target_bf16_dots(t) && !target_has(t, AIGC_CPU_AMX);
-}
-
 /* triple NULL or "native": the host; else x86-64, aarch64 or a triple that begins with one of them.
  * cpu NULL or "native": the host's, or the baseline of another; else a name of cpus.def. NULL, with
  * an error in d, when there is no such target or CPU. */

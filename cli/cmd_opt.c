@@ -21,7 +21,7 @@ int cmd_opt(const args *a)
                        .channels = ok ? c->t->channels : 0,
                        .bf16 = o.bf16,
                        .quantize = o.quantize,
-                       .bf16_dots = ok && target_fast_bf16_dots(c->t),
+                       .bf16_dots = ok && target_bf16_dots(c->t),
                        .verify = true,
                        .explain = a->explain ? stderr : NULL};
     ok = ok && compile_source(c, a->file, &o) &&

@@ -112,7 +112,7 @@ bool compile_passes(compiler *c, const compile_options *o)
                        .channels = c->t->channels,
                        .bf16 = o->bf16,
                        .quantize = o->quantize,
-                       .bf16_dots = target_fast_bf16_dots(c->t),
+                       .bf16_dots = target_bf16_dots(c->t),
                        .verify = o->verify || c->from_text,
                        .explain = o->explain,
                        .after = o->after,

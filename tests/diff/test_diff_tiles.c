@@ -1,20 +1,12 @@
 /* Products of bf16 and of int8 by tile registers, emulated, against the same products by dot products:
  * blocks of rows of every kind, one product and two, columns to a tile and beside it; those of int8 to
  * the last bit. And: code for machines that have tiles uses them. */
-#include "backend/jit.h"
-#include "cli/compile.h"
+#include "tests/diff/diff_tiles.h"
 
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#include <cmocka.h>
 
 static const char source[] =
     "model m(k = 32, n = 32) {\n"
@@ -44,13 +36,6 @@ static const struct {
     {40,   64 }, /* no whole tile along k: dot products after all */
 };
 static const int64_t row_counts[] = {1, 2, 15, 16, 17, 31, 32, 33, 48, 63, 130};
-
-typedef struct program {
-    compiler *c;
-    jit *j;
-    aigc_weights *w;
-    aigc_context *contexts[2];
-} program;
 
 static char path[] = "/tmp/aigc-tilesXXXXXX.aigc", file[] = "/tmp/aigc-tilesXXXXXX.gguf";
 
@@ -99,63 +84,36 @@ static compile_options options(int64_t k, int64_t n, char text[2][32], const cha
         .defines = defines, .n_defines = 2, .level = 2, .bf16 = true, .no_cache = true};
 }
 
-static program open_program(size_t storage, int64_t k, int64_t n, bool tiles)
+static tile_program open_program(size_t storage, int64_t k, int64_t n, bool tiles)
 {
     char text[2][32];
     const char *defines[2];
     compile_options o = options(k, n, text, defines);
-    program p = {.c = compile_create()};
-    size_t size;
-    aigc_error err;
     weights_file *w = NULL;
+    aigc_error err;
     if (storages[storage].gguf) {
         write_gguf(storages[storage].gguf, k, n);
         assert_int_equal(weights_file_open(file, &w, &err), AIGC_OK);
         o.weights = w;
     }
-    assert_true(p.c && compile_source(p.c, path, &o) && compile_target(p.c, &o));
-    p.c->t->emulate_tiles = tiles;
-    const void *object = compile_object(p.c, &o, &size);
-    assert_non_null(object);
-    p.j = jit_create(object, size, p.c->symbol, p.c->d);
-    assert_non_null(p.j);
+    tile_program p = tile_program_open(path, &o, tiles);
     weights_file_close(w);
-    assert_int_equal(aigc_weights_random(jit_model(p.j), 1, &p.w), AIGC_OK);
-    for (uint32_t i = 0; i < 2; i++) {
-        aigc_context_options with = {.n_threads = i ? 3 : 1, .all_threads = true};
-        assert_int_equal(aigc_context_create(jit_model(p.j), p.w, &with, &p.contexts[i], &err),
-                         AIGC_OK);
-    }
     return p;
 }
 
-static void close_program(program *p)
-{
-    aigc_context_destroy(p->contexts[0]);
-    aigc_context_destroy(p->contexts[1]);
-    aigc_weights_destroy(p->w);
-    jit_destroy(p->j);
-    compile_destroy(p->c);
-}
-
-static float *call(const program *p, uint32_t context, uint32_t entry, float *x, int64_t m,
+static float *call(const tile_program *p, uint32_t context, uint32_t entry, float *x, int64_t m,
                    int64_t k, int64_t n)
 {
-    aigc_tensor arg = {x, AIGC_F32, 2, {m, k}}, y = {0};
-    int64_t bytes;
-    aigc_context *c = p->contexts[context];
-    assert_int_equal(aigc_call_sizes(c, entry, NULL, &arg, 1, &y, 1, &bytes), AIGC_OK);
-    assert_int_equal(aigc_reserve(c, bytes), AIGC_OK);
-    y.data = malloc((size_t)(m * n) * 4);
-    assert_non_null(y.data);
-    assert_int_equal(aigc_call(c, entry, NULL, &arg, 1, &y, 1), AIGC_OK);
-    return y.data;
+    aigc_tensor arg = {
+        x, AIGC_F32, 2, {m, k}
+    };
+    return tile_program_call(p, context, entry, &arg, 1, m * n);
 }
 
 /* Weights are within 0.05: sums of k products below k / 20, which two orders round by some 2^-24. Those
  * of int8 have one order. */
-static void check_rows(size_t storage, const program *tiles, const program *dots, int64_t m,
-                       int64_t k, int64_t n)
+static void check_rows(size_t storage, const tile_program *tiles, const tile_program *dots,
+                       int64_t m, int64_t k, int64_t n)
 {
     float bound = storages[storage].gguf ? 0 : 1e-7f * (float)k;
     float *x = malloc((size_t)(m * k) * 4);
@@ -203,12 +161,13 @@ static void test_emulated(void **state)
         if (storages[s].gguf && k % 32 != 0) {
             continue; /* no blocks */
         }
-        program tiles = open_program(s, k, n, true), dots = open_program(s, k, n, false);
+        tile_program tiles = open_program(s, k, n, true),
+                     dots = open_program(s, k, n, false);
         for (size_t m = 0; m < sizeof row_counts / sizeof *row_counts; m++) {
             check_rows(s, &tiles, &dots, row_counts[m], k, n);
         }
-        close_program(&tiles);
-        close_program(&dots);
+        tile_program_close(&tiles);
+        tile_program_close(&dots);
     }
 }
 
