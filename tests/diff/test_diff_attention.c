@@ -355,8 +355,54 @@ static void test_attention(void **state)
     unlink(air);
 }
 
+/* Scores are multiplied by `scale` once, whatever is rounded. */
+static void test_scale(void **state)
+{
+    (void)state;
+    static const char text[] =
+        "model \"m\"\n"
+        "entry \"f\" stage tensor (size T in 1..inf) (\n"
+        "  %0 = input {name=\"q\", index=0} : f32[2, T, 16]\n"
+        "  %1 = input {name=\"k\", index=1} : f32[2, T, 16]\n"
+        "  %2 = input {name=\"v\", index=2} : f32[2, T, 16]\n"
+        "  %3 = attention %0, %1, %2 {scale=-3.0, math=\"bf16\"} : f32[2, T, 16]\n"
+        "  return \"y\" = %3\n"
+        ")\n";
+    char air[] = "/tmp/aigc-attentionXXXXXX.air";
+    int f = mkstemps(air, 4);
+    assert_true(f >= 0);
+    assert_int_equal(write(f, text, sizeof text - 1), sizeof text - 1);
+    close(f);
+    const char *generic = runs_here(3) ? "x86-64" : NULL;
+    diff_runs want = open_run(air, NULL, NULL, true, true),
+              found[2] = {open_run(air, NULL, NULL, true, false),
+                          open_run(air, generic, NULL, true, false)};
+    for (int64_t t = 3; t < 60; t += 37) {
+        uint32_t seed = 5;
+        aigc_tensor args[3];
+        for (uint32_t i = 0; i < 3; i++) {
+            args[i] = random_tensor(&seed, 3, 2, t, 16, 0);
+        }
+        aigc_tensor y = diff_runs_call(&want, 0, "f", args, 3);
+        for (uint32_t i = 0; i < 2; i++) {
+            aigc_tensor x = diff_runs_call(&found[i], 1, "f", args, 3);
+            compare(&x, &y, 16, true, "scale");
+            free(x.data);
+        }
+        free(y.data);
+        for (uint32_t i = 0; i < 3; i++) {
+            free(args[i].data);
+        }
+    }
+    diff_runs_close(&want);
+    diff_runs_close(&found[0]);
+    diff_runs_close(&found[1]);
+    unlink(air);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_attention)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_attention),
+                                       cmocka_unit_test(test_scale)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
