@@ -134,6 +134,8 @@ LLVMValueRef emit_kernel_dim(emit *e, const ir_dim *d); /* over the kernel's own
 LLVMValueRef emit_math(emit *e, ir_op op, ir_dtype t, LLVMValueRef x, LLVMValueRef y);
 /* e^x of f32s up to 0, within 2 ulp; 0 below -86, where a weight beside one of 1 is nothing. */
 LLVMValueRef emit_exp_weight(emit *e, LLVMValueRef x);
+/* The same within 2^-17 of e^x: of weights that are rounded to bf16. */
+LLVMValueRef emit_exp_weight_bf16(emit *e, LLVMValueRef x);
 
 /* Expressions (emit_expr.c) */
 emit_value emit_expr(emit *e, const k_expr *x);

@@ -188,7 +188,7 @@ static LLVMValueRef weight_vector(tiler *w, LLVMValueRef v_at, LLVMValueRef v_ba
 {
     emit *e = w->e;
     LLVMValueRef v_less = LLVMBuildFSub(e->b, attention_load(e, w->v_p, v_at), v_base, "");
-    LLVMValueRef v_p = emit_exp_weight(e, v_less);
+    LLVMValueRef v_p = (w->t->bf16 ? emit_exp_weight_bf16 : emit_exp_weight)(e, v_less);
     *v_sum = LLVMBuildFAdd(e->b, *v_sum, v_p, "");
     return v_p;
 }
