@@ -10,8 +10,8 @@
  *
  * The operand that is not the parameter comes first. For q8 it is rounded in blocks of 32 along k
  * (docs/ir.md), as llama.cpp does, for bf16 value by value; the weights are taken as they are.
- * Attention has no parameters: its products are of bf16 where the user says so (--math bf16) and the
- * target has dot products of them. Without, rounding would cost more than it saves: nothing is kept.
+ * Attention has no parameters: its products are of bf16 where the user says so (--math bf16) and
+ * the target has dot products of them. Without, rounding would cost more than it saves.
  *
  * Keeps: shapes and types. Leaves alone: other parameters, whose products are exact; attention of
  * f16, which has more bits than bf16. */
