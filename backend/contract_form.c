@@ -155,8 +155,8 @@ static bool reads_whole(const finder *q, const k_expr *b)
 {
     const k_axis *k = q->f->k[0];
     b = without_casts(b);
-    if (b->kind != K_LOAD || b->guard || !b->buf->panel || q->f->n_k != 1 ||
-        !ir_dim_is_const(k->extent)) {
+    if (b->kind != K_LOAD || b->guard || !b->buf->panel || k_buf_in_taps(b->buf) ||
+        q->f->n_k != 1 || !ir_dim_is_const(k->extent)) {
         return false;
     }
     const k_expr *n = b->args[1];
@@ -187,7 +187,8 @@ static bool reads_vectors(const finder *q, const k_expr *b)
         return false;
     }
     if (b->buf->panel) {
-        return is_aligned(q, q->t->lanes) && b->buf->panel % q->t->lanes == 0 &&
+        return k_buf_in_panels(b->buf) && is_aligned(q, q->t->lanes) &&
+               b->buf->panel % q->t->lanes == 0 &&
                k_affine(q->c, q->a, b->args[1], q->f->n, &stride) && ir_dim_is_one(stride);
     }
     return k_affine(q->c, q->a, b->args[0], q->f->n, &stride) && ir_dim_is_one(stride);

@@ -1,38 +1,60 @@
 #include "backend/conv_plan.h"
 
 enum {
-    PACKED = 128 << 10,  /* f32s: half an L2 of 1 MiB; the other half is for weights and sums */
+    PACKED = 160 << 10,  /* f32s: of an L2 of 1 MiB; the rest is for weights and sums */
     WEIGHTS = 128 << 10, /* copied ones of a block */
-    TILE_WEIGHTS = 4 << 10,
-    DEEP = 1024, /* products of one sum for which a block still has many places */
+    FEW = 96,            /* places of a small block */
+    MOST_PLACES = 2048,  /* 64 channels' sums of so many are half a MiB */
+    MOST_SHARED = 96,    /* columns of a row of which a block has several */
     MOST_SCRATCH = 2 << 20,
     MOST_WIDE = 8 /* vectors of a tile */
 };
+
+bool conv_axis_tap(const conv_axis *x, int64_t r, int64_t j, int64_t *tap, int64_t *shift)
+{
+    *tap = (r + x->pad) % x->phases + j * x->phases;
+    *shift = ((r + x->pad + *tap * x->reach) / x->phases - x->first) / x->step;
+    return *tap < x->taps;
+}
 
 static void plan_axis(conv_plan *p, uint32_t i)
 {
     const k_conv *v = p->conv;
     conv_axis *x = &p->axes[3 - v->n_spatial + i];
     int64_t stride = v->strides[i], dilation = v->dilations[i], pad = v->pads[i];
-    *x = (conv_axis){
-        .out = p->nest->outer[2 + i], .size = v->sizes[i], .taps = v->taps[i], .phases = 1};
-    if (v->transposed) {
-        x->phases = stride;
-        x->pad = stride > 1 ? pad : 0;
-        x->by = 1;
-        x->first = stride > 1 ? 0 : pad;
-        x->tap = stride > 1 ? -1 : -dilation;
-    } else {
-        x->by = stride;
-        x->first = -pad;
-        x->tap = dilation;
-    }
+    *x = (conv_axis){.out = p->nest->outer[2 + i],
+                     .size = v->sizes[i],
+                     .taps = v->taps[i],
+                     .phases = v->transposed ? stride : 1,
+                     .pad = v->transposed ? pad : -pad,
+                     .reach = v->transposed ? -dilation : dilation,
+                     .by = v->transposed ? 1 : stride,
+                     .step = stride > 1 && v->transposed ? 1 : dilation};
     x->most = (v->taps[i] + x->phases - 1) / x->phases;
+    int64_t least = INT64_MAX, last = INT64_MIN;
+    for (int64_t r = 0; r < x->phases; r++) {
+        for (int64_t j = 0; j < x->most; j++) {
+            int64_t tap, shift; /* counted from x's own place, in ones */
+            conv_axis at = *x;
+            at.step = 1;
+            if (conv_axis_tap(&at, r, j, &tap, &shift)) {
+                least = shift < least ? shift : least;
+                last = shift > last ? shift : last;
+            }
+        }
+    }
+    x->first = least;
+    x->shifts = x->planes = (last - least) / x->step + 1;
 }
 
 static int64_t constant(const ir_dim *d, int64_t otherwise)
 {
     return ir_dim_is_const(d) ? ir_dim_value(d) : otherwise;
+}
+
+static int64_t least_of(int64_t x, int64_t y)
+{
+    return x < y ? x : y;
 }
 
 static int64_t vectors_of(int64_t places, int64_t lanes)
@@ -44,31 +66,96 @@ static int64_t vectors_of(int64_t places, int64_t lanes)
 static int64_t extent(const conv_axis *x)
 {
     int64_t n = x->out ? constant(x->out->extent, 0) : 1;
-    return x->phases == 1 || n == 0 ? n : (n + x->pad + x->phases - 1) / x->phases;
+    return (n + x->phases - 1) / x->phases;
 }
 
-/* As many rows at once as make the fewest vectors of them all, a block costing a little, too. */
-static void plan_rows(conv_plan *p, int64_t lanes)
+static int64_t common_divisor(int64_t x, int64_t y)
+{
+    return y == 0 ? x : common_divisor(y, x % y);
+}
+
+/* Rows of x that a plane has beyond those of its first shift. */
+static int64_t rows_below(const conv_axis *x)
+{
+    return (x->shifts - 1) / x->planes * x->down;
+}
+
+/* f32s of a plane: its rows, and a vector that the last one may reach beyond them. */
+static int64_t plane_of(const conv_plan *p, int64_t places, int64_t columns, int64_t lanes)
+{
+    return (vectors_of(places, lanes) + 1 + vectors_of(rows_below(&p->axes[1]) * columns, lanes)) *
+           lanes;
+}
+
+/* From channel to channel an odd number of lines: powers of two would fall upon each other in a
+ * cache. */
+static int64_t stride_of(const conv_plan *p, int64_t plane)
+{
+    enum { LINE = 16 };
+    return ((p->planes * plane + LINE - 1) / LINE | 1) * LINE;
+}
+
+/* Shifts of rows share planes where a block's rows are the picture's, in full. */
+static void share_planes(conv_plan *p)
+{
+    conv_axis *x = &p->axes[1];
+    int64_t columns = extent(&p->axes[2]), divisor = common_divisor(x->by, x->step);
+    conv_axis shared = *x;
+    shared.planes = least_of(x->by / divisor, x->shifts);
+    shared.down = x->step / divisor;
+    bool fewer = rows_below(&shared) + 1 <= x->shifts;
+    if (extent(x) > 0 && columns > 0 && columns <= MOST_SHARED && fewer) {
+        *x = shared;
+    }
+    p->planes = p->axes[0].planes * x->planes * p->axes[2].planes;
+}
+
+/* As many channels of x at once as leave room for a few vectors of places, or all there are. */
+static void plan_channels(conv_plan *p, int64_t lanes)
+{
+    const k_conv *v = p->conv;
+    int64_t columns = extent(&p->axes[2]), places = extent(&p->axes[1]) * columns;
+    places = places > 0 && places < FEW ? places : FEW;
+    int64_t deep = v->in_group * stride_of(p, plane_of(p, places, columns, lanes)),
+            parts = (deep + PACKED - 1) / PACKED;
+    if (v->transposed && !v->channels) {
+        p->weights = (vectors_of(v->out_group * conv_plan_taps(p), lanes) + 1) * lanes;
+        int64_t least = (v->in_group * p->weights + WEIGHTS - 1) / WEIGHTS;
+        parts = parts < least ? least : parts;
+    }
+    parts = parts < 1 ? 1 : parts > v->in_group ? v->in_group : parts;
+    p->channels = (v->in_group + parts - 1) / parts;
+    p->whole = parts == 1;
+}
+
+/* As many rows at once as make the fewest vectors of them all, a block costing a little, too. Of
+ * sizes that are not known: as many places as fit. */
+static void plan_places(conv_plan *p, int64_t lanes)
 {
     int64_t rows = extent(&p->axes[1]), columns = extent(&p->axes[2]), best = INT64_MAX;
-    if (rows == 0 || columns == 0 || columns > p->places) {
-        return;
-    }
-    for (int64_t r = 1; r <= rows && r * columns <= p->places; r++) {
-        int64_t vectors =
-            rows / r * vectors_of(r * columns, lanes) + vectors_of(rows % r * columns, lanes);
-        int64_t cost = 8 * vectors + (rows + r - 1) / r;
-        if (cost <= best) {
-            best = cost;
-            p->rows = r;
+    int64_t most = PACKED / (p->channels * p->planes) / lanes * lanes - lanes;
+    p->places = most < 3 * lanes ? 3 * lanes : most > MOST_PLACES ? MOST_PLACES : most;
+    if (rows > 0 && columns > 0 && columns <= p->places) {
+        for (int64_t r = 1; r <= rows && r * columns <= p->places; r++) {
+            int64_t plane = plane_of(p, r * columns, columns, lanes),
+                    vectors = rows / r * vectors_of(r * columns, lanes) +
+                              vectors_of(rows % r * columns, lanes);
+            int64_t cost = 8 * vectors + (rows + r - 1) / r;
+            if (cost <= best && (r == 1 || p->channels * stride_of(p, plane) <= PACKED)) {
+                best = cost;
+                p->rows = r;
+            }
         }
+        p->places = vectors_of(p->rows * columns, lanes) * lanes;
     }
-    p->places = vectors_of(p->rows * columns, lanes) * lanes;
+    p->outputs = p->places;
+    p->plane = plane_of(p, p->places, columns, lanes);
+    p->stride = stride_of(p, p->plane);
 }
 
 int64_t conv_plan_packed(const conv_plan *p)
 {
-    return p->channels * p->most * p->stride;
+    return p->channels * p->stride;
 }
 
 int64_t conv_plan_taps(const conv_plan *p)
@@ -121,8 +208,8 @@ static double direct_cycles(const conv_plan *p, int64_t lanes)
 {
     const k_conv *v = p->conv;
     int64_t vectors = vectors_of(extent(&p->axes[1]) * extent(&p->axes[2]), lanes);
-    return (double)(v->in_group * p->most * vectors) *
-           ((double)v->out_group * 1.15 / 2 + pack_cycles);
+    return (double)(v->in_group * vectors) *
+           ((double)(p->most * v->out_group) * 1.15 / 2 + (double)p->planes * pack_cycles);
 }
 
 /* In blocks of so many rows of tiles, so many across. */
@@ -178,7 +265,7 @@ static void plan_tiles(conv_plan *p, int64_t lanes)
         }
         least = cycles;
         best.tile = c->tile;
-        best.places = best.stride = places;
+        best.places = places;
         best.outputs = c->tile * places;
         best.rows = rows;
         best.lines = vectors_of((rows + 1) * across + lanes, lanes) * lanes;
@@ -201,7 +288,8 @@ bool conv_plan_of(const k_nest *n, const target *t, conv_plan *out)
         return false;
     }
     *out = (conv_plan){.nest = n, .conv = v, .most = 1, .phases = 1};
-    out->axes[0] = out->axes[1] = (conv_axis){.taps = 1, .most = 1, .phases = 1, .by = 1};
+    out->axes[0] = out->axes[1] = (conv_axis){
+        .taps = 1, .most = 1, .phases = 1, .shifts = 1, .by = 1, .step = 1, .planes = 1};
     for (uint32_t i = 0; i < v->n_spatial; i++) {
         if (v->pads[i] < 0 || (v->transposed && v->strides[i] > 1 && v->dilations[i] > 1)) {
             return false;
@@ -217,33 +305,16 @@ bool conv_plan_of(const k_nest *n, const target *t, conv_plan *out)
     out->tile_rows = out->tile_rows < 1 ? 1 : out->tile_rows;
     out->tile_vectors = sums / out->tile_rows < MOST_WIDE ? sums / out->tile_rows : MOST_WIDE;
     /* Tiles begin where panels do, in every thread's part. */
-    bool cut = n->split == 1 && v->channels && n->grain % v->channels != 0;
-    if (v->channels && (v->channels != out->tile_rows || v->groups != 1 || cut)) {
+    bool cut =
+        n->split == 1 && v->channels && v->channels < v->out_group && n->grain % v->channels != 0;
+    if (v->in_group < 1 ||
+        (v->channels && (v->channels != out->tile_rows || v->groups != 1 || cut))) {
         return false;
     }
-    int64_t lanes = t->lanes, deep = v->in_group * out->most, parts = (deep + DEEP - 1) / DEEP;
-    if (v->transposed) { /* a tile's weights, that all phases share, stay in an L1 */
-        int64_t tile = v->in_group * out->tile_rows * conv_plan_taps(out);
-        int64_t least = (tile + TILE_WEIGHTS - 1) / TILE_WEIGHTS;
-        parts = parts < least ? least : parts;
-    }
-    if (v->transposed && !v->channels) {
-        out->weights = (vectors_of(v->out_group * conv_plan_taps(out), lanes) + 1) * lanes;
-        int64_t least = (v->in_group * out->weights + WEIGHTS - 1) / WEIGHTS;
-        parts = parts < least ? least : parts;
-    }
-    parts = parts < 1 ? 1 : parts > v->in_group ? v->in_group : parts;
-    if (parts < 1) {
-        return false;
-    }
-    out->channels = (v->in_group + parts - 1) / parts;
-    out->whole = parts == 1;
-    deep = out->channels * out->most;
-    out->places = PACKED / (deep > 64 ? deep : 64) / lanes * lanes;
-    out->places = out->places < 3 * lanes ? 3 * lanes : out->places;
-    plan_rows(out, lanes);
-    out->outputs = out->places;
-    out->stride = out->places + lanes;
+    int64_t lanes = t->lanes;
+    share_planes(out);
+    plan_channels(out, lanes);
+    plan_places(out, lanes);
     plan_tiles(out, lanes);
     return conv_plan_packed(out) + conv_plan_sums(out, t) + conv_plan_weights(out) <= MOST_SCRATCH;
 }

@@ -6,13 +6,13 @@
  *             pack: b[c, tap][place] = x[...], 0 beyond the borders
  *             for channels of a tile
  *                 for places of a tile
- *                     for c, tap: sum[o][v] += w[o, c, tap] * b[c, tap][v]
+ *                     for tap, c: sum[o][v] += w[o, c, tap] * b[c, tap][v]
  *                 epilogue(sums), after the last part
  *
  * Packing leaves nothing of strides, dilations and borders, and places lie side by side across the
  * ends of rows, so that small images fill vectors, too. Weights are read where they lie. Every
- * element is summed in the order of channels and taps, whatever block it is in, so that results do
- * not depend on the number of threads. */
+ * element is summed in the same order, of parts of the channels, taps and channels, whatever block
+ * it is in, so that results do not depend on the number of threads. */
 #include "backend/emit_conv.h"
 
 #include "backend/emit_conv_parts.h"
@@ -96,8 +96,8 @@ static range places_of(conv_emitter *q, uint32_t axis)
     const conv_axis *x = &q->p.axes[axis];
     range s = q->out[axis];
     if (x->phases > 1) {
-        s.v_lo = LLVMBuildUDiv(q->e->b, plus(q, s.v_lo, x->pad), emit_i64(q->e, x->phases), "");
-        s.v_hi = parts_of(q, plus(q, s.v_hi, x->pad), x->phases);
+        s.v_lo = LLVMBuildUDiv(q->e->b, s.v_lo, emit_i64(q->e, x->phases), "");
+        s.v_hi = parts_of(q, s.v_hi, x->phases);
     }
     return s;
 }
@@ -188,7 +188,7 @@ void emit_conv(emit *e, const k_nest *n)
     q.v_packed = emit_scratch(e, (uint64_t)size * sizeof(float));
     q.v_sums = f32_at(&q, q.v_packed, emit_i64(e, packed));
     q.v_copied = f32_at(&q, q.v_packed, emit_i64(e, packed + sums));
-    q.v_phases = q.p.conv->transposed ? conv_phase_table(&q) : NULL;
+    q.v_phases = q.p.tile || (q.p.most == 1 && q.p.phases == 1) ? NULL : conv_phase_table(&q);
     e->lanes_aligned = false;
     if (n->split >= 0) {
         run(&q);

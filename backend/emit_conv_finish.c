@@ -1,6 +1,14 @@
 /* From the sums of a block to y, by way of the epilogue. */
 #include "backend/emit_conv_parts.h"
 
+/* Do rows of outputs begin with the first phase of a place, in every thread's part? */
+static bool begins_at_places(const conv_emitter *q)
+{
+    const k_nest *n = q->p.nest;
+    const conv_axis *x = &q->p.axes[2];
+    return n->split < 0 || n->outer[n->split] != x->out || n->grain % x->phases == 0;
+}
+
 /* The sums of a vector of outputs from v_x on, all of the block's row v_row. */
 static LLVMValueRef sums_of(conv_emitter *q, LLVMValueRef v_sums, LLVMValueRef v_row,
                             LLVMValueRef v_x, LLVMValueRef v_mask)
@@ -11,8 +19,15 @@ static LLVMValueRef sums_of(conv_emitter *q, LLVMValueRef v_sums, LLVMValueRef v
     if (x->phases == 1) {
         return load_vector(q, v_sums, add(q, v_start, v_x), 4);
     }
+    if (x->phases == 2 && begins_at_places(q)) {
+        LLVMValueRef v_place =
+            add(q, v_start, LLVMBuildLShr(e->b, v_x, LLVMConstInt(e->i64, 1, false), ""));
+        LLVMValueRef v_even = load_vector(q, v_sums, v_place, 4),
+                     v_odd = load_vector(q, v_sums, plus(q, v_place, q->p.outputs), 4);
+        return emit_interleave(e, v_even, v_odd, 0);
+    }
     LLVMTypeRef vt = emit_vector(e, e->f32), it = emit_vector(e, e->i64);
-    LLVMValueRef v_at = emit_splat(e, plus(q, v_x, x->pad));
+    LLVMValueRef v_at = emit_splat(e, v_x);
     v_at = LLVMBuildAdd(e->b, v_at, emit_iota(e, e->i64), "");
     LLVMValueRef v_by = emit_const_int(e, it, x->phases);
     LLVMValueRef v_place = LLVMBuildUDiv(e->b, v_at, v_by, ""),
@@ -31,7 +46,7 @@ static LLVMValueRef output(conv_emitter *q, uint32_t axis, LLVMValueRef v_place,
                            LLVMValueRef v_phase)
 {
     const conv_axis *x = &q->p.axes[axis];
-    return plus(q, add(q, times(q, v_place, x->phases), v_phase), -x->pad);
+    return add(q, times(q, v_place, x->phases), v_phase);
 }
 
 static void set_axis(conv_emitter *q, uint32_t axis, LLVMValueRef v)

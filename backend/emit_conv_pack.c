@@ -2,10 +2,10 @@
 #include "backend/emit_conv_parts.h"
 
 static LLVMValueRef source_index(conv_emitter *q, uint32_t axis, LLVMValueRef v_place,
-                                 LLVMValueRef v_tap)
+                                 LLVMValueRef v_shift)
 {
     const conv_axis *x = &q->p.axes[axis];
-    return plus(q, add(q, times(q, v_place, x->by), times(q, v_tap, x->tap)), x->first);
+    return plus(q, add(q, times(q, v_place, x->by), times(q, v_shift, x->step)), x->first);
 }
 
 LLVMValueRef conv_load_row(conv_emitter *q, LLVMValueRef v_row, LLVMValueRef v_first,
@@ -39,44 +39,39 @@ static LLVMValueRef load_pairs(conv_emitter *q, LLVMValueRef v_row, LLVMValueRef
     return emit_pick(e, v_lo, v_hi, 0, 2);
 }
 
-/* One row of places, for all taps along it: to[tap][place]. */
+/* One row of places, to its planes of every shift of columns. */
 static void pack_row(conv_emitter *q, LLVMValueRef v_row, LLVMValueRef v_limit, LLVMValueRef v_to)
 {
     emit *e = q->e;
-    emit_loop tap, col;
-    begin(q, &tap, "tap", zero(q), emit_i64(e, q->p.axes[2].most), 1);
-    LLVMValueRef v_line = f32_at(q, v_to, times(q, tap.v_i, q->p.stride));
+    emit_loop shift, col;
+    begin(q, &shift, "shift", zero(q), emit_i64(e, q->p.axes[2].shifts), 1);
+    LLVMValueRef v_line = f32_at(q, v_to, times(q, shift.v_i, q->p.plane));
     begin(q, &col, "col", zero(q), q->v_n[2], e->lanes);
-    LLVMValueRef v_first = source_index(q, 2, add(q, q->v_at[2], col.v_i), tap.v_i);
+    LLVMValueRef v_first = source_index(q, 2, add(q, q->v_at[2], col.v_i), shift.v_i);
     LLVMValueRef v = q->p.axes[2].by == 2
                          ? load_pairs(q, v_row, v_first, v_limit)
                          : conv_load_row(q, v_row, v_first, v_limit, q->p.axes[2].by);
     LLVMSetAlignment(LLVMBuildStore(e->b, v, f32_at(q, v_line, col.v_i)), 4);
     end(q, &col);
-    end(q, &tap);
+    end(q, &shift);
 }
 
-/* Rows are written in order, for a row's last vector reaches beyond it. */
-void conv_pack(conv_emitter *q)
+/* The rows of one plane: those of the block at the plane's first shift, and what other shifts have
+ * below them. They are written in order, for a row's last vector reaches beyond it. */
+static void pack_plane(conv_emitter *q, LLVMValueRef v_plane, LLVMValueRef v_z, LLVMValueRef v_deep,
+                       LLVMValueRef v_to)
 {
     emit *e = q->e;
-    const conv_axis *axes = q->p.axes;
-    int64_t all = q->p.conv->in_group;
-    emit_loop c, depth, high, row;
-    begin(q, &c, "channel", zero(q), q->v_channels, 1);
-    LLVMValueRef v_c =
-        add(q, times(q, q->v_image, all * q->p.conv->groups), times(q, q->v_group, all));
-    v_c = add(q, add(q, v_c, q->v_channel), c.v_i);
-    begin(q, &depth, "depth", zero(q), emit_i64(e, axes[0].most), 1);
-    LLVMValueRef v_z = source_index(q, 0, q->v_at[0], depth.v_i);
-    LLVMValueRef v_deep = LLVMBuildICmp(e->b, LLVMIntULT, v_z, q->v_sizes[0], "");
-    v_z = add(q, mul(q, v_c, q->v_sizes[0]), v_z);
-    begin(q, &high, "high", zero(q), emit_i64(e, axes[1].most), 1);
-    LLVMValueRef v_k = add(q, times(q, c.v_i, axes[0].most), depth.v_i);
-    v_k = times(q, add(q, times(q, v_k, axes[1].most), high.v_i), axes[2].most);
-    LLVMValueRef v_to = f32_at(q, q->v_packed, times(q, v_k, q->p.stride));
-    begin(q, &row, "row", zero(q), q->v_n[1], 1);
-    LLVMValueRef v_y = source_index(q, 1, add(q, q->v_at[1], row.v_i), high.v_i);
+    const conv_axis *high = &q->p.axes[1];
+    LLVMValueRef v_n = q->v_n[1];
+    if (high->planes < high->shifts) {
+        LLVMValueRef v_others = sub(q, emit_i64(e, high->shifts - 1), v_plane);
+        v_others = LLVMBuildUDiv(e->b, v_others, emit_i64(e, high->planes), "");
+        v_n = add(q, v_n, times(q, v_others, high->down));
+    }
+    emit_loop row;
+    begin(q, &row, "row", zero(q), v_n, 1);
+    LLVMValueRef v_y = source_index(q, 1, add(q, q->v_at[1], row.v_i), v_plane);
     LLVMValueRef v_in = LLVMBuildICmp(e->b, LLVMIntULT, v_y, q->v_sizes[1], "");
     v_in = LLVMBuildAnd(e->b, v_in, v_deep, "");
     LLVMValueRef v_row = mul(q, add(q, mul(q, v_z, q->v_sizes[1]), v_y), q->v_sizes[2]);
@@ -84,7 +79,28 @@ void conv_pack(conv_emitter *q)
              emit_select(e, v_in, q->v_sizes[2], zero(q)),
              f32_at(q, v_to, mul(q, row.v_i, q->v_n[2])));
     end(q, &row);
-    end(q, &high);
+}
+
+void conv_pack(conv_emitter *q)
+{
+    emit *e = q->e;
+    const conv_axis *axes = q->p.axes;
+    int64_t all = q->p.conv->in_group;
+    emit_loop c, depth, plane;
+    begin(q, &c, "channel", zero(q), q->v_channels, 1);
+    LLVMValueRef v_c =
+        add(q, times(q, q->v_image, all * q->p.conv->groups), times(q, q->v_group, all));
+    v_c = add(q, add(q, v_c, q->v_channel), c.v_i);
+    LLVMValueRef v_to = f32_at(q, q->v_packed, times(q, c.v_i, q->p.stride));
+    begin(q, &depth, "depth", zero(q), emit_i64(e, axes[0].shifts), 1);
+    LLVMValueRef v_z = source_index(q, 0, q->v_at[0], depth.v_i);
+    LLVMValueRef v_deep = LLVMBuildICmp(e->b, LLVMIntULT, v_z, q->v_sizes[0], "");
+    v_z = add(q, mul(q, v_c, q->v_sizes[0]), v_z);
+    begin(q, &plane, "plane", zero(q), emit_i64(e, axes[1].planes), 1);
+    LLVMValueRef v_at = add(q, times(q, depth.v_i, axes[1].planes), plane.v_i);
+    v_at = times(q, v_at, axes[2].planes * q->p.plane);
+    pack_plane(q, plane.v_i, v_z, v_deep, f32_at(q, v_to, v_at));
+    end(q, &plane);
     end(q, &depth);
     end(q, &c);
 }

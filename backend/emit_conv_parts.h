@@ -14,17 +14,17 @@ typedef struct range {
 typedef struct conv_emitter {
     emit *e;
     conv_plan p;
-    LLVMValueRef v_packed;      /* f32[channels, most][stride] */
+    LLVMValueRef v_packed;      /* f32[channels][stride], a channel's planes */
     LLVMValueRef v_sums;        /* f32[channels of y][phases][outputs] */
     LLVMValueRef v_copied;      /* f32[channels][weights] of a transposed one: from channel */
     LLVMValueRef v_copied_from; /* of y on */
-    LLVMValueRef v_phases;      /* of a transposed one: conv_phase_table */
+    LLVMValueRef v_phases;      /* conv_phase_table; NULL: one tap, at no shift */
     range out[3];               /* this thread's part of y, by axis */
     LLVMValueRef v_sizes[3];    /* of x */
     LLVMValueRef v_image, v_group;
-    LLVMValueRef v_at[3], v_n[3];       /* the block: its first place and its extent, by axis */
-    LLVMValueRef v_places;              /* of the block, packed */
-    LLVMValueRef v_pitch;               /* outputs of a phase from row to row of the sums */
+    LLVMValueRef v_at[3], v_n[3]; /* the block: its first place and its extent, by axis */
+    LLVMValueRef v_places;        /* of the block, packed */
+    LLVMValueRef v_pitch; /* from row to row: places, and outputs of a phase among the sums */
     LLVMValueRef v_channel, v_channels; /* the part of the group's channels */
     emit_function outside;              /* while a tile's function is written */
 } conv_emitter;
@@ -115,20 +115,22 @@ void conv_pack(conv_emitter *q);
 typedef struct conv_tile {
     uint32_t rows, vectors;
     LLVMValueRef v_w;      /* weights of the first row */
-    LLVMValueRef v_b;      /* inputs of the first place: f32[sum][b_step] */
-    int64_t w_row, w_step; /* f32s from row to row, and along the sum (a transposed one's: along
-                            * channels of x) */
-    int64_t b_step;
-    int64_t to_row;       /* of the sums */
-    LLVMValueRef v_table; /* of the phase, then: emit_conv_phase.c */
+    LLVMValueRef v_b;      /* inputs of the first place */
+    int64_t w_row, w_step; /* f32s from row to row, and along channels of x */
+    int64_t w_tap;         /* from tap to tap */
+    int64_t b_step;        /* along channels of x */
+    int64_t to_row;        /* of the sums */
+    LLVMValueRef v_table;  /* of the phase: emit_conv_phase.c; NULL: there is one tap */
 } conv_tile;
 
 /* Sums of so many rows for all places of the block, to v_to[rows][to_row]. */
 void conv_run_places(conv_emitter *q, conv_tile t, LLVMValueRef v_to);
 /* All phases of a tile's channels, the first of which is v_o of y's (emit_conv_phase.c). */
 void conv_run_phases(conv_emitter *q, conv_tile t, LLVMValueRef v_o, LLVMValueRef v_to);
-/* Of a transposed one, once a kernel: i64[phases][1 + 2 * most], taps of the phase, then for each
- * where it lies among a channel's weights and among its packed inputs. */
+/* Once a kernel: i64[phases][1 + TAP_FIELDS * most], taps of the phase, then for each its number
+ * among w's, that of the tap after it (from panel to panel numbers go on), where its plane begins,
+ * and rows below that. */
+enum { TAP_NUMBER, TAP_NEXT, TAP_PLANE, TAP_DOWN, TAP_FIELDS };
 LLVMValueRef conv_phase_table(conv_emitter *q);
 /* Of a transposed one: weights of the channels o of y and the part of x's, to q->v_copied. */
 void conv_copy_weights(conv_emitter *q, range o);

@@ -1,39 +1,69 @@
-/* Channels of a tile: which weights are summed over. Parameters lie in panels of a tile's channels
- * (passes/layout.c), read from one end to the other; other weights in rows. Rows of a transposed
- * convolution have taps for all channels of y, that all phases share: a block's are copied first,
- * in the order in which they lie and to where they do not push each other out of a cache. Which of
- * them a phase takes, and which inputs, is a table. */
+/* Channels of a tile: which weights are summed over, and which inputs. Parameters lie in panels of
+ * a tile's channels, tap by tap (passes/layout.c): what a phase takes of them is read once, from
+ * one end to the other. Other weights lie in rows; those of a transposed convolution have taps for
+ * all channels of y side by side, so a block's are copied first, to where they do not push each
+ * other out of a cache. Which taps a phase takes, and where they look, is a table. */
 #include "backend/emit_conv_parts.h"
+
+/* A tap of the phase, by its numbers along each axis, to at[TAP_FIELDS]; false: it has none. */
+static bool describe_tap(const conv_plan *p, const int64_t r[3], const int64_t j[3], int64_t *at)
+{
+    const conv_axis *axes = p->axes;
+    int64_t shifts[3], place = 0;
+    for (uint32_t k = 0; k < 3; k++) {
+        int64_t tap;
+        if (!conv_axis_tap(&axes[k], r[k], j[k], &tap, &shifts[k])) {
+            return false;
+        }
+        place = place * axes[k].taps + tap;
+    }
+    int64_t plane = shifts[0] * axes[1].planes + shifts[1] % axes[1].planes;
+    at[TAP_NUMBER] = place;
+    at[TAP_PLANE] = (plane * axes[2].planes + shifts[2]) * p->plane;
+    at[TAP_DOWN] = shifts[1] / axes[1].planes * axes[1].down;
+    return true;
+}
+
+/* The i-th of all points along three axes. */
+static void unfold(int64_t i, int64_t depth, int64_t rows, int64_t columns, int64_t at[3])
+{
+    at[2] = i % columns;
+    at[1] = i / columns % rows;
+    at[0] = i / columns / rows % depth;
+}
+
+/* The taps of all phases, the number of them and then so many, padded to the most. */
+static int64_t *describe_phases(emit *e, const conv_plan *p)
+{
+    const conv_axis *axes = p->axes;
+    int64_t row = 1 + TAP_FIELDS * p->most, unknown = 0, *next = &unknown, first = -1;
+    int64_t *table = arena_array(e->a, int64_t, (size_t)(p->phases * row));
+    for (int64_t phase = 0; phase < p->phases; phase++) {
+        int64_t r[3], *taps = &table[phase * row], *at = taps + 1;
+        unfold(phase, axes[0].phases, axes[1].phases, axes[2].phases, r);
+        for (int64_t i = 0; i < p->most; i++) {
+            int64_t j[3];
+            unfold(i, axes[0].most, axes[1].most, axes[2].most, j);
+            if (describe_tap(p, r, j, at)) {
+                *next = at[TAP_NUMBER];
+                first = first < 0 ? at[TAP_NUMBER] : first;
+                next = &at[TAP_NEXT];
+                at += TAP_FIELDS;
+                ++*taps;
+            }
+        }
+    }
+    *next = conv_plan_taps(p) + first; /* of the next panel */
+    return table;
+}
 
 LLVMValueRef conv_phase_table(conv_emitter *q)
 {
     emit *e = q->e;
-    const conv_axis *axes = q->p.axes;
-    int64_t row = 1 + 2 * q->p.most, n = q->p.phases * row;
+    int64_t n = q->p.phases * (1 + TAP_FIELDS * q->p.most), *table = describe_phases(e, &q->p);
     LLVMValueRef *entries = arena_array(e->a, LLVMValueRef, (size_t)n);
-    for (int64_t phase = 0; phase < q->p.phases; phase++) {
-        int64_t r[3] = {phase / axes[2].phases / axes[1].phases,
-                        phase / axes[2].phases % axes[1].phases, phase % axes[2].phases};
-        int64_t taps = 0;
-        LLVMValueRef *at = entries + phase * row;
-        for (int64_t i = 0; i < q->p.most; i++) {
-            int64_t j[3] = {i / axes[2].most / axes[1].most, i / axes[2].most % axes[1].most,
-                            i % axes[2].most};
-            int64_t place = 0;
-            bool within = true;
-            for (uint32_t k = 0; k < 3; k++) {
-                int64_t tap = r[k] + j[k] * axes[k].phases;
-                within = within && tap < axes[k].taps;
-                place = place * axes[k].taps + tap;
-            }
-            at[1 + 2 * i] = at[2 + 2 * i] = zero(q);
-            if (within) {
-                at[1 + 2 * taps] = emit_i64(e, place);
-                at[2 + 2 * taps] = emit_i64(e, i * q->p.stride);
-                taps++;
-            }
-        }
-        at[0] = emit_i64(e, taps);
+    for (int64_t i = 0; i < n; i++) {
+        entries[i] = emit_i64(e, table[i]);
     }
     LLVMValueRef v = LLVMAddGlobal(e->module, LLVMArrayType2(e->i64, (uint64_t)n), "phases");
     LLVMSetInitializer(v, LLVMConstArray2(e->i64, entries, (uint64_t)n));
@@ -71,26 +101,27 @@ static void find_weights(conv_emitter *q, conv_tile *t, LLVMValueRef v_o)
     const k_conv *v = q->p.conv;
     int64_t taps = conv_plan_taps(&q->p), deep = v->in_group * taps, across = v->channels;
     LLVMValueRef v_w = e->v_bufs[v->w->id];
-    if (v->transposed && !across) {
+    if (across) {
+        LLVMValueRef v_panel = LLVMBuildUDiv(e->b, v_o, emit_i64(e, across), ""),
+                     v_within = LLVMBuildURem(e->b, v_o, emit_i64(e, across), "");
+        t->w_row = 1;
+        t->w_step = across;
+        t->w_tap = v->in_group * across;
+        t->v_w = f32_at(q, v_w, times(q, v_panel, deep * across));
+        t->v_w = f32_at(q, t->v_w, add(q, times(q, q->v_channel, across), v_within));
+        return;
+    }
+    t->w_tap = 1;
+    if (v->transposed) {
         t->v_w = f32_at(q, q->v_copied, times(q, sub(q, v_o, q->v_copied_from), taps));
         t->w_row = taps;
         t->w_step = q->p.weights;
         return;
     }
-    if (!across) {
-        t->v_w = f32_at(q, v_w, times(q, v_o, deep));
-        t->v_w = f32_at(q, t->v_w, times(q, q->v_channel, taps));
-        t->w_row = deep;
-        t->w_step = 1;
-        return;
-    }
-    LLVMValueRef v_panel = LLVMBuildUDiv(e->b, v_o, emit_i64(e, across), ""),
-                 v_within = LLVMBuildURem(e->b, v_o, emit_i64(e, across), "");
-    t->w_row = v->transposed ? taps : 1;
-    t->w_step = v->transposed ? across * taps : across;
-    t->v_w = f32_at(q, v_w, times(q, v_panel, deep * across));
-    t->v_w = f32_at(q, t->v_w, times(q, q->v_channel, taps * across));
-    t->v_w = f32_at(q, t->v_w, times(q, v_within, t->w_row));
+    t->v_w = f32_at(q, v_w, times(q, v_o, deep));
+    t->v_w = f32_at(q, t->v_w, times(q, q->v_channel, taps));
+    t->w_row = deep;
+    t->w_step = taps;
 }
 
 void conv_run_phases(conv_emitter *q, conv_tile t, LLVMValueRef v_o, LLVMValueRef v_to)
@@ -100,14 +131,12 @@ void conv_run_phases(conv_emitter *q, conv_tile t, LLVMValueRef v_o, LLVMValueRe
     t.b_step = q->p.stride;
     t.to_row = q->p.phases * q->p.outputs;
     find_weights(q, &t, v_o);
-    if (!q->p.conv->transposed) {
-        conv_run_places(q, t, v_to);
-        return;
-    }
     emit_loop l;
     begin(q, &l, "phase", zero(q), emit_i64(e, q->p.phases), 1);
-    LLVMValueRef v_row = times(q, l.v_i, 1 + 2 * q->p.most);
-    t.v_table = LLVMBuildGEP2(e->b, e->i64, q->v_phases, &v_row, 1, "");
+    if (q->v_phases) {
+        LLVMValueRef v_row = times(q, l.v_i, 1 + TAP_FIELDS * q->p.most);
+        t.v_table = LLVMBuildGEP2(e->b, e->i64, q->v_phases, &v_row, 1, "");
+    }
     conv_run_places(q, t, f32_at(q, v_to, times(q, l.v_i, q->p.outputs)));
     end(q, &l);
 }

@@ -1,7 +1,7 @@
 /* Sums of a convolution in registers: rows of channels by vectors of places. */
 #include "backend/emit_conv_parts.h"
 
-enum { MOST_SUMS = 24, TILE_ARGS = 6 };
+enum { MOST_SUMS = 24, TILE_ARGS = 7 };
 
 /* One product for every sum of the tile. */
 static void add_products(conv_emitter *q, const conv_tile *t, LLVMValueRef v_w, LLVMValueRef v_b,
@@ -9,8 +9,10 @@ static void add_products(conv_emitter *q, const conv_tile *t, LLVMValueRef v_w, 
 {
     emit *e = q->e;
     LLVMValueRef v_line[8];
+    bool rows_shared = q->p.axes[1].planes < q->p.axes[1].shifts;
+    unsigned align = t->v_table && rows_shared ? 4 : 4 * e->lanes;
     for (uint32_t v = 0; v < t->vectors; v++) {
-        v_line[v] = load_vector(q, v_b, emit_i64(e, (int64_t)v * e->lanes), 4 * e->lanes);
+        v_line[v] = load_vector(q, v_b, emit_i64(e, (int64_t)v * e->lanes), align);
     }
     for (uint32_t r = 0; r < t->rows; r++) {
         LLVMValueRef v_ptr = f32_at(q, v_w, emit_i64(e, r * t->w_row));
@@ -40,14 +42,22 @@ static void end_sums(conv_emitter *q, emit_loop *l, const conv_tile *t, LLVMValu
     }
 }
 
-/* As channels and taps run. One product a turn: with more,
- * LLVM moves so many loads to the front that sums are spilled. */
-static void sum_line(conv_emitter *q, const conv_tile *t, LLVMValueRef *v_sums)
+/* As channels of x run. One product a turn: with more, LLVM moves so many loads to the front that
+ * sums are spilled. v_ahead: weights that come next, or NULL. */
+static void sum_channels(conv_emitter *q, const conv_tile *t, LLVMValueRef v_w,
+                         LLVMValueRef v_ahead, LLVMValueRef v_b, LLVMValueRef *v_sums)
 {
     emit_loop l;
-    begin_sums(q, &l, "k", zero(q), times(q, q->v_channels, q->p.most), t, v_sums);
-    add_products(q, t, f32_at(q, t->v_w, times(q, l.v_i, t->w_step)),
-                 f32_at(q, t->v_b, times(q, l.v_i, t->b_step)), v_sums);
+    if (q->p.conv->in_group == 1) {
+        add_products(q, t, v_w, v_b, v_sums);
+        return;
+    }
+    begin_sums(q, &l, "channel", zero(q), q->v_channels, t, v_sums);
+    LLVMValueRef v_at = times(q, l.v_i, t->w_step);
+    if (v_ahead) {
+        emit_prefetch(q->e, f32_at(q, v_ahead, v_at), 3);
+    }
+    add_products(q, t, f32_at(q, v_w, v_at), f32_at(q, v_b, times(q, l.v_i, t->b_step)), v_sums);
     end_sums(q, &l, t, v_sums);
 }
 
@@ -57,27 +67,21 @@ static LLVMValueRef table_at(conv_emitter *q, LLVMValueRef v_table, LLVMValueRef
     return LLVMBuildLoad2(e->b, e->i64, LLVMBuildGEP2(e->b, e->i64, v_table, &v_i, 1, ""), "");
 }
 
-/* Those of a phase lie apart: where is told by its table. */
-enum { LINE = 16, AHEAD = 4 }; /* f32s, channels */
-
-static void sum_phase(conv_emitter *q, const conv_tile *t, LLVMValueRef *v_sums)
+/* As taps of the phase do, and channels of x with each. */
+static void sum_taps(conv_emitter *q, const conv_tile *t, LLVMValueRef *v_sums)
 {
-    emit_loop channel, tap;
-    LLVMValueRef v_taps = table_at(q, t->v_table, zero(q));
-    begin_sums(q, &channel, "channel", zero(q), q->v_channels, t, v_sums);
-    LLVMValueRef v_w = f32_at(q, t->v_w, times(q, channel.v_i, t->w_step)),
-                 v_b = f32_at(q, t->v_b, times(q, channel.v_i, q->p.most * t->b_step));
-    if (q->p.conv->channels) {
-        for (int64_t i = 0; i < t->w_step; i += LINE) { /* the first phase finds them far away */
-            emit_prefetch(q->e, f32_at(q, v_w, emit_i64(q->e, AHEAD * t->w_step + i)), 3);
-        }
+    emit_loop tap;
+    begin_sums(q, &tap, "tap", zero(q), table_at(q, t->v_table, zero(q)), t, v_sums);
+    LLVMValueRef v_at = plus(q, times(q, tap.v_i, TAP_FIELDS), 1), v_of[TAP_FIELDS];
+    for (int64_t i = 0; i < TAP_FIELDS; i++) {
+        v_of[i] = table_at(q, t->v_table, plus(q, v_at, i));
     }
-    begin_sums(q, &tap, "tap", zero(q), v_taps, t, v_sums);
-    LLVMValueRef v_at = plus(q, times(q, tap.v_i, 2), 1);
-    add_products(q, t, f32_at(q, v_w, table_at(q, t->v_table, v_at)),
-                 f32_at(q, v_b, table_at(q, t->v_table, plus(q, v_at, 1))), v_sums);
+    LLVMValueRef v_down = mul(q, v_of[TAP_DOWN], q->v_pitch);
+    LLVMValueRef v_w = f32_at(q, t->v_w, times(q, v_of[TAP_NUMBER], t->w_tap)),
+                 v_ahead = f32_at(q, t->v_w, times(q, v_of[TAP_NEXT], t->w_tap));
+    sum_channels(q, t, v_w, q->p.conv->channels ? v_ahead : NULL,
+                 f32_at(q, t->v_b, add(q, v_of[TAP_PLANE], v_down)), v_sums);
     end_sums(q, &tap, t, v_sums);
-    end_sums(q, &channel, t, v_sums);
 }
 
 /* The tile's sums go to memory: v_to[row][to_row]. */
@@ -96,10 +100,10 @@ static void tile_sums(conv_emitter *q, const conv_tile *t, LLVMValueRef v_to)
                 emit_select(e, v_first, v_sums[i], load_vector(q, v_to, v_at[i], 4 * e->lanes));
         }
     }
-    if (q->p.conv->transposed) {
-        sum_phase(q, t, v_sums);
+    if (t->v_table) {
+        sum_taps(q, t, v_sums);
     } else {
-        sum_line(q, t, v_sums);
+        sum_channels(q, t, t->v_w, NULL, t->v_b, v_sums);
     }
     for (uint32_t i = 0; i < n; i++) {
         LLVMValueRef v = LLVMBuildStore(e->b, v_sums[i], f32_at(q, v_to, v_at[i]));
@@ -108,12 +112,13 @@ static void tile_sums(conv_emitter *q, const conv_tile *t, LLVMValueRef v_to)
 }
 
 /* A tile is a function of its own: values of the loops around it would take registers from sums.
- * Its arguments: weights, packed inputs, sums; first channel, channels, table of the phase. */
+ * Its arguments: weights, packed inputs, sums; first channel, channels; table of the phase, places
+ * of a row. */
 static LLVMValueRef tile_function(conv_emitter *q, conv_tile t)
 {
     emit *e = q->e;
     conv_emitter inner = *q;
-    LLVMTypeRef types[TILE_ARGS] = {e->ptr, e->ptr, e->ptr, e->i64, e->i64, e->ptr};
+    LLVMTypeRef types[TILE_ARGS] = {e->ptr, e->ptr, e->ptr, e->i64, e->i64, e->ptr, e->i64};
     char name[64];
     snprintf(name, sizeof name, "k%u_conv_%ux%u", e->k->id, t.rows, t.vectors);
     LLVMValueRef f = emit_function_begin(e, name, types, TILE_ARGS, &inner.outside);
@@ -121,7 +126,8 @@ static LLVMValueRef tile_function(conv_emitter *q, conv_tile t)
     t.v_b = LLVMGetParam(f, 1);
     inner.v_channel = LLVMGetParam(f, 3);
     inner.v_channels = LLVMGetParam(f, 4);
-    t.v_table = LLVMGetParam(f, 5);
+    t.v_table = t.v_table ? LLVMGetParam(f, 5) : NULL;
+    inner.v_pitch = LLVMGetParam(f, 6);
     tile_sums(&inner, &t, LLVMGetParam(f, 2));
     emit_function_end(e, &inner.outside);
     return f;
@@ -131,10 +137,23 @@ static void run_tile(conv_emitter *q, const conv_tile *t, LLVMValueRef v_to)
 {
     emit *e = q->e;
     LLVMValueRef f = tile_function(q, *t);
-    LLVMValueRef args[TILE_ARGS] = {t->v_w,        t->v_b,
-                                    v_to,          q->v_channel,
-                                    q->v_channels, t->v_table ? t->v_table : LLVMConstNull(e->ptr)};
+    LLVMValueRef v_table = t->v_table ? t->v_table : LLVMConstNull(e->ptr);
+    LLVMValueRef args[TILE_ARGS] = {t->v_w,        t->v_b,  v_to,      q->v_channel,
+                                    q->v_channels, v_table, q->v_pitch};
     LLVMBuildCall2(e->b, LLVMGlobalGetValueType(f), f, args, TILE_ARGS, "");
+}
+
+/* Tiles of so many vectors among v_n; two of two are better than one of three and one of one. */
+static LLVMValueRef tiles_of(conv_emitter *q, LLVMValueRef v_n, uint32_t vectors)
+{
+    emit *e = q->e;
+    LLVMValueRef v_by = emit_i64(e, vectors);
+    if (vectors == 3) {
+        LLVMValueRef v_one =
+            LLVMBuildICmp(e->b, LLVMIntEQ, LLVMBuildURem(e->b, v_n, v_by, ""), emit_i64(e, 1), "");
+        v_n = most(q, emit_select(e, v_one, plus(q, v_n, -2), v_n), zero(q));
+    }
+    return LLVMBuildUDiv(e->b, v_n, v_by, "");
 }
 
 void conv_run_places(conv_emitter *q, conv_tile t, LLVMValueRef v_to)
@@ -145,7 +164,7 @@ void conv_run_places(conv_emitter *q, conv_tile t, LLVMValueRef v_to)
         if (v > 1 && (int64_t)v * e->lanes > q->p.places) {
             continue;
         }
-        LLVMValueRef v_left = LLVMBuildUDiv(e->b, sub(q, v_n, v_lo), emit_i64(e, v), "");
+        LLVMValueRef v_left = tiles_of(q, sub(q, v_n, v_lo), v);
         LLVMValueRef v_hi = add(q, v_lo, times(q, v_left, v));
         emit_loop l;
         begin(q, &l, "places", v_lo, v_hi, v);

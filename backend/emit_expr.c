@@ -166,9 +166,9 @@ static bool multiple_of(const emit *e, const k_expr *x, int64_t m)
 static bool within_panel(const emit *e, const k_expr *x)
 {
     const ir_dim *stride;
-    return x->buf->panel && !k_buf_in_pairs(x->buf) && x->buf->panel % e->lanes == 0 &&
-           e->lanes_aligned && k_affine(e->c, e->a, x->args[1], e->lane_axis, &stride) &&
-           ir_dim_is_one(stride) && multiple_of(e, x->args[1], e->lanes);
+    return k_buf_in_panels(x->buf) && x->buf->panel % e->lanes == 0 && e->lanes_aligned &&
+           k_affine(e->c, e->a, x->args[1], e->lane_axis, &stride) && ir_dim_is_one(stride) &&
+           multiple_of(e, x->args[1], e->lanes);
 }
 
 static LLVMValueRef load_scalar(emit *e, const k_expr *x, LLVMValueRef v_guard)

@@ -318,54 +318,30 @@ static void make_row_weights(winograd *w, uint32_t rows, LLVMValueRef v_o)
     end(q, &row);
 }
 
-/* A vector of a panel's weights, of as many channels of x as it holds; they are v_from[channel]. */
-static LLVMValueRef load_panel(conv_emitter *q, LLVMValueRef *v_from, uint32_t n, int64_t at)
-{
-    emit *e = q->e;
-    uint32_t width = e->lanes / n;
-    LLVMValueRef v = NULL;
-    for (uint32_t i = 0; i < n; i++) {
-        LLVMTypeRef part = LLVMVectorType(e->f32, width);
-        LLVMValueRef v_part = LLVMBuildLoad2(e->b, part, f32_at(q, v_from[i], emit_i64(e, at)), "");
-        LLVMValueRef wide[64], both[64];
-        LLVMSetAlignment(v_part, 4);
-        for (uint32_t k = 0; k < e->lanes; k++) {
-            wide[k] = LLVMConstInt(e->i32, k % width, false);
-            both[k] = LLVMConstInt(e->i32, k / width == i ? e->lanes + k : k, false);
-        }
-        v_part = LLVMBuildShuffleVector(e->b, v_part, LLVMGetPoison(part),
-                                        LLVMConstVector(wide, e->lanes), "");
-        v = !v ? v_part
-               : LLVMBuildShuffleVector(e->b, v, v_part, LLVMConstVector(both, e->lanes), "");
-    }
-    return v;
-}
-
 /* From panels: lanes along channels of y, and along those of x where there is room:
  * weights[point][channel][row]. */
 static void make_panel_weights(winograd *w, LLVMValueRef v_o)
 {
-    enum { AHEAD = 8 };
+    enum { AHEAD = 256 }; /* bytes, of every tap */
     conv_emitter *q = w->q;
     emit *e = q->e;
-    int64_t all = q->p.conv->in_group, rows = q->p.conv->channels, row = rows * TAPS * TAPS;
-    uint32_t n = e->lanes > rows ? e->lanes / (uint32_t)rows : 1;
+    int64_t all = q->p.conv->in_group, rows = q->p.conv->channels;
+    int64_t n = e->lanes > rows ? e->lanes / rows : 1, held = n < all ? n * rows : all * rows;
     LLVMValueRef v_panel = LLVMBuildUDiv(e->b, v_o, emit_i64(e, rows), "");
-    LLVMValueRef v_w = f32_at(q, e->v_bufs[q->p.conv->w->id], times(q, v_panel, all * row));
+    LLVMValueRef v_w =
+        f32_at(q, e->v_bufs[q->p.conv->w->id], times(q, v_panel, all * rows * TAPS * TAPS));
     emit_loop c;
     begin(q, &c, "channel", zero(q), emit_i64(e, all), n);
-    LLVMValueRef v_from[64], v_to = f32_at(q, w->v_weights, times(q, c.v_i, rows));
-    for (uint32_t i = 0; i < n; i++) {
-        LLVMValueRef v_c = least(q, plus(q, c.v_i, i), emit_i64(e, all - 1));
-        v_from[i] = f32_at(q, v_w, times(q, v_c, row));
-        for (int64_t line = 0; line < row; line += 64 / (int64_t)sizeof(float)) {
-            emit_prefetch(e, f32_at(q, v_from[i], emit_i64(e, line + AHEAD * row)), 3);
-        }
-    }
+    LLVMValueRef v_c = all % n ? least(q, c.v_i, emit_i64(e, all > n ? all - n : 0)) : c.v_i;
+    LLVMValueRef v_from = f32_at(q, v_w, times(q, v_c, rows)),
+                 v_to = f32_at(q, w->v_weights, times(q, v_c, rows));
     for (int64_t r = 0; r < rows; r += e->lanes) {
-        LLVMValueRef g[TAPS * TAPS];
+        LLVMValueRef g[TAPS * TAPS], v_limit = emit_i64(e, held - r);
         for (int64_t tap = 0; tap < TAPS * TAPS; tap++) {
-            g[tap] = load_panel(q, v_from, n, tap * rows + r);
+            LLVMValueRef v_tap = f32_at(q, v_from, emit_i64(e, tap * all * rows + r));
+            emit_prefetch(e, f32_at(q, v_tap, emit_i64(e, AHEAD / (int64_t)sizeof(float))), 3);
+            g[tap] = held - r >= e->lanes ? load_vector(q, v_tap, zero(q), 4)
+                                          : conv_load_row(q, v_tap, zero(q), v_limit, 1);
         }
         transform_taps(w, g, f32_at(q, v_to, emit_i64(e, r)));
     }

@@ -8,7 +8,18 @@ uint8_t k_layout_of(const ir_param *p)
 {
     return !p->panel                         ? AIGC_LAYOUT_ROWS
            : strcmp(p->layout, "pairs") == 0 ? AIGC_LAYOUT_PAIRS
+           : strcmp(p->layout, "taps") == 0  ? AIGC_LAYOUT_TAPS
                                              : AIGC_LAYOUT_PANELS;
+}
+
+bool k_buf_in_panels(const k_buf *b)
+{
+    return strcmp(b->layout, "panels") == 0;
+}
+
+bool k_buf_in_taps(const k_buf *b)
+{
+    return strcmp(b->layout, "taps") == 0;
 }
 
 bool k_buf_in_pairs(const k_buf *b)

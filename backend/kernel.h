@@ -39,7 +39,7 @@ typedef struct k_buf {
     ir_storage storage;  /* of the elements in memory (block storages: params only) */
     const ir_type *type; /* logical type of the value kept there */
     k_buf_access access;
-    const char *layout; /* params: "rows", "panels" or "pairs" */
+    const char *layout; /* params: "rows", "panels", "pairs" or "taps" */
     uint32_t panel;     /* 0: rows */
     bool pack_transposed;
     bool disjoint; /* overlaps no other buffer of the kernel (may be marked noalias) */
@@ -258,6 +258,9 @@ const char *k_print_program(const k_program *p, arena *a);
 uint8_t k_layout_of(const ir_param *p);
 /* Is it a parameter whose panels hold pairs along k? */
 bool k_buf_in_pairs(const k_buf *b);
+/* Does it lie in plain panels, or is it of a convolution's weights in panels of taps? */
+bool k_buf_in_panels(const k_buf *b);
+bool k_buf_in_taps(const k_buf *b);
 
 /* Questions about expressions
  * --------------------------------------------------------------------*/

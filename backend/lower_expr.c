@@ -369,6 +369,24 @@ static const ir_dim *place_in_pairs(lower *l, const k_buf *b, const ir_dim *n, c
     return ir_dim_add(c, ir_dim_mul(c, column, two), ir_dim_mod(c, k, two));
 }
 
+/* [N / n][taps][C][n] */
+static const ir_dim *place_in_taps(lower *l, const k_buf *b, const ir_dim *const *index)
+{
+    ir_ctx *c = l->c;
+    const ir_type *t = b->type;
+    int64_t taps = 1;
+    const ir_dim *tap = ir_dim_const(c, 0);
+    for (uint32_t i = 2; i < t->rank; i++) {
+        taps *= ir_dim_value(t->dims[i]);
+        tap = ir_dim_add(c, ir_dim_mul(c, tap, t->dims[i]), index[i]);
+    }
+    const ir_dim *n = index[b->pack_transposed ? 1 : 0], *k = index[b->pack_transposed ? 0 : 1];
+    const ir_dim *width = ir_dim_const(c, b->pack_transposed ? b->panel / taps : b->panel);
+    const ir_dim *at = ir_dim_add(c, ir_dim_scale(c, ir_dim_floordiv(c, n, width), taps), tap);
+    at = ir_dim_add(c, ir_dim_mul(c, at, t->dims[b->pack_transposed ? 0 : 1]), k);
+    return ir_dim_add(c, ir_dim_mul(c, at, width), ir_dim_mod(c, n, width));
+}
+
 const k_expr *lower_load_packed(lower *l, const k_buf *b, const ir_dim *const *index,
                                 const k_expr *guard)
 {
@@ -387,6 +405,8 @@ const k_expr *lower_load_packed(lower *l, const k_buf *b, const ir_dim *const *i
         ir_dim_add(l->c, ir_dim_mul(l->c, row, panel), ir_dim_mod(l->c, n, panel));
     if (k_buf_in_pairs(b)) {
         offset = place_in_pairs(l, b, n, k);
+    } else if (k_buf_in_taps(b)) {
+        offset = place_in_taps(l, b, index);
     }
     offset = blocks ? ir_dim_add(l->c, ir_dim_mul(l->c, n, depth), k) : offset;
     const k_expr *args[2] = {lower_index(l, offset), lower_index(l, n)};

@@ -117,16 +117,16 @@ const k_expr *lower_value_conv(lower *l, const lower_scope *s, const ir_node *n,
                       t);
 }
 
-/* The buffer of an operand of f32s, in rows or, where so asked for, in panels; NULL when it is
- * anything else. */
-static const k_buf *plain_buf(const lower_scope *s, const ir_node *x, bool panels)
+/* The buffer of an operand of f32s, in rows or, where so asked for, in panels of taps; NULL when it
+ * is anything else. */
+static const k_buf *plain_buf(const lower_scope *s, const ir_node *x, bool taps)
 {
     if (x->op != IR_OP_input || !s->bufs) {
         return NULL;
     }
     const k_buf *b = s->bufs[ir_node_int(x, IR_ATTR_index, 0)];
     bool plain = b->dtype == IR_f32 && b->storage == IR_STORAGE_f32 &&
-                 (!b->panel || (panels && !k_buf_in_pairs(b)));
+                 (!b->panel || (taps && k_buf_in_taps(b)));
     return plain ? b : NULL;
 }
 

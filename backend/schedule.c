@@ -9,11 +9,12 @@ static double load_cost(ir_ctx *c, arena *a, const k_expr *x, const k_axis *axis
         const ir_dim *stride;
         bool affine = k_affine(c, a, x->args[0], axis, &stride);
         bool same = affine && ir_dim_is_value(stride, 0), next = affine && ir_dim_is_one(stride);
-        if (x->buf->panel && !k_buf_in_pairs(x->buf) && k_affine(c, a, x->args[1], axis, &stride)) {
+        if (k_buf_in_panels(x->buf) && k_affine(c, a, x->args[1], axis, &stride)) {
             next = ir_dim_is_one(stride);
         }
         bool dense = ir_storage_is_dense(x->buf->storage);
-        bool pairs = dense && affine && ir_dim_is_value(stride, 2); /* two vectors, every other lane */
+        bool pairs =
+            dense && affine && ir_dim_is_value(stride, 2); /* two vectors, every other lane */
         cost += same ? 0.5 : next ? 1 : pairs ? 4 : dense ? lanes : 4.0 * lanes;
     }
     for (uint32_t i = 0; i < (x->kind == K_LOAD ? 1 : x->n); i++) {

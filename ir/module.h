@@ -15,7 +15,8 @@ typedef struct ir_param {
     const ir_type *type;   /* of one; all dims constant */
     const char *init;      /* as text: "normal(0, 0.02)"; NULL: none given */
     ir_storage storage;    /* how it is kept; the dtype's own until weights say otherwise */
-    /* Set by the layout pass: "rows" at first, "panels", "pairs". See runtime/abi.h, aigc_layout. */
+    /* Set by the layout pass: "rows" at first, "panels", "pairs", "taps". See runtime/abi.h,
+     * aigc_layout. */
     const char *layout;
     uint32_t panel;
     bool pack_transposed;

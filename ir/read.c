@@ -424,18 +424,40 @@ static bool read_const_type(reader *r, const ir_type **t)
            (all_const(*t) || read_fail(r, "the sizes of what a module declares are constants"));
 }
 
-/* storage f32 [panels|pairs 32 nk|kn] alias "…" … init "…" */
+/* Is the panel of a transposed convolution's weights, [C, N, taps], one of whole outputs? */
+static bool whole_taps(const ir_param *p)
+{
+    int64_t taps = 1;
+    for (uint32_t i = 2; i < p->type->rank; i++) {
+        int64_t size = ir_dim_value(p->type->dims[i]);
+        if (size < 1 || size > p->panel / taps) {
+            return false;
+        }
+        taps *= size;
+    }
+    return p->panel % taps == 0;
+}
+
+/* storage f32 [panels|pairs|taps 32 nk|kn] alias "…" … init "…" */
 static bool read_param_rest(reader *r, ir_param *p)
 {
     const char *storage = read_expect(r, "storage") ? read_name(r) : NULL;
     if (!storage || !ir_storage_from_name(storage, &p->storage)) {
         return storage && read_fail(r, "there is no storage %s", storage);
     }
-    bool pairs = read_eat(r, "pairs");
-    if (pairs || read_eat(r, "panels")) {
-        p->layout = pairs ? "pairs" : "panels";
+    static const char *const layouts[] = {"panels", "pairs", "taps"};
+    const char *layout = NULL;
+    for (size_t i = 0; i < sizeof layouts / sizeof *layouts && !layout; i++) {
+        layout = read_eat(r, layouts[i]) ? layouts[i] : NULL;
+    }
+    if (layout) {
+        bool pairs = strcmp(layout, "pairs") == 0, taps = strcmp(layout, "taps") == 0;
+        p->layout = layout;
         if (pairs && p->storage != IR_STORAGE_bf16) {
             return read_fail(r, "pairs are of storage bf16");
+        }
+        if (taps && (p->storage != IR_STORAGE_f32 || p->type->rank < 3)) {
+            return read_fail(r, "taps are of storage f32, with three axes or more");
         }
         if (!read_uint32(r, &p->panel)) {
             return false;
@@ -447,6 +469,9 @@ static bool read_param_rest(reader *r, ir_param *p)
         p->pack_transposed = read_eat(r, "kn");
         if (!p->pack_transposed && !read_expect(r, "nk")) {
             return false;
+        }
+        if (taps && p->pack_transposed && !whole_taps(p)) {
+            return read_fail(r, "such a panel has as many columns as taps, or a multiple of them");
         }
     }
     VEC(const char *) aliases = {0};

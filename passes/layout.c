@@ -12,8 +12,9 @@
  * side, [N / panel][K / 2][panel][2], as dot products of bf16 take them. So do those whose products
  * are of bf16 already.
  *
- * Weights of convolutions come in panels of as many output channels as a tile has: [O, C * taps] as
- * "nk", those of transposed ones, [C, O * taps], as "kn".
+ * Weights of convolutions come in "taps", panels of as many output channels as a tile has, tap by
+ * tap: [O / n][taps][C][n]. Those of transposed ones, [C, O, taps], are "kn", and their panel is
+ * said to be n * taps wide.
  *
  * Parameters in blocks (q8_0, q4_0) come in panels of 16 columns, block beside block: "nk", and
  * "kn" where quantize has made it so.
@@ -61,9 +62,11 @@ static uint32_t panel_of_conv(const pass_ctx *c, const param_use *u)
     for (uint32_t i = 2; i < t->rank; i++) {
         taps *= ir_dim_value(t->dims[i]);
     }
-    int64_t panel = u->transposed ? c->channels * taps : c->channels;
-    bool fits = t->dtype == IR_f32 && u->param->storage == IR_STORAGE_f32 && panel <= UINT8_MAX &&
-                ir_dim_value(t->dims[u->transposed ? 1 : 0]) >= c->channels;
+    int64_t outs = ir_dim_value(t->dims[u->transposed ? 1 : 0]),
+            channels = outs < c->channels ? outs : c->channels,
+            panel = u->transposed ? channels * taps : channels;
+    bool fits = t->dtype == IR_f32 && u->param->storage == IR_STORAGE_f32 && panel > 0 &&
+                panel <= UINT8_MAX;
     return fits && !u->other && !u->products ? (uint32_t)panel : 0;
 }
 
@@ -74,7 +77,8 @@ static void lay_out(const pass_ctx *c, ir_param *p, const param_use *u)
     bool pairs =
         packed && !in_blocks(p) && p->type->dtype != IR_f16 && (c->bf16 || u->bf16 == u->products);
     uint32_t channels = u->convs ? panel_of_conv(c, u) : 0;
-    p->layout = intern(names, pairs ? "pairs" : packed || channels ? "panels" : "rows");
+    p->layout =
+        intern(names, pairs ? "pairs" : channels ? "taps" : packed ? "panels" : "rows");
     p->storage = pairs ? IR_STORAGE_bf16 : p->storage;
     p->panel = packed ? panel_of(c, p) : channels;
     p->pack_transposed = p->panel && u->transposed;

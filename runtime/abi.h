@@ -66,6 +66,9 @@ typedef enum aigc_layout {
     AIGC_LAYOUT_PANELS = 1,
     /* bf16: [ceil(N/panel)][ceil(K/2)][panel][2], two steps of k side by side, zero padded */
     AIGC_LAYOUT_PAIRS = 2,
+    /* f32 weights of convolutions: [ceil(N/n)][taps][C][n], zero padded; panel is n, or n * taps
+     * of those that are [C, N, taps] */
+    AIGC_LAYOUT_TAPS = 3,
 } aigc_layout;
 
 typedef struct aigc_abi_tensor {
@@ -96,7 +99,7 @@ typedef struct aigc_abi_param {
     uint8_t rank;
     uint8_t panel;           /* width of a panel, 0 for AIGC_LAYOUT_ROWS */
     const int64_t *dims;     /* [rank], all known */
-    uint8_t pack_transposed; /* panels and pairs: 1 when dims are [K, N], 0 when [N, K] */
+    uint8_t pack_transposed; /* in panels: 1 when dims are [K, N ...], 0 when [N, K ...] */
     uint8_t reserved[7];
 } aigc_abi_param;
 

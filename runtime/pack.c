@@ -98,6 +98,7 @@ static const aigc_pack_layout layouts[] = {
     {"panels", AIGC_LAYOUT_PANELS, false, filled_panels, cut_at_panels, aigc_pack_panels     },
     {"panels", AIGC_LAYOUT_PANELS, true,  filled_panels, cut_at_blocks, aigc_pack_interleaved},
     {"pairs",  AIGC_LAYOUT_PAIRS,  false, filled_pairs,  cut_at_panels, aigc_pack_pairs      },
+    {"taps",   AIGC_LAYOUT_TAPS,   false, filled_panels, cut_at_panels, aigc_pack_taps       },
 };
 
 const aigc_pack_layout *aigc_pack_layout_of(const aigc_abi_param *p)
@@ -105,7 +106,8 @@ const aigc_pack_layout *aigc_pack_layout_of(const aigc_abi_param *p)
     bool blocks = aigc_dtype_block(p->storage) > 1;
     for (size_t i = 0; i < sizeof layouts / sizeof *layouts; i++) {
         if (layouts[i].layout == p->layout && layouts[i].blocks == blocks) {
-            bool possible = !layouts[i].filled || (p->panel > 0 && (p->rank == 2 || (p->rank > 2 && !blocks)));
+            bool possible =
+                !layouts[i].filled || (p->panel > 0 && (p->rank == 2 || (p->rank > 2 && !blocks)));
             return possible ? &layouts[i] : NULL;
         }
     }

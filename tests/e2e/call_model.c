@@ -43,6 +43,7 @@ static float *parameter(const aigc_abi_param *p, uint32_t slot)
     int64_t outs = p->dims[p->pack_transposed ? 1 : 0], ins = n / outs, panel = p->panel;
     float *packed = calloc((size_t)((outs + panel - 1) / panel * panel * ins), sizeof *packed);
     must(packed != NULL, "memory");
+    must(p->layout == AIGC_LAYOUT_PANELS, "rows or panels");
     for (int64_t r = 0; r < outs; r++) {
         for (int64_t k = 0; k < ins; k++) {
             packed[r / panel * ins * panel + k * panel + r % panel] =

@@ -39,8 +39,9 @@ static aigc_abi_param params[] = {
                                                                .dims = (const int64_t[]){8, 8}},
     PARAM("blocks", 7, AIGC_Q8_0, AIGC_LAYOUT_PANELS, 2, 16, 0, 5, 64),
     PARAM("down", 8, AIGC_Q4_0, AIGC_LAYOUT_PANELS, 2, 16, 1, 32, 17),
+    PARAM("taps", 9, AIGC_F32, AIGC_LAYOUT_TAPS, 4, 4, 0, 5, 3, 2, 2),
 };
-enum { N_PARAMS = sizeof params / sizeof *params, N_SLOTS = 9, MOST_NUMBERS = 32 * 17 };
+enum { N_PARAMS = sizeof params / sizeof *params, N_SLOTS = 10, MOST_NUMBERS = 32 * 17 };
 static const aigc_abi_model model = {
     .name = "m", .n_params = N_PARAMS, .params = params, .n_slots = N_SLOTS};
 
@@ -62,24 +63,27 @@ static bytes read_file(const char *path)
 static void write_original(void)
 {
     static const char *const names[] = {"rows",       "halves",     "panels", "turned", "pairs",
-                                        "layers.0.w", "layers.1.w", "blocks", "down"};
-    static const int64_t dims[][2] = {
-        {3  },
-        { 5,  3},
-        { 5,  7},
-        { 7,  5},
-        { 3,  9},
-        { 8,  8},
-        { 8,  8},
+                                        "layers.0.w", "layers.1.w", "blocks", "down",   "taps"};
+    static const int64_t dims[][4] = {
+        {3 },
+        { 5, 3},
+        { 5, 7},
+        { 7, 5},
+        { 3, 9},
+        { 8, 8},
+        { 8, 8},
         { 5, 64},
-        { 32, 17}
+        { 32, 17},
+        { 5, 3, 2, 2}
     };
     static float numbers[N_SLOTS][MOST_NUMBERS];
     aigc_tensor tensors[N_SLOTS];
     aigc_error err;
     for (uint32_t i = 0; i < N_SLOTS; i++) {
-        tensors[i] = (aigc_tensor){.data = numbers[i], .dtype = AIGC_F32, .rank = i ? 2 : 1};
+        tensors[i] = (aigc_tensor){.data = numbers[i], .dtype = AIGC_F32};
         memcpy(tensors[i].dims, dims[i], sizeof dims[i]);
+        for (; tensors[i].rank < 4 && dims[i][tensors[i].rank]; tensors[i].rank++) {
+        }
         for (uint32_t k = 0; k < MOST_NUMBERS; k++) {
             numbers[i][k] = (float)(100 * i + k);
         }
@@ -202,6 +206,8 @@ static void test_other_kernels(void **state)
         {6, AIGC_Q4_0, AIGC_LAYOUT_PANELS, 16, 0},
         {6, AIGC_F32,  AIGC_LAYOUT_PANELS, 16, 0},
         {7, AIGC_Q4_0, AIGC_LAYOUT_PANELS, 16, 0},
+        {8, AIGC_F32,  AIGC_LAYOUT_PANELS, 4,  0},
+        {8, AIGC_F32,  AIGC_LAYOUT_TAPS,   8,  0},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         aigc_abi_param kept = params[cases[i].param], *p = &params[cases[i].param];

@@ -110,34 +110,62 @@ static void test_dense(void **state)
     }
 }
 
-/* A convolution's weights are packed as the matrix of their first axis and all others. */
-static void test_convolution(void **state)
+/* The weight of output n, input c and a tap: 0 in the padding. */
+static float wanted_tap(const aigc_abi_param *p, int64_t n, int64_t c, int64_t tap, int64_t taps)
+{
+    int64_t outs = p->dims[p->pack_transposed ? 1 : 0], ins = p->dims[p->pack_transposed ? 0 : 1];
+    int64_t row = p->pack_transposed ? c * outs + n : n * ins + c;
+    return n >= outs ? 0 : number(row * taps + tap);
+}
+
+static void check_taps(int64_t *dims, uint32_t rank, uint8_t dtype, bool transposed)
+{
+    int64_t taps = 1, ins = dims[transposed ? 0 : 1];
+    for (uint32_t i = 2; i < rank; i++) {
+        taps *= dims[i];
+    }
+    aigc_abi_param p = {.layout = AIGC_LAYOUT_TAPS,
+                        .storage = AIGC_F32,
+                        .rank = (uint8_t)rank,
+                        .dims = dims,
+                        .panel = (uint8_t)(transposed ? PANEL * taps : PANEL),
+                        .pack_transposed = transposed};
+    void *data = source_of(dtype, dims[0] * dims[1] * taps);
+    float *out = pack(&p, dtype, data);
+    for (int64_t i = 0; i < aigc_param_bytes(&p) / 4; i++) {
+        int64_t c = i / PANEL % ins, tap = i / PANEL / ins % taps,
+                n = i / PANEL / ins / taps * PANEL + i % PANEL;
+        if (out[i] != wanted_tap(&p, n, c, tap, taps)) {
+            fail_msg("%lld x %lld, %lld taps%s: output %lld, input %lld, tap %lld",
+                     (long long)dims[0], (long long)dims[1], (long long)taps,
+                     transposed ? " kn" : "", (long long)n, (long long)c, (long long)tap);
+        }
+    }
+    free(data);
+    free(out);
+}
+
+/* A convolution's weights: panels of outputs, tap by tap. */
+static void test_taps(void **state)
 {
     (void)state;
-    int64_t flat[2] = {19, 5 * 9}, deep[4] = {19, 5, 3, 3};
-    for (int transposed = 0; transposed < 2; transposed++) {
-        aigc_abi_param p = {.layout = AIGC_LAYOUT_PANELS,
-                            .storage = AIGC_F32,
-                            .rank = 2,
-                            .dims = flat,
-                            .panel = transposed ? PANEL * 9 : PANEL,
-                            .pack_transposed = transposed};
-        aigc_abi_param q = p;
-        q.rank = 4;
-        q.dims = deep;
-        void *data = source_of(AIGC_F32, 19 * 45), *x = pack(&p, AIGC_F32, data),
-             *y = pack(&q, AIGC_F32, data);
-        assert_int_equal(aigc_param_bytes(&p), aigc_param_bytes(&q));
-        assert_memory_equal(x, y, (size_t)aigc_param_bytes(&p));
-        free(data);
-        free(x);
-        free(y);
+    static const int64_t sizes[] =
+        {
+            1, 3, 7, 8, 9, 17, 33
+    },
+                         taps[][3] = {{1, 1, 1}, {3, 1, 1}, {3, 3, 1},
+                                      {1, 7, 2}, {2, 3, 4}, {29, 1, 1}};
+    enum { SIZES = sizeof sizes / sizeof *sizes, TAPS = sizeof taps / sizeof *taps };
+    for (int i = 0; i < SIZES * SIZES * TAPS * 4; i++) {
+        int64_t dims[5] = {sizes[i / 4 % SIZES], sizes[i / 4 / SIZES % SIZES]};
+        memcpy(dims + 2, taps[i / 4 / SIZES / SIZES], sizeof *taps);
+        check_taps(dims, 5, i & 1 ? AIGC_F32 : AIGC_BF16, i & 2);
     }
-    aigc_abi_param blocks = {.layout = AIGC_LAYOUT_PANELS,
-                             .storage = AIGC_Q8_0,
-                             .rank = 4,
-                             .dims = deep,
-                             .panel = PANEL};
+    int64_t flat[3] = {19, 5, 300};
+    check_taps(flat, 3, AIGC_F32, false);
+    int64_t deep[4] = {19, 5, 3, 3};
+    aigc_abi_param blocks = {
+        .layout = AIGC_LAYOUT_TAPS, .storage = AIGC_Q8_0, .rank = 4, .dims = deep, .panel = PANEL};
     assert_true(aigc_param_bytes(&blocks) < 0);
 }
 
@@ -213,7 +241,7 @@ static void test_impossible(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_dense),      cmocka_unit_test(test_convolution),
+        cmocka_unit_test(test_dense),      cmocka_unit_test(test_taps),
         cmocka_unit_test(test_rows),       cmocka_unit_test(test_blocks),
         cmocka_unit_test(test_impossible),
     };
