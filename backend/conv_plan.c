@@ -5,7 +5,7 @@ enum {
     WEIGHTS = 128 << 10, /* copied ones of a block */
     FEW = 96,            /* places of a small block */
     MOST_PLACES = 2048,  /* 64 channels' sums of so many are half a MiB */
-    MOST_SHARED = 96,    /* columns of a row of which a block has several */
+    MOST_SHARED = 512,   /* columns of a row of which a block has several */
     MOST_SCRATCH = 2 << 20,
     MOST_WIDE = 8 /* vectors of a tile */
 };
@@ -80,19 +80,24 @@ static int64_t rows_below(const conv_axis *x)
     return (x->shifts - 1) / x->planes * x->down;
 }
 
+/* So many f32s or a few more: planes and channels that lie powers of two apart would fall upon each
+ * other in a cache. */
+static int64_t odd_lines(int64_t n_elems)
+{
+    enum { LINE = 16 };
+    return ((n_elems + LINE - 1) / LINE | 1) * LINE;
+}
+
 /* f32s of a plane: its rows, and a vector that the last one may reach beyond them. */
 static int64_t plane_of(const conv_plan *p, int64_t places, int64_t columns, int64_t lanes)
 {
-    return (vectors_of(places, lanes) + 1 + vectors_of(rows_below(&p->axes[1]) * columns, lanes)) *
-           lanes;
+    return odd_lines((vectors_of(places, lanes) + 1) * lanes +
+                     rows_below(&p->axes[1]) * columns);
 }
 
-/* From channel to channel an odd number of lines: powers of two would fall upon each other in a
- * cache. */
 static int64_t stride_of(const conv_plan *p, int64_t plane)
 {
-    enum { LINE = 16 };
-    return ((p->planes * plane + LINE - 1) / LINE | 1) * LINE;
+    return odd_lines(p->planes * plane);
 }
 
 /* Shifts of rows share planes where a block's rows are the picture's, in full. */

@@ -42,23 +42,17 @@ static void end_sums(conv_emitter *q, emit_loop *l, const conv_tile *t, LLVMValu
     }
 }
 
-/* As channels of x run. One product a turn: with more, LLVM moves so many loads to the front that
- * sums are spilled. v_ahead: weights that come next, or NULL. */
-static void sum_channels(conv_emitter *q, const conv_tile *t, LLVMValueRef v_w,
-                         LLVMValueRef v_ahead, LLVMValueRef v_b, LLVMValueRef *v_sums)
+/* Weights, those that come after them (or NULL), and packed inputs. */
+typedef struct operands {
+    LLVMValueRef v_w, v_next, v_b;
+} operands;
+
+static operands at_channel(conv_emitter *q, const conv_tile *t, operands o, LLVMValueRef v_channel)
 {
-    emit_loop l;
-    if (q->p.conv->in_group == 1) {
-        add_products(q, t, v_w, v_b, v_sums);
-        return;
-    }
-    begin_sums(q, &l, "channel", zero(q), q->v_channels, t, v_sums);
-    LLVMValueRef v_at = times(q, l.v_i, t->w_step);
-    if (v_ahead) {
-        emit_prefetch(q->e, f32_at(q, v_ahead, v_at), 3);
-    }
-    add_products(q, t, f32_at(q, v_w, v_at), f32_at(q, v_b, times(q, l.v_i, t->b_step)), v_sums);
-    end_sums(q, &l, t, v_sums);
+    LLVMValueRef v_along = times(q, v_channel, t->w_step);
+    return (operands){.v_w = f32_at(q, o.v_w, v_along),
+                      .v_next = o.v_next ? f32_at(q, o.v_next, v_along) : NULL,
+                      .v_b = f32_at(q, o.v_b, times(q, v_channel, t->b_step))};
 }
 
 static LLVMValueRef table_at(conv_emitter *q, LLVMValueRef v_table, LLVMValueRef v_i)
@@ -67,21 +61,54 @@ static LLVMValueRef table_at(conv_emitter *q, LLVMValueRef v_table, LLVMValueRef
     return LLVMBuildLoad2(e->b, e->i64, LLVMBuildGEP2(e->b, e->i64, v_table, &v_i, 1, ""), "");
 }
 
-/* As taps of the phase do, and channels of x with each. */
-static void sum_taps(conv_emitter *q, const conv_tile *t, LLVMValueRef *v_sums)
+static operands at_tap(conv_emitter *q, const conv_tile *t, operands o, LLVMValueRef v_tap)
 {
-    emit_loop tap;
-    begin_sums(q, &tap, "tap", zero(q), table_at(q, t->v_table, zero(q)), t, v_sums);
-    LLVMValueRef v_at = plus(q, times(q, tap.v_i, TAP_FIELDS), 1), v_of[TAP_FIELDS];
+    LLVMValueRef v_at = plus(q, times(q, v_tap, TAP_FIELDS), 1), v_of[TAP_FIELDS];
     for (int64_t i = 0; i < TAP_FIELDS; i++) {
         v_of[i] = table_at(q, t->v_table, plus(q, v_at, i));
     }
     LLVMValueRef v_down = mul(q, v_of[TAP_DOWN], q->v_pitch);
-    LLVMValueRef v_w = f32_at(q, t->v_w, times(q, v_of[TAP_NUMBER], t->w_tap)),
-                 v_ahead = f32_at(q, t->v_w, times(q, v_of[TAP_NEXT], t->w_tap));
-    sum_channels(q, t, v_w, q->p.conv->channels ? v_ahead : NULL,
-                 f32_at(q, t->v_b, add(q, v_of[TAP_PLANE], v_down)), v_sums);
+    return (operands){.v_w = f32_at(q, o.v_w, times(q, v_of[TAP_NUMBER], t->w_tap)),
+                      .v_next = f32_at(q, o.v_w, times(q, v_of[TAP_NEXT], t->w_tap)),
+                      .v_b = f32_at(q, o.v_b, add(q, v_of[TAP_PLANE], v_down))};
+}
+
+/* As channels of x run, few or many of them. One product a turn: with more, LLVM moves so many
+ * loads to the front that sums are spilled. */
+static void sum_channels(conv_emitter *q, const conv_tile *t, operands o, LLVMValueRef *v_sums)
+{
+    emit_loop l;
+    begin_sums(q, &l, "channel", zero(q), q->v_channels, t, v_sums);
+    operands at = at_channel(q, t, o, l.v_i);
+    if (at.v_next) {
+        emit_prefetch(q->e, at.v_next, 3);
+    }
+    add_products(q, t, at.v_w, at.v_b, v_sums);
+    end_sums(q, &l, t, v_sums);
+}
+
+/* As taps of the phase do. With fewer channels than taps those run outside: the inner loop is the
+ * longer one. */
+static void sum_taps(conv_emitter *q, const conv_tile *t, operands o, LLVMValueRef *v_sums)
+{
+    emit_loop tap, channel;
+    bool few = q->p.conv->in_group < q->p.most;
+    if (few) {
+        begin_sums(q, &channel, "channel", zero(q), q->v_channels, t, v_sums);
+        o = at_channel(q, t, o, channel.v_i);
+    }
+    begin_sums(q, &tap, "tap", zero(q), table_at(q, t->v_table, zero(q)), t, v_sums);
+    operands at = at_tap(q, t, o, tap.v_i);
+    if (few) {
+        add_products(q, t, at.v_w, at.v_b, v_sums);
+    } else {
+        at.v_next = q->p.conv->channels ? at.v_next : NULL;
+        sum_channels(q, t, at, v_sums);
+    }
     end_sums(q, &tap, t, v_sums);
+    if (few) {
+        end_sums(q, &channel, t, v_sums);
+    }
 }
 
 /* The tile's sums go to memory: v_to[row][to_row]. */
@@ -100,11 +127,7 @@ static void tile_sums(conv_emitter *q, const conv_tile *t, LLVMValueRef v_to)
                 emit_select(e, v_first, v_sums[i], load_vector(q, v_to, v_at[i], 4 * e->lanes));
         }
     }
-    if (t->v_table) {
-        sum_taps(q, t, v_sums);
-    } else {
-        sum_channels(q, t, t->v_w, NULL, t->v_b, v_sums);
-    }
+    (t->v_table ? sum_taps : sum_channels)(q, t, (operands){t->v_w, NULL, t->v_b}, v_sums);
     for (uint32_t i = 0; i < n; i++) {
         LLVMValueRef v = LLVMBuildStore(e->b, v_sums[i], f32_at(q, v_to, v_at[i]));
         LLVMSetAlignment(v, 4 * e->lanes);
