@@ -115,6 +115,7 @@ void conv_pack(conv_emitter *q);
 typedef struct conv_tile {
     uint32_t rows, vectors;
     LLVMValueRef v_w;      /* weights of the first row */
+    LLVMValueRef v_next;   /* weights that are asked for meanwhile, as many as those; or NULL */
     LLVMValueRef v_b;      /* inputs of the first place */
     int64_t w_row, w_step; /* f32s from row to row, and along channels of x */
     int64_t w_tap;         /* from tap to tap */

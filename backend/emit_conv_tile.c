@@ -1,7 +1,7 @@
 /* Sums of a convolution in registers: rows of channels by vectors of places. */
 #include "backend/emit_conv_parts.h"
 
-enum { MOST_SUMS = 24, TILE_ARGS = 7 };
+enum { MOST_SUMS = 24, TILE_ARGS = 8 };
 
 /* One product for every sum of the tile. */
 static void add_products(conv_emitter *q, const conv_tile *t, LLVMValueRef v_w, LLVMValueRef v_b,
@@ -81,7 +81,7 @@ static void sum_channels(conv_emitter *q, const conv_tile *t, operands o, LLVMVa
     begin_sums(q, &l, "channel", zero(q), q->v_channels, t, v_sums);
     operands at = at_channel(q, t, o, l.v_i);
     if (at.v_next) {
-        emit_prefetch(q->e, at.v_next, 3);
+        emit_prefetch(q->e, at.v_next, t->v_next ? 2 : 3);
     }
     add_products(q, t, at.v_w, at.v_b, v_sums);
     end_sums(q, &l, t, v_sums);
@@ -127,7 +127,7 @@ static void tile_sums(conv_emitter *q, const conv_tile *t, LLVMValueRef v_to)
                 emit_select(e, v_first, v_sums[i], load_vector(q, v_to, v_at[i], 4 * e->lanes));
         }
     }
-    (t->v_table ? sum_taps : sum_channels)(q, t, (operands){t->v_w, NULL, t->v_b}, v_sums);
+    (t->v_table ? sum_taps : sum_channels)(q, t, (operands){t->v_w, t->v_next, t->v_b}, v_sums);
     for (uint32_t i = 0; i < n; i++) {
         LLVMValueRef v = LLVMBuildStore(e->b, v_sums[i], f32_at(q, v_to, v_at[i]));
         LLVMSetAlignment(v, 4 * e->lanes);
@@ -136,12 +136,12 @@ static void tile_sums(conv_emitter *q, const conv_tile *t, LLVMValueRef v_to)
 
 /* A tile is a function of its own: values of the loops around it would take registers from sums.
  * Its arguments: weights, packed inputs, sums; first channel, channels; table of the phase, places
- * of a row. */
+ * of a row; weights that come next. */
 static LLVMValueRef tile_function(conv_emitter *q, conv_tile t)
 {
     emit *e = q->e;
     conv_emitter inner = *q;
-    LLVMTypeRef types[TILE_ARGS] = {e->ptr, e->ptr, e->ptr, e->i64, e->i64, e->ptr, e->i64};
+    LLVMTypeRef types[TILE_ARGS] = {e->ptr, e->ptr, e->ptr, e->i64, e->i64, e->ptr, e->i64, e->ptr};
     char name[64];
     snprintf(name, sizeof name, "k%u_conv_%ux%u", e->k->id, t.rows, t.vectors);
     LLVMValueRef f = emit_function_begin(e, name, types, TILE_ARGS, &inner.outside);
@@ -151,6 +151,7 @@ static LLVMValueRef tile_function(conv_emitter *q, conv_tile t)
     inner.v_channels = LLVMGetParam(f, 4);
     t.v_table = t.v_table ? LLVMGetParam(f, 5) : NULL;
     inner.v_pitch = LLVMGetParam(f, 6);
+    t.v_next = t.v_next ? LLVMGetParam(f, 7) : NULL;
     tile_sums(&inner, &t, LLVMGetParam(f, 2));
     emit_function_end(e, &inner.outside);
     return f;
@@ -160,9 +161,10 @@ static void run_tile(conv_emitter *q, const conv_tile *t, LLVMValueRef v_to)
 {
     emit *e = q->e;
     LLVMValueRef f = tile_function(q, *t);
-    LLVMValueRef v_table = t->v_table ? t->v_table : LLVMConstNull(e->ptr);
-    LLVMValueRef args[TILE_ARGS] = {t->v_w,        t->v_b,  v_to,      q->v_channel,
-                                    q->v_channels, v_table, q->v_pitch};
+    LLVMValueRef v_table = t->v_table ? t->v_table : LLVMConstNull(e->ptr),
+                 v_next = t->v_next ? t->v_next : LLVMConstNull(e->ptr);
+    LLVMValueRef args[TILE_ARGS] = {t->v_w,        t->v_b,  v_to,       q->v_channel,
+                                    q->v_channels, v_table, q->v_pitch, v_next};
     LLVMBuildCall2(e->b, LLVMGlobalGetValueType(f), f, args, TILE_ARGS, "");
 }
 

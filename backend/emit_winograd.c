@@ -350,6 +350,18 @@ static void make_panel_weights(winograd *w, LLVMValueRef v_o)
 
 /* Products ------------------------------------------------------------------------------------- */
 
+/* The panel after that of v_o: a tap of it with each of the first points, then the last one again.
+ */
+static LLVMValueRef next_panel(conv_emitter *q, LLVMValueRef v_o, LLVMValueRef v_point)
+{
+    emit *e = q->e;
+    const k_conv *v = q->p.conv;
+    LLVMValueRef v_panel = LLVMBuildUDiv(e->b, v_o, emit_i64(e, v->channels), "");
+    LLVMValueRef v_tap = add(q, times(q, plus(q, v_panel, 1), TAPS * TAPS),
+                             least(q, v_point, emit_i64(e, TAPS * TAPS - 1)));
+    return f32_at(q, e->v_bufs[v->w->id], times(q, v_tap, v->in_group * v->channels));
+}
+
 static void make_products(winograd *w, uint32_t rows, LLVMValueRef v_o)
 {
     conv_emitter *q = w->q;
@@ -362,6 +374,7 @@ static void make_products(winograd *w, uint32_t rows, LLVMValueRef v_o)
     begin(q, &point, "point", zero(q), emit_i64(q->e, w->f->points * w->f->points), 1);
     conv_tile t = {.rows = rows,
                    .v_w = f32_at(q, v_weights, times(q, point.v_i, w->weight_plane)),
+                   .v_next = across ? next_panel(q, v_o, point.v_i) : NULL,
                    .v_b = f32_at(q, w->v_inputs, times(q, point.v_i, w->input_plane)),
                    .w_row = across ? 1 : w->weight_row,
                    .w_step = across ? across : 1,
