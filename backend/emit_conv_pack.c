@@ -8,35 +8,58 @@ static LLVMValueRef source_index(conv_emitter *q, uint32_t axis, LLVMValueRef v_
     return plus(q, add(q, times(q, v_place, x->by), times(q, v_shift, x->step)), x->first);
 }
 
-LLVMValueRef conv_load_row(conv_emitter *q, LLVMValueRef v_row, LLVMValueRef v_first,
-                           LLVMValueRef v_limit, int64_t step)
+/* Which of the elements v_first, v_first + step ... are below v_limit, and 0 or more? */
+static LLVMValueRef within(conv_emitter *q, LLVMValueRef v_first, LLVMValueRef v_limit,
+                           int64_t step)
 {
     emit *e = q->e;
-    LLVMTypeRef vt = emit_vector(e, e->f32), it = emit_vector(e, e->i32);
+    LLVMTypeRef it = emit_vector(e, e->i32);
     LLVMValueRef v_lanes =
         LLVMBuildMul(e->b, emit_iota(e, e->i32), emit_const_int(e, it, step), "");
     LLVMValueRef v_at = emit_splat(e, LLVMBuildTrunc(e->b, v_first, e->i32, ""));
     v_at = LLVMBuildAdd(e->b, v_at, v_lanes, "");
     LLVMValueRef v_end = emit_splat(e, LLVMBuildTrunc(e->b, v_limit, e->i32, ""));
-    LLVMValueRef v_in = LLVMBuildICmp(e->b, LLVMIntULT, v_at, v_end, "");
-    LLVMValueRef args[4] = {f32_at(q, v_row, v_first), LLVMConstInt(e->i32, 4, false), v_in,
-                            LLVMConstNull(vt)};
-    if (step == 1) {
-        return emit_intrinsic(e, "llvm.masked.load", 2, (LLVMTypeRef[]){vt, e->ptr}, 4, args);
-    }
-    args[0] = LLVMBuildGEP2(e->b, e->f32, args[0], &v_lanes, 1, "");
-    return emit_intrinsic(e, "llvm.masked.gather", 2, (LLVMTypeRef[]){vt, emit_vector(e, e->ptr)},
-                          4, args);
+    return LLVMBuildICmp(e->b, LLVMIntULT, v_at, v_end, "");
 }
 
-/* Every other element: of two vectors side by side. */
-static LLVMValueRef load_pairs(conv_emitter *q, LLVMValueRef v_row, LLVMValueRef v_first,
-                               LLVMValueRef v_limit)
+conv_lanes conv_lanes_of(conv_emitter *q, LLVMValueRef v_first, LLVMValueRef v_limit, int64_t step)
+{
+    conv_lanes lanes = {.v_first = v_first, .step = step};
+    for (uint32_t i = 0; i < (step == 2 ? 2 : 1); i++) {
+        lanes.v_in[i] =
+            within(q, plus(q, v_first, (int64_t)i * q->e->lanes), v_limit, step == 2 ? 1 : step);
+    }
+    return lanes;
+}
+
+LLVMValueRef conv_load_lanes(conv_emitter *q, LLVMValueRef v_row, const conv_lanes *lanes,
+                             LLVMValueRef v_else)
 {
     emit *e = q->e;
-    LLVMValueRef v_lo = conv_load_row(q, v_row, v_first, v_limit, 1);
-    LLVMValueRef v_hi = conv_load_row(q, v_row, plus(q, v_first, e->lanes), v_limit, 1);
-    return emit_pick(e, v_lo, v_hi, 0, 2);
+    LLVMTypeRef vt = emit_vector(e, e->f32);
+    LLVMValueRef v[2], v_align = LLVMConstInt(e->i32, 4, false),
+                       v_at = f32_at(q, v_row, lanes->v_first);
+    if (lanes->step > 2) {
+        LLVMValueRef v_steps = LLVMBuildMul(
+            e->b, emit_iota(e, e->i32), emit_const_int(e, emit_vector(e, e->i32), lanes->step), "");
+        LLVMValueRef args[4] = {LLVMBuildGEP2(e->b, e->f32, v_at, &v_steps, 1, ""), v_align,
+                                lanes->v_in[0], v_else};
+        return emit_intrinsic(e, "llvm.masked.gather", 2,
+                              (LLVMTypeRef[]){vt, emit_vector(e, e->ptr)}, 4, args);
+    }
+    for (uint32_t i = 0; i < lanes->step; i++) {
+        LLVMValueRef args[4] = {f32_at(q, v_at, emit_i64(e, (int64_t)i * e->lanes)), v_align,
+                                lanes->v_in[i], v_else};
+        v[i] = emit_intrinsic(e, "llvm.masked.load", 2, (LLVMTypeRef[]){vt, e->ptr}, 4, args);
+    }
+    return lanes->step == 2 ? emit_pick(e, v[0], v[1], 0, 2) : v[0];
+}
+
+LLVMValueRef conv_load_row(conv_emitter *q, LLVMValueRef v_row, LLVMValueRef v_first,
+                           LLVMValueRef v_limit, int64_t step)
+{
+    conv_lanes lanes = conv_lanes_of(q, v_first, v_limit, step);
+    return conv_load_lanes(q, v_row, &lanes, LLVMConstNull(emit_vector(q->e, q->e->f32)));
 }
 
 /* One row of places, to its planes of every shift of columns. */
@@ -48,9 +71,7 @@ static void pack_row(conv_emitter *q, LLVMValueRef v_row, LLVMValueRef v_limit, 
     LLVMValueRef v_line = f32_at(q, v_to, times(q, shift.v_i, q->p.plane));
     begin(q, &col, "col", zero(q), q->v_n[2], e->lanes);
     LLVMValueRef v_first = source_index(q, 2, add(q, q->v_at[2], col.v_i), shift.v_i);
-    LLVMValueRef v = q->p.axes[2].by == 2
-                         ? load_pairs(q, v_row, v_first, v_limit)
-                         : conv_load_row(q, v_row, v_first, v_limit, q->p.axes[2].by);
+    LLVMValueRef v = conv_load_row(q, v_row, v_first, v_limit, q->p.axes[2].by);
     LLVMSetAlignment(LLVMBuildStore(e->b, v, f32_at(q, v_line, col.v_i)), 4);
     end(q, &col);
     end(q, &shift);

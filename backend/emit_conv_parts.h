@@ -103,8 +103,17 @@ static inline LLVMValueRef zero(conv_emitter *q)
 }
 /* Packing (emit_conv_pack.c) ----------------------------------------------------------------- */
 
-/* Elements v_first, v_first + step ... of a row, one a lane; 0 where that is not within the row's
- * v_limit elements. A row has fewer than 2^31. */
+/* Elements v_first, v_first + step ... of a row, one a lane: which of them are among the row's v_limit
+ * elements. A row has fewer than 2^31. */
+typedef struct conv_lanes {
+    LLVMValueRef v_first, v_in[2]; /* with a step of 2: of two vectors, as they lie */
+    int64_t step;
+} conv_lanes;
+conv_lanes conv_lanes_of(conv_emitter *q, LLVMValueRef v_first, LLVMValueRef v_limit, int64_t step);
+/* Those elements, and v_else's for the others. */
+LLVMValueRef conv_load_lanes(conv_emitter *q, LLVMValueRef v_row, const conv_lanes *lanes,
+                             LLVMValueRef v_else);
+/* The two together, with zeros. */
 LLVMValueRef conv_load_row(conv_emitter *q, LLVMValueRef v_row, LLVMValueRef v_first,
                            LLVMValueRef v_limit, int64_t step);
 /* The block's part of x, to q->v_packed. */

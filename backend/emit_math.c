@@ -443,11 +443,9 @@ static LLVMValueRef float_math(emit *e, ir_op op, ir_dtype t, LLVMValueRef x, LL
     case IR_OP_mod:
         return float_mod(e, x, y);
     case IR_OP_max: /* nan wins: of x when the comparison is false for it */
-        return SELECT(LLVMBuildFCmp(e->b, LLVMRealUNO, y, y, ""), y,
-                      SELECT(LLVMBuildFCmp(e->b, LLVMRealUGT, x, y, ""), x, y));
+        return SELECT(LLVMBuildFCmp(e->b, LLVMRealUNO, y, y, ""), y, SELECT(MORE(y, x), y, x));
     case IR_OP_min:
-        return SELECT(LLVMBuildFCmp(e->b, LLVMRealUNO, y, y, ""), y,
-                      SELECT(LLVMBuildFCmp(e->b, LLVMRealULT, x, y, ""), x, y));
+        return SELECT(LLVMBuildFCmp(e->b, LLVMRealUNO, y, y, ""), y, SELECT(LESS(y, x), y, x));
     default:
         return x;
     }

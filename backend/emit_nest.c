@@ -2,6 +2,7 @@
  * together (jammed) where the schedule says so, so that what they load is loaded once. */
 #include "backend/emit.h"
 #include "backend/emit_conv.h"
+#include "backend/emit_pool.h"
 #include "backend/schedule.h"
 
 #include <math.h>
@@ -430,6 +431,10 @@ void emit_nest(emit *e, const k_nest *n)
 {
     if (emit_conv_can(e, n)) {
         emit_conv(e, n);
+        return;
+    }
+    if (n->pool) {
+        emit_pool(e, n);
         return;
     }
     contract_form product;

@@ -116,6 +116,18 @@ typedef struct k_conv {
     const ir_dim *sizes[3];                            /* of x */
 } k_conv;
 
+/* What the first step of a nest reduces when it is a pooling of f32s, by maximum or sum: the nest's
+ * outer axes are n, c and the spatial ones, its steps that reduction and one STORE.
+ *
+ *     x  [N, C, spatial...]
+ *     y[at] = op over taps of x[at * stride - pad + tap * dilation], where that is within x */
+typedef struct k_pool {
+    const k_buf *x;
+    uint32_t n_spatial; /* 1 to 3 */
+    int64_t window[3], strides[3], dilations[3], pads[3]; /* pads: before the first element */
+    const ir_dim *sizes[3];                               /* of x */
+} k_pool;
+
 typedef struct k_nest {
     uint32_t n_outer;
     const k_axis *const *outer;
@@ -124,6 +136,7 @@ typedef struct k_nest {
     uint32_t n_steps;
     const k_step *steps;
     const k_conv *conv; /* or NULL; the steps alone say as much */
+    const k_pool *pool; /* the same */
 } k_nest;
 
 /* softmax over j of score(i, j) with score = hole rewritten, hole = scale * sum_d q[i,d] k[j,d];

@@ -81,6 +81,7 @@ const k_expr *lower_value_conv(lower *l, const lower_scope *s, const ir_node *n,
 /* What a nest made of this convolution sums up; NULL where its operands are not as they lie in
  * memory, or their elements no f32s. */
 const k_conv *lower_conv(lower *l, const lower_scope *s, const ir_node *n);
+const k_pool *lower_pool(lower *l, const lower_scope *s, const ir_node *n);
 const k_expr *lower_value_pool(lower *l, const lower_scope *s, const ir_node *n,
                                const ir_dim *const *index, const k_expr *guard);
 const k_expr *lower_value_resize(lower *l, const lower_scope *s, const ir_node *n,

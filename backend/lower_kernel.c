@@ -155,14 +155,19 @@ static const ir_node *find_family(const ir_graph *g, ir_family f)
     return NULL;
 }
 
-/* The convolution that the nest just ended is, for emitters that know of them. */
-static void note_conv(building *b)
+/* The convolution or pooling that the nest just ended is, for emitters that know of them. */
+static void note_window(building *b, ir_family family)
 {
-    const ir_node *n = find_family(b->body, IR_FAMILY_CONV);
+    const ir_node *n = find_family(b->body, family);
     k_nest *nest = &b->nests.at[b->nests.len - 1];
     target t = target_of(b, 0);
-    if (n && ir_type_same_shape(ir_node_type(n), ir_node_type(t.value))) {
+    if (!n || !ir_type_same_shape(ir_node_type(n), ir_node_type(t.value))) {
+        return;
+    }
+    if (family == IR_FAMILY_CONV) {
         nest->conv = lower_conv(&b->l, &b->scope, n);
+    } else if (n->op == IR_OP_pool && nest->n_steps == 2 && nest->steps[0].acc == IR_f32) {
+        nest->pool = lower_pool(&b->l, &b->scope, n);
     }
 }
 
@@ -229,7 +234,9 @@ static void lower_nest(building *b, const char *kind)
     }
     end_nest(b, n_outer, outer, split);
     if (strcmp(kind, "conv") == 0) {
-        note_conv(b);
+        note_window(b, IR_FAMILY_CONV);
+    } else if (strcmp(kind, "pool") == 0) {
+        note_window(b, IR_FAMILY_POOL);
     }
 }
 

@@ -162,6 +162,21 @@ const k_conv *lower_conv(lower *l, const lower_scope *s, const ir_node *n)
     return !panel || (fits && v->channels > 0) ? v : NULL;
 }
 
+const k_pool *lower_pool(lower *l, const lower_scope *s, const ir_node *n)
+{
+    k_pool *p = arena_new(l->a, k_pool);
+    const ir_type *x = ir_node_type(n->in[0]);
+    *p = (k_pool){.x = plain_buf(s, n->in[0], false), .n_spatial = x->rank - 2};
+    for (uint32_t i = 0; i < p->n_spatial; i++) {
+        p->window[i] = list_at(n, IR_ATTR_window, i, 1);
+        p->strides[i] = list_at(n, IR_ATTR_strides, i, 1);
+        p->dilations[i] = list_at(n, IR_ATTR_dilations, i, 1);
+        p->pads[i] = list_at(n, IR_ATTR_pads_lo, i, 0);
+        p->sizes[i] = x->dims[i + 2];
+    }
+    return p->x ? p : NULL;
+}
+
 const k_expr *lower_value_pool(lower *l, const lower_scope *s, const ir_node *n,
                                const ir_dim *const *index, const k_expr *guard)
 {

@@ -523,6 +523,9 @@ static inline void make_pool(maker *k)
         more[1] = ir_attr_is(IR_ATTR_window, INTS(4));
         out(k, window_op(k, line, NULL, 1, (int64_t[]){3}, (int64_t[]){1}, (int64_t[]){1},
                          (int64_t[]){2}, 1, 3, more));
+        more[1] = ir_attr_is(IR_ATTR_window, INTS(9));
+        out(k, window_op(k, line, NULL, 1, (int64_t[]){2}, (int64_t[]){1}, (int64_t[]){4},
+                         (int64_t[]){4}, 1, 3, more));
     }
 }
 
