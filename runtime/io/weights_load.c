@@ -5,14 +5,17 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-enum { LINE = 64, HUGE_PAGE = 2 << 20 };
+enum { LINE = 64, HUGE_PAGE = 2 << 20, SMALL = 64 << 10 };
 
-/* Does the tensor lie in the file as kernels read the parameter? */
-static bool stays(const aigc_abi_param *p, const weights_tensor *t)
+/* Does the tensor lie in the file as kernels read the parameter? Small ones are copied all the
+ * same, unless the whole file is as it is wanted: a system that maps a page when it is touched maps
+ * those around it, too, which belong to tensors that have been packed. */
+static bool stays(const aigc_abi_param *p, const weights_tensor *t, bool packed)
 {
     size_t align = aigc_dtype_block(p->storage) > 1 ? 2 : aigc_dtype_bytes(p->storage);
     align = p->layout == AIGC_LAYOUT_ROWS ? align : LINE;
-    return weights_packed_alike(p, t) && (uintptr_t)t->data % align == 0;
+    return weights_packed_alike(p, t) && (uintptr_t)t->data % align == 0 &&
+           (packed || t->size_bytes >= SMALL);
 }
 
 static int64_t room_for(const aigc_abi_param *p)
@@ -42,11 +45,12 @@ typedef struct loading {
 static void find_tensors(loading *l, const aigc_abi_model *m, const weights_file *f)
 {
     char name[512];
+    bool packed = f->gguf && gguf_find(f->gguf, "aigc.pack.version");
     for (uint32_t i = 0; i < m->n_params; i++) {
         const aigc_abi_param *p = &m->params[i];
         for (uint32_t k = 0; k < p->slots; k++) {
             const weights_tensor *t = weights_match(f, p, k, name);
-            if (stays(p, t)) {
+            if (stays(p, t, packed)) {
                 l->slots[p->first_slot + k] = t->data;
             } else {
                 l->job_slots[l->n_jobs] = p->first_slot + k;
@@ -75,6 +79,9 @@ static aigc_status load(loading *l, const aigc_abi_model *m, const weights_file 
         at += room_for(l->jobs[i].p);
     }
     aigc_status s = weights_pack(l->jobs, l->n_jobs, err);
+    for (uint32_t i = 0; i < f->n_maps && l->n_jobs; i++) { /* what lies around the pieces, too */
+        (void)madvise((void *)(uintptr_t)f->maps[i].data, f->maps[i].size, MADV_DONTNEED);
+    }
     if (s == AIGC_OK && (s = aigc_weights_from_slots(m, l->slots, out)) != AIGC_OK) {
         s = aigc_fail(err, s, "out of memory");
     }
