@@ -91,8 +91,7 @@ static int64_t odd_lines(int64_t n_elems)
 /* f32s of a plane: its rows, and a vector that the last one may reach beyond them. */
 static int64_t plane_of(const conv_plan *p, int64_t places, int64_t columns, int64_t lanes)
 {
-    return odd_lines((vectors_of(places, lanes) + 1) * lanes +
-                     rows_below(&p->axes[1]) * columns);
+    return odd_lines((vectors_of(places, lanes) + 1) * lanes + rows_below(&p->axes[1]) * columns);
 }
 
 static int64_t stride_of(const conv_plan *p, int64_t plane)
@@ -321,5 +320,11 @@ bool conv_plan_of(const k_nest *n, const target *t, conv_plan *out)
     plan_channels(out, lanes);
     plan_places(out, lanes);
     plan_tiles(out, lanes);
+    /* Of one vector of places two panels are summed at once: each place is loaded half as often. */
+    if (!out->tile && v->channels == most_rows && v->out_group >= 2 * most_rows &&
+        out->places == lanes) {
+        out->tile_rows = 2 * most_rows;
+        out->tile_vectors = 1;
+    }
     return conv_plan_packed(out) + conv_plan_sums(out, t) + conv_plan_weights(out) <= MOST_SCRATCH;
 }

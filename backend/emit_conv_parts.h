@@ -128,6 +128,7 @@ typedef struct conv_tile {
     LLVMValueRef v_b;      /* inputs of the first place */
     int64_t w_row, w_step; /* f32s from row to row, and along channels of x */
     int64_t w_tap;         /* from tap to tap */
+    int64_t panel, w_panel; /* rows of a panel, and from panel to panel */
     int64_t b_step;        /* along channels of x */
     int64_t to_row;        /* of the sums */
     LLVMValueRef v_table;  /* of the phase: emit_conv_phase.c; NULL: there is one tap */

@@ -53,7 +53,9 @@ static int64_t *describe_phases(emit *e, const conv_plan *p)
             }
         }
     }
-    *next = conv_plan_taps(p) + first; /* of the next panel */
+    int64_t channels = p->conv->channels;
+    *next =
+        conv_plan_taps(p) * (channels ? p->tile_rows / channels : 1) + first; /* of the next tile */
     return table;
 }
 
@@ -107,6 +109,8 @@ static void find_weights(conv_emitter *q, conv_tile *t, LLVMValueRef v_o)
         t->w_row = 1;
         t->w_step = across;
         t->w_tap = v->in_group * across;
+        t->panel = across;
+        t->w_panel = deep * across;
         t->v_w = f32_at(q, v_w, times(q, v_panel, deep * across));
         t->v_w = f32_at(q, t->v_w, add(q, times(q, q->v_channel, across), v_within));
         return;

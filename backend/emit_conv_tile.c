@@ -3,6 +3,11 @@
 
 enum { MOST_SUMS = 24, TILE_ARGS = 8 };
 
+static int64_t weight_of(const conv_tile *t, int64_t row)
+{
+    return t->panel ? row / t->panel * t->w_panel + row % t->panel * t->w_row : row * t->w_row;
+}
+
 /* One product for every sum of the tile. */
 static void add_products(conv_emitter *q, const conv_tile *t, LLVMValueRef v_w, LLVMValueRef v_b,
                          LLVMValueRef *v_sums)
@@ -15,7 +20,7 @@ static void add_products(conv_emitter *q, const conv_tile *t, LLVMValueRef v_w, 
         v_line[v] = load_vector(q, v_b, emit_i64(e, (int64_t)v * e->lanes), align);
     }
     for (uint32_t r = 0; r < t->rows; r++) {
-        LLVMValueRef v_ptr = f32_at(q, v_w, emit_i64(e, r * t->w_row));
+        LLVMValueRef v_ptr = f32_at(q, v_w, emit_i64(e, weight_of(t, r)));
         LLVMValueRef v_weight = emit_splat(e, LLVMBuildLoad2(e->b, e->f32, v_ptr, ""));
         for (uint32_t v = 0; v < t->vectors; v++) {
             LLVMValueRef *v_sum = &v_sums[r * t->vectors + v];
@@ -80,8 +85,9 @@ static void sum_channels(conv_emitter *q, const conv_tile *t, operands o, LLVMVa
     emit_loop l;
     begin_sums(q, &l, "channel", zero(q), q->v_channels, t, v_sums);
     operands at = at_channel(q, t, o, l.v_i);
-    if (at.v_next) {
-        emit_prefetch(q->e, at.v_next, t->v_next ? 2 : 3);
+    for (uint32_t r = 0; at.v_next && r < t->rows; r += t->panel ? (uint32_t)t->panel : t->rows) {
+        emit_prefetch(q->e, f32_at(q, at.v_next, emit_i64(q->e, weight_of(t, r))),
+                      t->v_next ? 2 : 3);
     }
     add_products(q, t, at.v_w, at.v_b, v_sums);
     end_sums(q, &l, t, v_sums);
