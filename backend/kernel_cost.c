@@ -52,7 +52,7 @@ typedef struct counter {
     double extents[MOST_AXES];
     const k_nest *nest; /* being counted, or NULL */
     uint64_t outer;     /* axes around all steps */
-    double fraction;    /* of the points that are computed: attention's that are seen */
+    double fraction;    /* of the points that are computed: attention's that are seen, taps that are met */
     bool *counted;      /* [k->n_exprs]: in this step */
     touched *touched;   /* [k->n_bufs] */
     double flops;
@@ -182,6 +182,16 @@ static void count_store(counter *c, const k_buf *b, const k_expr *offset)
     touch(c, b, points(c, axes_of(c, offset)), true);
 }
 
+/* Of a transposed convolution's taps a point meets every stride-th alone. */
+static double met_share(const k_nest *n)
+{
+    double share = 1;
+    for (uint32_t i = 0; n->conv && n->conv->transposed && i < n->conv->n_spatial; i++) {
+        share /= (double)n->conv->strides[i];
+    }
+    return share;
+}
+
 static void count_nest(counter *c, const k_nest *n)
 {
     c->nest = n;
@@ -191,10 +201,12 @@ static void count_nest(counter *c, const k_nest *n)
         uint64_t own = know_axes(c, s->axes, s->n_axes), all = c->outer | own;
         all = s->kind == K_STEP_REDUCE ? axes_of(c, s->value) | own : all;
         begin_step(c);
+        c->fraction = i == 0 ? met_share(n) : 1;
         count(c, s->value);
         if (s->kind != K_STEP_STORE || s->add) {
-            c->flops += ir_dtype_is_float(s->value->dtype) ? points(c, all) : 0;
+            c->flops += ir_dtype_is_float(s->value->dtype) ? points(c, all) * c->fraction : 0;
         }
+        c->fraction = 1;
         if (s->kind != K_STEP_REDUCE) {
             count_store(c, s->buf, s->offset);
         }

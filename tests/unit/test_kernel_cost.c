@@ -17,6 +17,7 @@ static const char source[] =
     "  w: f32[24, 40] = normal(0, 1)\n"
     "  g: f32[24] = normal(0, 1)\n"
     "  k: f32[5, 3, 3, 3] = normal(0, 1)\n"
+    "  kt: f32[3, 5, 4, 2] = normal(0, 1)\n"
     "  table: f32[100, 8] = normal(0, 1)\n"
     "  state cache: f32[64, 8]\n"
     "  entry product(x: f32[T, 24]) -> f32[T, 40] = x @ w\n"
@@ -24,6 +25,7 @@ static const char source[] =
     "* g) @ w\n"
     "  entry rectified(x: f32[T, 24]) -> f32[T, 40] = relu(x @ w)\n"
     "  entry picture(x: f32[1, 3, 9, 7]) -> f32[1, 5, 9, 7] = conv2d(x, k, none, 1, 1)\n"
+    "  entry grown(x: f32[1, 3, 9, 7]) -> f32[1, 5, 20, 14] = conv_transpose2d(x, kt, none, 2)\n"
     "  entry rows(x: f32[T, 50]) -> f32[T, 50] = softmax(x)\n"
     "  entry sum_of(x: f32[T, 50]) -> f32[T] = sum(x, axis = 1)\n"
     "  entry rows_of(ids: i32[T]) -> f32[T, 8] = table[ids]\n"
@@ -115,6 +117,8 @@ static void test_convolution(void **state)
     /* The border's missing neighbours are counted as if they were there. */
     expect("picture", NULL, 2.0 * 5 * 9 * 7 * 3 * 3 * 3,
            4.0 * (3 * 9 * 7 + 5 * 3 * 3 * 3 + 5 * 9 * 7));
+    expect("grown", NULL, 2.0 * 5 * 20 * 14 * 3 * (4 * 2) / (2 * 2),
+           4.0 * (3 * 9 * 7 + 3 * 5 * 4 * 2 + 5 * 20 * 14));
 }
 
 static void test_rows(void **state)
