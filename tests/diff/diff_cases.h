@@ -256,6 +256,10 @@ static inline void make_transpose(maker *k)
     for (int i = 0; i < 4; i++) {
         out(k, ir_transpose(&k->b, x, perms[i]));
     }
+    const ir_node *blocks = fixed(k, INTS(3, 19, 35)); /* more than lanes, both ways */
+    for (int i = 0; i < 4; i++) {
+        out(k, ir_transpose(&k->b, blocks, perms[i]));
+    }
     int64_t turn[2] = {1, 0};
     out(k, ir_transpose(&k->b, operand(k, k->t, FILL_ANY), turn));
 }
