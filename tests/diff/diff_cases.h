@@ -244,6 +244,15 @@ static inline void make_reshape(maker *k)
                       DIMS(K(k, 10), K(k, 21))));
 }
 
+static inline const ir_node *fixed(maker *k, uint32_t rank, const int64_t *dims)
+{
+    const ir_dim *d[IR_MAX_RANK];
+    for (uint32_t i = 0; i < rank; i++) {
+        d[i] = K(k, dims[i]);
+    }
+    return arg(k, k->t, FILL_SMALL, rank, d);
+}
+
 static inline void make_transpose(maker *k)
 {
     const ir_node *x = cube(k, FILL_ANY);
@@ -472,15 +481,6 @@ static inline const ir_node *window_op(maker *k, const ir_node *x, const ir_node
         a[n_attrs++] = more[i];
     }
     return ir_build(&k->b, k->op, w ? 2 : 1, in, n_attrs, a, 0, NULL);
-}
-
-static inline const ir_node *fixed(maker *k, uint32_t rank, const int64_t *dims)
-{
-    const ir_dim *d[IR_MAX_RANK];
-    for (uint32_t i = 0; i < rank; i++) {
-        d[i] = K(k, dims[i]);
-    }
-    return arg(k, k->t, FILL_SMALL, rank, d);
 }
 
 static inline void make_conv(maker *k)
