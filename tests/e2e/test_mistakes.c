@@ -54,9 +54,9 @@ static void trimmed(char *out, const char *text)
 
 static void add_option(expectation *x, const char *format, const char *words)
 {
-    char one[LONGEST];
-    snprintf(one, sizeof one, format, words);
-    strncat(x->options, one, sizeof x->options - strlen(x->options) - 1);
+    size_t at = strlen(x->options), room = sizeof x->options - at;
+    int n = snprintf(x->options + at, room, format, words);
+    assert_true(n > 0 && (size_t)n < room);
 }
 
 /* "error", "error at 7", "error nowhere": false when the comment is about something else. */
