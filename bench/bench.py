@@ -50,7 +50,7 @@ def chosen(names):
     return found
 
 
-def run_case(case, o, roofs, measured):
+def run_case(case, o, measured):
     """Lines on memory are added to measured."""
     case.prepare()
     for threads in o.threads:
@@ -58,9 +58,10 @@ def run_case(case, o, roofs, measured):
             for work in case.works():
                 if o.work and not work.label.startswith(o.work):
                     continue
-                result = contest.play(work, o.rounds, work.seconds / 2 if o.quick else work.seconds)
-                row = report.row_of(case, work, threads, roofs[threads], result, os.getloadavg()[0])
+                result, roof = contest.play(work, o.rounds, work.seconds / 2 if o.quick else work.seconds)
+                row = report.row_of(case, work, threads, roof, result, os.getloadavg()[0])
                 report.keep(row)
+                report.keep_roof(roof)
                 print(report.line_of(row, max(o.threads)), flush=True)
             if threads == max(o.threads) and not o.work:
                 weights, model, options = case.weights()
@@ -78,14 +79,12 @@ def main():
     if o.install:
         install.install()
     picked, failed, measured = chosen(o.names), [], []
-    roofs = {t: roofline.measure(t) for t in o.threads}
-    for roof in roofs.values():
-        report.keep_roof(roof)
-        print(roofline.describe(roof))
+    for t in o.threads:
+        print(roofline.describe(roofline.measure(t)))
     print("\n".join(report.HEAD), flush=True)
     for case in picked:
         try:
-            run_case(case, o, roofs, measured)
+            run_case(case, o, measured)
         except (EngineFailed, RuntimeError) as e:
             failed.append(case.name)
             print(f"{case.name}: {e}", file=sys.stderr, flush=True)

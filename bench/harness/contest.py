@@ -5,7 +5,7 @@ import time
 
 import numpy as np
 
-from harness import files
+from harness import files, roofline
 from harness.engines import Engine
 
 OUTSIDE = 0.12  # of all cores' time: with more of it used by others, a slice does not count
@@ -45,7 +45,7 @@ class Contest:
     """The contenders of one case with one number of threads. As a context it ends their processes."""
 
     def __init__(self, case, threads):
-        self.case, self.engines = case, {}
+        self.case, self.threads, self.engines = case, threads, {}
         try:
             for c in case.contenders(threads):
                 self.engines[c] = Engine(c.name, c.command, c.env)
@@ -65,7 +65,7 @@ class Contest:
 
     def play(self, work, rounds, seconds):
         """Contender -> {"ms": median of a run, "low", "high", "error": against ours, "dropped": slices}, for those worth it: of settings
-        of one peer the slower ones, by more than a tenth in a first slice, are left out."""
+        of one peer the slower ones, by more than a tenth in a first slice, are left out. And the machine's peaks, measured between rounds."""
         mine = next(c for c in self.engines if c.ours)
         out = {c: outputs(e, work.request) for c, e in self.engines.items()}  # warms them, too
         error = {c: error_of(out[mine][0], x) for c, (x, _) in out.items()}
@@ -75,12 +75,13 @@ class Contest:
         for c in first:
             best[c.peer] = min(best.get(c.peer, 1e99), first[c])
         playing = [c for c in first if first[c] <= 1.1 * best[c.peer]]
-        kept, noisy = {c: [] for c in playing}, {c: [] for c in playing}
+        kept, noisy, roofs = {c: [] for c in playing}, {c: [] for c in playing}, []
         for _ in range(2 * rounds):
             for c in playing:
                 if len(kept[c]) < rounds:
                     times, outside = slice_of(self.engines[c], work.request, seconds)
                     (kept if outside < OUTSIDE else noisy)[c].append(statistics.median(times))
+            roofs.append(roofline.measure(self.threads, 0.2))
             if all(len(k) >= rounds for k in kept.values()):
                 break
         result = {}
@@ -88,7 +89,7 @@ class Contest:
             times = kept[c] or noisy[c]
             result[c] = {"ms": statistics.median(times), "low": min(times), "high": max(times), "error": error[c],
                          "dropped": len(noisy[c]), "rough": not kept[c]}
-        return result
+        return result, roofline.median(roofs)
 
     def memory(self):
         return {c: e.ask(op="memory") for c, e in self.engines.items()}

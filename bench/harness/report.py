@@ -132,7 +132,7 @@ def page(order, versions):
              + ", ".join(versions) + ".", "",
              "Engines take turns on the same model, weights and input; medians. A ratio above 1 means that aigc is that many times as fast as the best peer in its "
              "better setting. The roofline of a work is the longer of two times: its arithmetic at the peak, and its weights at the rate of memory; weights that "
-             "stay in caches can exceed it. Targets are for all cores.", "", f"**{hits} of {len(judged)} targets are hit.**", "", "Measured peaks:", "",
+             "stay in caches can exceed it. Peaks are measured between the rounds of every work, as the host's speed moves; their medians count. Targets are for all cores.", "", f"**{hits} of {len(judged)} targets are hit.**", "", "Peaks during the last work measured:", "",
              *(f"- {roofline.describe(r)}" for r in roofs.values()), ""]
     for family in dict.fromkeys(r["family"] for r in rows):
         lines += [f"## {family}", "", *HEAD, *(line_of(r, most) for r in rows if r["family"] == family), ""]

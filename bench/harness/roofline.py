@@ -1,6 +1,7 @@
 """What the machine can do at most, measured now: compiles and runs bench/roofline.c, the loops of cli/roofline.c."""
 import json
 import os
+import statistics
 import subprocess
 
 from harness import files
@@ -18,6 +19,11 @@ def measure(threads, seconds=1.25):
     if not os.path.exists(program) or os.path.getmtime(program) < max(map(os.path.getmtime, sources)):
         subprocess.run([os.environ.get("CC", "cc"), "-O2", "-pthread", "-I", top, *sources, "-o", program], check=True)
     return json.loads(subprocess.run([program, str(threads), str(seconds)], check=True, stdout=subprocess.PIPE).stdout)
+
+
+def median(roofs):
+    """Of several measurements, peak by peak."""
+    return {k: statistics.median(r[k] for r in roofs) for k in roofs[0]}
 
 
 def ideal_ms(roof, work):

@@ -24,7 +24,7 @@ class Tensor(C.Structure):
 
 
 class Options(C.Structure):
-    _fields_ = [("n_threads", C.c_uint32), ("seed", C.c_uint64), ("externs", C.c_void_p), ("arena_bytes", C.c_int64)]
+    _fields_ = [("n_threads", C.c_uint32), ("all_threads", C.c_bool), ("seed", C.c_uint64), ("externs", C.c_void_p), ("arena_bytes", C.c_int64)]
 
 
 def tensor(x):
@@ -40,7 +40,7 @@ class Model:
         self.check("weights_file_open", weights.encode(), C.byref(f))
         self.check("weights_load", self.model, f, None, C.byref(w))
         # An arena of 1 byte: what a call needs is reserved when it comes.
-        self.check("aigc_context_create", self.model, w, C.byref(Options(threads, 0, None, 1)), C.byref(self.context))
+        self.check("aigc_context_create", self.model, w, C.byref(Options(threads, False, 0, None, 1)), C.byref(self.context))
 
     def check(self, name, *args):
         if getattr(self.lib, name)(*args, self.error) != 0:
