@@ -62,19 +62,35 @@ LLVMValueRef conv_load_row(conv_emitter *q, LLVMValueRef v_row, LLVMValueRef v_f
     return conv_load_lanes(q, v_row, &lanes, LLVMConstNull(emit_vector(q->e, q->e->f32)));
 }
 
+enum { UNROLLED = 4 }; /* shifts of columns, at most: loops around so little would take longer */
+
+/* A vector of a row's places from v_col on, to its plane of one shift of columns. */
+static void pack_vector(conv_emitter *q, LLVMValueRef v_row, LLVMValueRef v_limit,
+                        LLVMValueRef v_col, LLVMValueRef v_shift, LLVMValueRef v_to)
+{
+    emit *e = q->e;
+    LLVMValueRef v_first = source_index(q, 2, add(q, q->v_at[2], v_col), v_shift);
+    LLVMValueRef v = conv_load_row(q, v_row, v_first, v_limit, q->p.axes[2].by);
+    LLVMValueRef v_at = add(q, times(q, v_shift, q->p.plane), v_col);
+    LLVMSetAlignment(LLVMBuildStore(e->b, v, f32_at(q, v_to, v_at)), 4);
+}
+
 /* One row of places, to its planes of every shift of columns. */
 static void pack_row(conv_emitter *q, LLVMValueRef v_row, LLVMValueRef v_limit, LLVMValueRef v_to)
 {
     emit *e = q->e;
+    int64_t n = q->p.axes[2].shifts;
     emit_loop shift, col;
-    begin(q, &shift, "shift", zero(q), emit_i64(e, q->p.axes[2].shifts), 1);
-    LLVMValueRef v_line = f32_at(q, v_to, times(q, shift.v_i, q->p.plane));
     begin(q, &col, "col", zero(q), q->v_n[2], e->lanes);
-    LLVMValueRef v_first = source_index(q, 2, add(q, q->v_at[2], col.v_i), shift.v_i);
-    LLVMValueRef v = conv_load_row(q, v_row, v_first, v_limit, q->p.axes[2].by);
-    LLVMSetAlignment(LLVMBuildStore(e->b, v, f32_at(q, v_line, col.v_i)), 4);
+    for (int64_t i = 0; i < n && n <= UNROLLED; i++) {
+        pack_vector(q, v_row, v_limit, col.v_i, emit_i64(e, i), v_to);
+    }
+    if (n > UNROLLED) {
+        begin(q, &shift, "shift", zero(q), emit_i64(e, n), 1);
+        pack_vector(q, v_row, v_limit, col.v_i, shift.v_i, v_to);
+        end(q, &shift);
+    }
     end(q, &col);
-    end(q, &shift);
 }
 
 /* The rows of one plane: those of the block at the plane's first shift, and what other shifts have
