@@ -347,6 +347,10 @@ const char *header_text(const ir_module *m, const char *symbol, const char *sour
     }
     fprintf(f, "/* Bytes of state (caches) a context holds. */\n#define %s_STATE_BYTES %llu\n\n",
             upper, (unsigned long long)states);
+    fprintf(f,
+            "/* Bytes that each thread of a context works in, beside the arena all share. */\n"
+            "#define %s_SCRATCH_BYTES ((int64_t)%s_model.scratch_bytes)\n\n",
+            upper, symbol);
     write_functions(f, m);
     uint32_t number = 0;
     for (uint32_t i = 0; i < m->n_entries; i++) {

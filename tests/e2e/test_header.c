@@ -159,6 +159,7 @@ static void test_llama(void **state)
         "AIGC_ERR_MEMORY)) return 4;\n"
         "    }\n"
         "    if (llama_next(c, 0, 8, ids, logits)) return 5;\n" /* grows it */
+        "    if (LLAMA_SCRATCH_BYTES <= 0 || LLAMA_SCRATCH_BYTES %% 64) return 6;\n"
         "    aigc_context_destroy(c);\n    aigc_weights_destroy(w);\n    return 0;\n}\n",
         functions, formula);
     write_file("llama_main.c", program);
