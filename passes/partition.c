@@ -208,18 +208,31 @@ static bool divides_group(const share_kernel *k, share s)
     return axis < 0 || ir_dim_is_one(keys->dims[axis]);
 }
 
+/* A transposed convolution is so many plain ones. */
+static int64_t phases_of(const ir_node *n)
+{
+    const ir_attr *strides = ir_node_attr(n, IR_ATTR_strides);
+    int64_t phases = 1;
+    for (uint32_t i = 0; n->op == IR_OP_conv_transpose && strides && i < strides->n; i++) {
+        phases *= strides->ints[i];
+    }
+    return phases;
+}
+
 /* Work of a convolution that threads repeat, as a part of it all: those with channels of their own
- * all pack the input, those with places of their own all read, and transform, the weights. */
+ * all pack the input, which all phases of a transposed one share; those with places of their own
+ * all read, and transform, the weights, a phase its own. */
 static double repeated(const share_kernel *k, share s)
 {
     if (!is_conv(k) || s.axis < 1) {
         return 0;
     }
     enum { REPEATED = 5 };
-    int64_t n = 1;
+    int64_t n = 1, phases = phases_of(k->domain.main);
     for (uint32_t i = s.axis == 1 ? 1 : 2; i < (s.axis == 1 ? 2 : k->domain.rank); i++) {
         n *= shares_least(k->domain.dims[i]);
     }
+    n = s.axis == 1 ? n * phases : n / phases;
     return (double)REPEATED / (double)(n > 0 ? n : 1);
 }
 
