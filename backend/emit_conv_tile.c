@@ -85,9 +85,11 @@ static void sum_channels(conv_emitter *q, const conv_tile *t, operands o, LLVMVa
     emit_loop l;
     begin_sums(q, &l, "channel", zero(q), q->v_channels, t, v_sums);
     operands at = at_channel(q, t, o, l.v_i);
-    for (uint32_t r = 0; at.v_next && r < t->rows; r += t->panel ? (uint32_t)t->panel : t->rows) {
-        emit_prefetch(q->e, f32_at(q, at.v_next, emit_i64(q->e, weight_of(t, r))),
-                      t->v_next ? 2 : 3);
+    if (at.v_next) { /* of two panels in turn: a step takes half a line of each, or less */
+        LLVMValueRef v_other = LLVMBuildAnd(q->e->b, l.v_i, emit_i64(q->e, 1), "");
+        bool two = t->panel && t->rows > t->panel;
+        v_other = times(q, v_other, t->w_panel - t->w_step);
+        emit_prefetch(q->e, two ? f32_at(q, at.v_next, v_other) : at.v_next, t->v_next ? 2 : 3);
     }
     add_products(q, t, at.v_w, at.v_b, v_sums);
     end_sums(q, &l, t, v_sums);
