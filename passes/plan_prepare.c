@@ -41,12 +41,14 @@ typedef struct region {
     bool *copy_twice; /* of outputs: what is copied must first be saved from other copies */
 } region;
 
-bool plan_may_overwrite(ir_ctx *c, arena *a, const ir_node *kernel, uint32_t operand, uint32_t r)
+/* Is of an operand read only what lies where result r is written at the time? */
+static bool reads_same_place(ir_ctx *c, arena *a, const ir_node *kernel, uint32_t operand,
+                             uint32_t r)
 {
     const ir_graph *body = kernel->bodies[0];
     const ir_node *in = ir_graph_input(body, operand);
     const ir_type *t = ir_node_type(in);
-    if (kernel->n_results != 1 || t != kernel->types[r] || values_inplace(kernel, r) >= 0) {
+    if (t != kernel->types[r] || values_inplace(kernel, r) >= 0) {
         return false;
     }
     arena_point mark = arena_mark(a);
@@ -66,6 +68,11 @@ bool plan_may_overwrite(ir_ctx *c, arena *a, const ir_node *kernel, uint32_t ope
     }
     arena_release(a, mark);
     return ok;
+}
+
+bool plan_may_overwrite(ir_ctx *c, arena *a, const ir_node *kernel, uint32_t operand, uint32_t r)
+{
+    return kernel->n_results == 1 && reads_same_place(c, a, kernel, operand, r);
 }
 
 /* Facts -------------------------------------------------------------------------------------- */
@@ -317,6 +324,61 @@ static void mark_twice(region *r)
     }
 }
 
+/* Copies without a meeting --------------------------------------------------------------------- */
+
+/* A map that gives every element to the thread that a copy of t gives it to. */
+static bool shared_as_copy(const ir_node *n, const ir_type *t)
+{
+    ir_attr split, grain;
+    partition_map_split(t, &split, &grain);
+    bool ok = n->op == IR_OP_kernel && strcmp(ir_node_str(n, IR_ATTR_family), "map") == 0 &&
+              ir_node_int(n, IR_ATTR_split, -1) == split.i &&
+              ir_node_int(n, IR_ATTR_grain, 0) == grain.i;
+    for (uint32_t i = 0; i < n->n_results && ok; i++) {
+        ok = n->types[i] == t && values_inplace(n, i) < 0;
+    }
+    return ok;
+}
+
+/* Have all threads met since x was read, but for one item, that reads of it what each has? */
+static bool only_own_readers(region *r, uint32_t x, uint32_t epoch)
+{
+    const value *v = &r->values[x];
+    bool ok = v->prev == NONE && v->next == NONE;
+    uint32_t reader = NONE;
+    for (uint32_t i = 0; i < v->uses.len && ok; i++) {
+        use u = v->uses.at[i];
+        if (u.at == END) {
+            ok = false;
+        } else if (r->epoch[u.at] == epoch) {
+            const ir_node *n = ir_graph_node(r->g, u.at);
+            ok = (reader == NONE || reader == u.at) && shared_as_copy(n, ir_node_type(r->t->nodes[x])) &&
+                 reads_same_place(r->ctx, r->a, n, u.operand, 0);
+            reader = u.at;
+        }
+    }
+    return ok;
+}
+
+/* May every thread copy output i as soon as it has made its own share? What other outputs' copies
+ * read or write is theirs alone, or of the same shares. */
+static bool copies_own(region *r, uint32_t i)
+{
+    const ir_node *x = ir_graph_output(r->g, i)->node, *last = NULL;
+    for (uint32_t k = 0; k < ir_graph_size(r->g); k++) {
+        const ir_node *n = ir_graph_node(r->g, k);
+        last = values_is_item(n) ? n : last;
+    }
+    const ir_node *maker = r->t->nodes[values_of(r->t, x)];
+    if (!last || last->op != IR_OP_kernel || r->copy_twice[i] ||
+        !shared_as_copy(maker, ir_node_type(x))) {
+        return false;
+    }
+    bool carry = r->loop && i < (uint32_t)loop_int(r, IR_ATTR_carries);
+    return carry ? only_own_readers(r, values_of(r->t, ir_graph_input(r->g, i)), r->epoch[last->id])
+                 : r->loop != NULL;
+}
+
 /* Building anew -------------------------------------------------------------------------------- */
 
 typedef struct build {
@@ -326,26 +388,26 @@ typedef struct build {
 } build;
 
 static const ir_node *add_map_kernel(build *b, const char *what, const ir_node *operand,
-                                     ir_graph *body, const ir_type *t, ir_loc loc)
+                                     ir_graph *body, const ir_type *t, bool meet, ir_loc loc)
 {
     region *r = b->r;
     intern_table *names = ir_ctx_names(r->ctx);
     ir_attr attrs[5] = {
         ir_attr_s(IR_ATTR_name, intern_printf(names, "%s_%u", what, (*r->number)++)),
         ir_attr_s(IR_ATTR_family, intern(names, "map")),
-        ir_attr_i(IR_ATTR_barrier, 1),
+        ir_attr_i(IR_ATTR_barrier, meet),
     };
     partition_map_split(t, &attrs[3], &attrs[4]);
     return ir_graph_add(b->g, IR_OP_kernel, operand ? 1 : 0, &operand, 1, &t, 5, attrs, 1, &body,
                         loc);
 }
 
-static const ir_node *add_copy(build *b, const ir_node *x)
+static const ir_node *add_copy(build *b, const ir_node *x, bool meet)
 {
     ir_graph *body = ir_graph_create(b->r->ctx, "body");
     const ir_type *t = ir_node_type(x);
     ir_graph_add_output(body, IR_OUTPUT_RESULT, "y0", ir_graph_add_input(body, "x0", t, x->loc));
-    return add_map_kernel(b, "copy", x, body, t, x->loc);
+    return add_map_kernel(b, "copy", x, body, t, meet, x->loc);
 }
 
 static const ir_node *add_zeros(build *b, const ir_type *t, ir_loc loc)
@@ -357,7 +419,7 @@ static const ir_node *add_zeros(build *b, const ir_type *t, ir_loc loc)
     const ir_node *all =
         ir_graph_add(ib.graph, IR_OP_broadcast, 1, &zero, 1, &t, 1, &shape, 0, NULL, loc);
     ir_graph_add_output(ib.graph, IR_OUTPUT_RESULT, "y0", all);
-    return add_map_kernel(b, "zero", NULL, ib.graph, t, loc);
+    return add_map_kernel(b, "zero", NULL, ib.graph, t, true, loc);
 }
 
 static ir_graph *prepare(pass_ctx *c, plan_prepared *out, const ir_graph *g, const ir_node *loop,
@@ -370,7 +432,7 @@ static void copy_item(build *b, const ir_node *n)
     for (uint32_t k = 0; k < n->n_in; k++) {
         in[k] = b->new_of[n->in[k]->id];
         if (r->copy[n->id] && r->copy[n->id][k]) {
-            in[k] = add_copy(b, in[k]);
+            in[k] = add_copy(b, in[k], true);
         }
     }
     if (n->op != IR_OP_loop) {
@@ -404,14 +466,14 @@ static void add_outputs(build *b)
         bool fixed = r->loop ? i < carries : o->kind == IR_OUTPUT_STATE;
         made[i] = b->new_of[o->node->id];
         if (r->copy_output[i] && (!fixed || r->copy_twice[i])) {
-            made[i] = add_copy(b, made[i]);
+            made[i] = add_copy(b, made[i], !copies_own(r, i));
         }
     }
     for (uint32_t i = 0; i < n; i++) {
         const ir_output *o = ir_graph_output(r->g, i);
         bool fixed = r->loop ? i < carries : o->kind == IR_OUTPUT_STATE;
         if (r->copy_output[i] && fixed) {
-            made[i] = add_copy(b, made[i]);
+            made[i] = add_copy(b, made[i], !copies_own(r, i));
         }
     }
     for (uint32_t i = 0; i < n; i++) {

@@ -17,6 +17,7 @@ typedef struct range {
     uint32_t name;
     uint32_t written, read; /* meetings of all threads before it was last written, read */
     const ir_node *writer, *reader;
+    bool readers; /* more than that one, between the same meetings */
 } range;
 
 typedef struct space {
@@ -146,6 +147,8 @@ static void mark_read(checker *k, const place *p, const ir_node *reader)
     for (uint32_t i = 0; i < p->in->ranges.len; i++) {
         range *r = &p->in->ranges.at[i];
         if (r->begin < p->end && p->begin < r->end) {
+            bool again = r->reader && r->read == k->meetings;
+            r->readers = again && (r->readers || r->reader != reader);
             r->read = k->meetings;
             r->reader = reader;
         }
@@ -176,6 +179,8 @@ static void clear(checker *k, space *s, int64_t begin, int64_t end)
     }
 }
 
+static bool own_elements(checker *k, const range *r, const ir_node *n, const place *p);
+
 /* The kernel writes a new value. Names in `over` may be in use by other threads (they are what this
  * kernel itself writes over, element by element, or rows within their whole). */
 static bool write(checker *k, const ir_node *n, const place *p, uint32_t name, const uint32_t *over,
@@ -194,7 +199,8 @@ static bool write(checker *k, const ir_node *n, const place *p, uint32_t name, c
             allowed |= r->name == over[j];
         }
         bool busy = (r->writer && r->written == k->meetings && r->writer != n) ||
-                    (r->reader && r->read == k->meetings && r->reader != n);
+                    (r->reader && r->read == k->meetings && r->reader != n &&
+                     !own_elements(k, r, n, p));
         if (!allowed && busy) {
             return fail(k, n, "memory is given away while other threads may still use it");
         }
@@ -408,6 +414,44 @@ static bool may_overwrite(checker *k, const ir_node *n, uint32_t r, uint32_t i)
     return n->n_results == 1 && ir_node_type(in) == n->types[r] && reads(k, out, in, rows) < 2;
 }
 
+/* Maps of one type, whose elements are dealt out alike. */
+static bool dealt_alike(const ir_node *x, const ir_node *y)
+{
+    const ir_node *both[2] = {x, y};
+    bool ok = ir_node_int(x, IR_ATTR_split, -1) == ir_node_int(y, IR_ATTR_split, -1) &&
+              ir_node_int(x, IR_ATTR_grain, 0) == ir_node_int(y, IR_ATTR_grain, 0);
+    for (uint32_t i = 0; i < 2 && ok; i++) {
+        ok = both[i]->op == IR_OP_kernel &&
+             strcmp(ir_node_str(both[i], IR_ATTR_family), "map") == 0 &&
+             !ir_node_attr(both[i], IR_ATTR_inplace);
+        for (uint32_t r = 0; r < both[i]->n_results && ok; r++) {
+            ok = both[i]->types[r] == x->types[0];
+        }
+    }
+    return ok;
+}
+
+/* Has what was read there since all threads met been read by each for the elements that kernel n
+ * lets it write now? */
+static bool own_elements(checker *k, const range *r, const ir_node *n, const place *p)
+{
+    const ir_node *reader = r->reader;
+    bool ok = !r->readers && r->begin == p->begin && r->end == p->end && dealt_alike(reader, n);
+    for (uint32_t i = 0; i < reader->n_in && ok; i++) {
+        place q;
+        const ir_node *in = ir_graph_input(reader->bodies[0], i);
+        if (!get_place(k, reader->in[i], 0, &q) || q.in != p->in || q.end <= p->begin ||
+            p->end <= q.begin) {
+            continue;
+        }
+        ok = q.begin == p->begin && q.end == p->end && ir_node_type(in) == reader->types[0];
+        for (uint32_t j = 0; j < reader->n_results && ok; j++) {
+            ok = reads(k, ir_graph_output(reader->bodies[0], j)->node, in, false) < 2;
+        }
+    }
+    return ok;
+}
+
 /* Running -------------------------------------------------------------------------------------- */
 
 static bool run_kernel(checker *k, frame *f, const ir_node *n)
@@ -509,7 +553,7 @@ static bool run_turn(checker *k, frame *outer, const ir_node *loop, uint32_t *ca
             }
             /* From now on part of the whole, which readers of the row no longer need. */
             clear(k, p.in, p.begin, p.end);
-            range w = {p.begin, p.end, wholes[i], k->meetings, k->meetings, loop, loop};
+            range w = {p.begin, p.end, wholes[i], k->meetings, k->meetings, loop, loop, false};
             if (p.begin < p.end) {
                 vec_push(k->a, &p.in->ranges, w);
             }
