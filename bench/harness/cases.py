@@ -87,7 +87,8 @@ class Network:
         path = files.model_file("onnx", exported, "model.json")
         self.about = files.read_json(path)
         from harness import export
-        if not self.about or self.about["version"] != export.version(self.model):
+        moved = self.about and os.path.dirname(self.about["weights"]) != os.path.dirname(path)
+        if not self.about or moved or self.about["version"] != export.version(self.model):
             print(f"exporting {exported}", flush=True)
             done = subprocess.run([install.torch_python(), "-W", "ignore", peer_file("../harness/export.py"), exported, self.model, *self.options],
                                   stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
