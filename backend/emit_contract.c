@@ -138,8 +138,7 @@ static void run_rows(contract_emitter *q, span2 m, tile t)
         t.rows = q->s.heights[i];
         LLVMValueRef v_left = LLVMBuildSub(e->b, m.v_hi, v_at, "");
         bool partly = q->s.last_partly && i + 1 == q->s.n_heights;
-        LLVMValueRef v_n =
-            partly ? tiles_for_all(e, v_left, t.rows) : tiles_within(q, v_left, i);
+        LLVMValueRef v_n = partly ? tiles_for_all(e, v_left, t.rows) : tiles_within(q, v_left, i);
         LLVMValueRef v_to =
             LLVMBuildAdd(e->b, v_at, LLVMBuildMul(e->b, v_n, emit_i64(e, t.rows), ""), "");
         emit_loop l;

@@ -1,10 +1,11 @@
-/* The next columns' weights, on their way to L2 while rows pass by these columns in tile registers. A
- * step of k is over in 64 cycles, less than memory takes to answer, and tile loads do not run far ahead
- * by themselves. Up to four tiles of rows ask for a quarter each, fewer of them for more quarters.
+/* The next columns' weights, on their way to L2 while rows pass by these columns in tile registers.
+ * A step of k is over in 64 cycles, less than memory takes to answer, and tile loads do not run far
+ * ahead by themselves. Up to four tiles of rows ask for a quarter each, fewer of them for more
+ * quarters.
  *
  * On a Sapphire Rapids core, 128 rows: GPT-2 55.3 to 47.7 ms. With more tiles, which share what the
- * first one waits for, asking costs more than it gains (512 rows of 2048 x 2048: 1.99 TFLOP/s without,
- * 1.91 with), and so does asking for the lines of the results (1.55). */
+ * first one waits for, asking costs more than it gains (512 rows of 2048 x 2048: 1.99 TFLOP/s
+ * without, 1.91 with), and so does asking for the lines of the results (1.55). */
 #include "backend/emit_contract.h"
 
 enum { QUARTERS = 4 };

@@ -1,13 +1,14 @@
-/* Products of int8 by tile registers: 16 rows by 16 columns by a block of 32 along k at a time. Sums of
- * a block are exact, and its scales are applied in the order of k, as emit_contract_q8.c does, so the
- * results are the same to the last bit.
+/* Products of int8 by tile registers: 16 rows by 16 columns by a block of 32 along k at a time.
+ * Sums of a block are exact, and its scales are applied in the order of k, as emit_contract_q8.c
+ * does, so the results are the same to the last bit.
  *
  *     columns       taken apart once, before rows pass by: i8[strips][K / 32][8 steps of k][16][4]
  *     rows          as they are packed, 32 bytes of each
- *     block's sum   i32[16][16], by way of memory: four blocks are multiplied while the scales of the
- *                   four before are applied, as what a tile stores cannot be loaded until it is in L1
+ *     block's sum   i32[16][16], by way of memory: four blocks are multiplied while the scales of
+ * the four before are applied, as what a tile stores cannot be loaded until it is in L1
  *
- * On a Sapphire Rapids core, two blocks at once made 0 to 10 % more than vpdpbusd. */
+ * On a Sapphire Rapids core, two blocks at once made 0 to 10 % more than vpdpbusd; four were not
+ * measured. */
 #include "backend/emit_contract_q8.h"
 
 #include <string.h>
@@ -67,7 +68,8 @@ static void take_strip(contract_emitter *q, const tile *t, uint32_t p, uint32_t 
     emit *e = q->e;
     stream s = q8_stream(q, p, contract_plus(e, t->v_n, (int64_t)v * e->lanes));
     emit_loop l;
-    emit_loop_begin(e, &l, "take", emit_i64(e, 0), emit_i64(e, n_blocks(q)), emit_i64(e, 1), 0, NULL);
+    emit_loop_begin(e, &l, "take", emit_i64(e, 0), emit_i64(e, n_blocks(q)), emit_i64(e, 1), 0,
+                    NULL);
     strip from = q8_open_strip(q, p, &s, l.v_i);
     LLVMValueRef v_to = taken(q, p * t->vectors + v, l.v_i);
     for (uint32_t step = 0; step < STEPS; step++) {
@@ -136,7 +138,8 @@ static void add_block(contract_emitter *q, const square *s, LLVMValueRef v_block
     strip columns = q8_open_strip(q, s->product, &s->s, v_block);
     LLVMValueRef v_scales = q8_column_scales(e, &columns);
     for (uint32_t r = 0; r < TILE_ROWS; r++) {
-        LLVMValueRef v_row = contract_at(e, e->i8, s->first.v_scales, emit_i64(e, r * q->s.row_bytes));
+        LLVMValueRef v_row =
+            contract_at(e, e->i8, s->first.v_scales, emit_i64(e, r * q->s.row_bytes));
         LLVMValueRef v = LLVMBuildLoad2(
             e->b, i32s, contract_at(e, e->i8, v_from, emit_i64(e, r * TILE_BYTES)), "");
         LLVMSetAlignment(v, TILE_BYTES);
@@ -169,7 +172,8 @@ static void sum_square(contract_emitter *q, const square *s, LLVMValueRef *v_sum
         emit_loop l;
         emit_loop_begin(e, &l, "blocks", v_zero, emit_i64(e, turns), v_one, TILE_ROWS, v_sums);
         LLVMValueRef v_next = LLVMBuildAdd(e->b, l.v_i, v_one, "");
-        multiply_blocks(q, s, emit_intrinsic2(e, "llvm.smin", v_next, emit_i64(e, turns - 1)), v_next);
+        multiply_blocks(q, s, emit_intrinsic2(e, "llvm.smin", v_next, emit_i64(e, turns - 1)),
+                        v_next);
         LLVMValueRef v_after[TILE_ROWS];
         memcpy(v_after, l.v_carry, sizeof v_after);
         for (uint32_t i = 0; i < AT_ONCE; i++) {

@@ -3,10 +3,10 @@
  *
  *     for blocks of places                    rows of y, or parts of a row
  *         for parts of the channels           few, or one
- *             pack: b[c, tap][place] = x[...], 0 beyond the borders
+ *             pack: b[c, shift][place] = x[...], 0 beyond the borders; taps of one shift share it
  *             for channels of a tile
  *                 for places of a tile
- *                     for tap, c: sum[o][v] += w[o, c, tap] * b[c, tap][v]
+ *                     for tap, c: sum[o][v] += w[o, c, tap] * b[c, shift of tap][v]
  *                 epilogue(sums), after the last part
  *
  * Packing leaves nothing of strides, dilations and borders, and places lie side by side across the

@@ -103,8 +103,8 @@ static inline LLVMValueRef zero(conv_emitter *q)
 }
 /* Packing (emit_conv_pack.c) ----------------------------------------------------------------- */
 
-/* Elements v_first, v_first + step ... of a row, one a lane: which of them are among the row's v_limit
- * elements. A row has fewer than 2^31. */
+/* Elements v_first, v_first + step ... of a row, one a lane: which of them are among the row's
+ * v_limit elements. A row has fewer than 2^31. */
 typedef struct conv_lanes {
     LLVMValueRef v_first, v_in[2]; /* with a step of 2: of two vectors, as they lie */
     int64_t step;
@@ -123,15 +123,15 @@ void conv_pack(conv_emitter *q);
 
 typedef struct conv_tile {
     uint32_t rows, vectors;
-    LLVMValueRef v_w;      /* weights of the first row */
-    LLVMValueRef v_next;   /* weights that are asked for meanwhile, as many as those; or NULL */
-    LLVMValueRef v_b;      /* inputs of the first place */
-    int64_t w_row, w_step; /* f32s from row to row, and along channels of x */
-    int64_t w_tap;         /* from tap to tap */
+    LLVMValueRef v_w;       /* weights of the first row */
+    LLVMValueRef v_next;    /* weights that are asked for meanwhile, as many as those; or NULL */
+    LLVMValueRef v_b;       /* inputs of the first place */
+    int64_t w_row, w_step;  /* f32s from row to row, and along channels of x */
+    int64_t w_tap;          /* from tap to tap */
     int64_t panel, w_panel; /* rows of a panel, and from panel to panel */
-    int64_t b_step;        /* along channels of x */
-    int64_t to_row;        /* of the sums */
-    LLVMValueRef v_table;  /* of the phase: emit_conv_phase.c; NULL: there is one tap */
+    int64_t b_step;         /* along channels of x */
+    int64_t to_row;         /* of the sums */
+    LLVMValueRef v_table;   /* of the phase: emit_conv_phase.c; NULL: there is one tap */
 } conv_tile;
 
 /* Sums of so many rows for all places of the block, to v_to[rows][to_row]. */

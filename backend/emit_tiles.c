@@ -129,7 +129,8 @@ static LLVMValueRef dot_bf16(emit_tiles *t, uint32_t b, LLVMValueRef v_a, LLVMVa
     emit *e = t->e;
     LLVMValueRef v[2] = {LLVMConstNull(row_type(e)), LLVMConstNull(row_type(e))};
     emit_loop pair;
-    emit_loop_begin(e, &pair, "pair", emit_i64(e, 0), emit_i64(e, TILE_PAIRS), emit_i64(e, 1), 2, v);
+    emit_loop_begin(e, &pair, "pair", emit_i64(e, 0), emit_i64(e, TILE_PAIRS), emit_i64(e, 1), 2,
+                    v);
     factors f = factors_of(t, b, v_a, pair.v_i);
     v[0] = emit_fma(e, half(e, f.v_x, false), half(e, f.v_y, false), pair.v_carry[0]);
     v[1] = emit_fma(e, half(e, f.v_x, true), half(e, f.v_y, true), pair.v_carry[1]);
@@ -152,8 +153,8 @@ static LLVMValueRef dot_int8(emit_tiles *t, uint32_t b, LLVMValueRef v_a, LLVMVa
     LLVMTypeRef i32s = LLVMVectorType(e->i32, TILE_BYTES / 4);
     LLVMValueRef v = LLVMBuildBitCast(e->b, v_sum, i32s, "");
     emit_loop four;
-    emit_loop_begin(e, &four, "four", emit_i64(e, 0), emit_i64(e, TILE_DEPTH / 4), emit_i64(e, 1), 1,
-                    &v);
+    emit_loop_begin(e, &four, "four", emit_i64(e, 0), emit_i64(e, TILE_DEPTH / 4), emit_i64(e, 1),
+                    1, &v);
     factors f = factors_of(t, b, v_a, four.v_i);
     v = four.v_carry[0];
     for (uint32_t i = 0; i < 4; i++) {
@@ -176,7 +177,8 @@ static void emulate_dot(emit_tiles *t, uint32_t sum, uint32_t a, uint32_t b)
 {
     emit *e = t->e;
     emit_loop row;
-    emit_loop_begin(e, &row, "row", emit_i64(e, 0), emit_i64(e, TILE_ROWS), emit_i64(e, 1), 0, NULL);
+    emit_loop_begin(e, &row, "row", emit_i64(e, 0), emit_i64(e, TILE_ROWS), emit_i64(e, 1), 0,
+                    NULL);
     LLVMValueRef v_at = file_row(t, sum, row.v_i);
     LLVMValueRef v_sum = load_row(e, row_type(e), v_at);
     store_row(e, dots[t->kind].emulate(t, b, file_row(t, a, row.v_i), v_sum), v_at);

@@ -38,9 +38,9 @@ typedef struct schedule_product {
     int64_t column_bytes;           /* memory for a tile's columns, taken apart; or 0 */
 } schedule_product;
 
-/* Has it tiles for such a product? Of bf16 all rows are then multiplied by tiles, as a tile's sums are
- * rounded in an order of their own; but for a result of one row, which dot products make. Of int8,
- * whose sums are exact, blocks of 16 rows are. */
+/* Has it tiles for such a product? Of bf16 all rows are then multiplied by tiles, as a tile's sums
+ * are rounded in an order of their own; but for a result of one row, which dot products make. Of
+ * int8, whose sums are exact, blocks of 16 rows are. */
 bool schedule_tiles(const contract_form *f, const target *t);
 
 schedule_product schedule_contract(const contract_form *f, const target *t);

@@ -94,7 +94,8 @@ void weights_set_storages(ir_module *m, const weights_file *f)
         if (t && (t->dtype == AIGC_F16 || t->dtype == AIGC_BF16 || block)) {
             p->storage = (ir_storage)t->dtype;
         }
-        if (block && t->layout == AIGC_LAYOUT_PANELS && t->transposed) {
+        if (block && t->layout == AIGC_LAYOUT_PANELS && t->transposed &&
+            ir_storage_has_panels(p->storage) && p->type->rank == 2) {
             p->layout = intern(ir_ctx_names(m->ctx), "panels");
             p->panel = AIGC_BLOCK_ROWS;
             p->pack_transposed = true;

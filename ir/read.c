@@ -466,6 +466,10 @@ static bool read_param_rest(reader *r, ir_param *p)
             return read_fail(r, "panels are of a parameter with two axes or more, and 1 to %d wide",
                              UINT8_MAX);
         }
+        bool blocks = !ir_storage_is_dense(p->storage);
+        if (blocks && (!ir_storage_has_panels(p->storage) || p->panel != 16 || p->type->rank != 2)) {
+            return read_fail(r, "panels of blocks are of q8_0 or q4_0, 16 wide, with two axes");
+        }
         p->pack_transposed = read_eat(r, "kn");
         if (!p->pack_transposed && !read_expect(r, "nk")) {
             return false;

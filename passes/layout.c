@@ -74,11 +74,10 @@ static void lay_out(const pass_ctx *c, ir_param *p, const param_use *u)
 {
     intern_table *names = ir_ctx_names(c->module->ctx);
     bool packed = u->products && !u->convs && !u->other && may_be_packed(c, u);
-    bool pairs =
-        packed && !in_blocks(p) && p->type->dtype != IR_f16 && (c->bf16 || u->bf16 == u->products);
+    bool halves = p->type->dtype == IR_f16 || (c->quantize && p->storage == IR_STORAGE_f16);
+    bool pairs = packed && !in_blocks(p) && !halves && (c->bf16 || u->bf16 == u->products);
     uint32_t channels = u->convs ? panel_of_conv(c, u) : 0;
-    p->layout =
-        intern(names, pairs ? "pairs" : channels ? "taps" : packed ? "panels" : "rows");
+    p->layout = intern(names, pairs ? "pairs" : channels ? "taps" : packed ? "panels" : "rows");
     p->storage = pairs ? IR_STORAGE_bf16 : p->storage;
     p->panel = packed ? panel_of(c, p) : channels;
     p->pack_transposed = p->panel && u->transposed;

@@ -10,10 +10,10 @@
 
 /* Preparing: afterwards every update's result may share the buffer of what it updates; a loop's
  * carry may share one buffer from its initial value to its result; and every output is a value that
- * may be made right in its place. Inserted copies are kernels with all threads meeting before them, but for
- * those at the end of a turn where every thread copies what it made.
- * zeros: kernels (of the new graph) that clear what a loop collects, as it may end early; each is
- * mapped to its loop node, the result's number in `zero_result`. */
+ * may be made right in its place. Inserted copies are kernels with all threads meeting before them,
+ * but for those at the end of a turn where every thread copies what it made. zeros: kernels (of the
+ * new graph) that clear what a loop collects, as it may end early; each is mapped to its loop node,
+ * the result's number in `zero_result`. */
 typedef struct plan_zero {
     const ir_node *kernel, *loop;
     uint32_t result;

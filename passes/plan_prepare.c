@@ -352,7 +352,8 @@ static bool only_own_readers(region *r, uint32_t x, uint32_t epoch)
             ok = false;
         } else if (r->epoch[u.at] == epoch) {
             const ir_node *n = ir_graph_node(r->g, u.at);
-            ok = (reader == NONE || reader == u.at) && shared_as_copy(n, ir_node_type(r->t->nodes[x])) &&
+            ok = (reader == NONE || reader == u.at) &&
+                 shared_as_copy(n, ir_node_type(r->t->nodes[x])) &&
                  reads_same_place(r->ctx, r->a, n, u.operand, 0);
             reader = u.at;
         }

@@ -198,9 +198,9 @@ static bool write(checker *k, const ir_node *n, const place *p, uint32_t name, c
         for (uint32_t j = 0; j < n_over; j++) {
             allowed |= r->name == over[j];
         }
-        bool busy = (r->writer && r->written == k->meetings && r->writer != n) ||
-                    (r->reader && r->read == k->meetings && r->reader != n &&
-                     !own_elements(k, r, n, p));
+        bool busy =
+            (r->writer && r->written == k->meetings && r->writer != n) ||
+            (r->reader && r->read == k->meetings && r->reader != n && !own_elements(k, r, n, p));
         if (!allowed && busy) {
             return fail(k, n, "memory is given away while other threads may still use it");
         }

@@ -121,10 +121,13 @@ static bool is_first(const ir_module *m, const ir_graph *g)
 ir_graph *pass_quantize(pass_ctx *c, const ir_graph *g)
 {
     ir_storage s;
-    if (c->quantize && !ir_storage_to_make(c->quantize, &s)) {
+    if (!c->quantize || !is_first(c->module, g)) {
+        return ir_graph_clone(g);
+    }
+    if (!ir_storage_to_make(c->quantize, &s)) {
         diag_error(c->d, (span){0}, "there is no quantizing to %s; there is to %s", c->quantize,
                    ir_storages_to_make());
-    } else if (c->quantize && is_first(c->module, g)) {
+    } else {
         quantize(c, s);
     }
     return ir_graph_clone(g);

@@ -19,7 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define AIGC_ABI_VERSION 3u
+#define AIGC_ABI_VERSION 4u
 #define AIGC_MAX_RANK    8
 
 /* Element types of tensors and storages of parameters. Values are part of the ABI. */

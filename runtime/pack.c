@@ -1,6 +1,8 @@
 #include "runtime/pack.h"
+
 #include "runtime/convert.h"
 #include "runtime/pack_blocks.h"
+#include "runtime/quantize_blocks.h"
 
 /* Rows ---------------------------------------------------------------------------------------- */
 
@@ -101,17 +103,33 @@ static const aigc_pack_layout layouts[] = {
     {"taps",   AIGC_LAYOUT_TAPS,   false, filled_panels, cut_at_panels, aigc_pack_taps       },
 };
 
+/* Panels of dense numbers are of any width; blocks are interleaved in one way. */
+static bool has_panels(const aigc_abi_param *p)
+{
+    if (aigc_dtype_block(p->storage) > 1) {
+        return aigc_block_is_made(p->storage) && p->panel == AIGC_BLOCK_ROWS && p->rank == 2;
+    }
+    return p->panel > 0 && p->rank >= 2;
+}
+
 const aigc_pack_layout *aigc_pack_layout_of(const aigc_abi_param *p)
 {
     bool blocks = aigc_dtype_block(p->storage) > 1;
     for (size_t i = 0; i < sizeof layouts / sizeof *layouts; i++) {
         if (layouts[i].layout == p->layout && layouts[i].blocks == blocks) {
-            bool possible =
-                !layouts[i].filled || (p->panel > 0 && (p->rank == 2 || (p->rank > 2 && !blocks)));
-            return possible ? &layouts[i] : NULL;
+            return !layouts[i].filled || has_panels(p) ? &layouts[i] : NULL;
         }
     }
     return NULL;
+}
+
+int64_t aigc_pack_taps_of(const aigc_abi_param *p)
+{
+    int64_t taps = 1;
+    for (uint32_t i = 2; i < p->rank; i++) {
+        taps *= p->dims[i];
+    }
+    return taps;
 }
 
 int64_t aigc_param_bytes(const aigc_abi_param *p)

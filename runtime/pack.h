@@ -47,6 +47,8 @@ void aigc_pack_rows(const aigc_abi_param *p, uint8_t dtype, const void *data, in
 /* Rows of the layouts that have files of their own. */
 void aigc_pack_panels(const aigc_abi_param *p, uint8_t dtype, const void *data, int64_t first,
                       int64_t last, void *out);
+/* Of a convolution's weights: all axes after the first two. */
+int64_t aigc_pack_taps_of(const aigc_abi_param *p);
 void aigc_pack_taps(const aigc_abi_param *p, uint8_t dtype, const void *data, int64_t first,
                     int64_t last, void *out);
 void aigc_pack_pairs(const aigc_abi_param *p, uint8_t dtype, const void *data, int64_t first,

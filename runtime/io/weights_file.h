@@ -20,6 +20,7 @@ typedef struct weights_tensor {
     const char *storage; /* the file's own word for it: "F32", "q6_K" */
     uint8_t layout;      /* aigc_layout: how data lies; of packed weights alone not ROWS */
     uint8_t panel, transposed; /* as of aigc_abi_param */
+    int64_t taps;              /* of packed weights of a convolution; else not looked at */
 } weights_tensor;
 
 typedef struct weights_file {

@@ -61,6 +61,12 @@ static void find_tensors(loading *l, const aigc_abi_model *m, const weights_file
     }
 }
 
+/* Pages of the file are read again where something still lies in them. */
+static void let_go(const mapped_file *m)
+{
+    (void)madvise((void *)(uintptr_t)m->data, m->size, MADV_DONTNEED);
+}
+
 static aigc_status load(loading *l, const aigc_abi_model *m, const weights_file *f,
                         aigc_weights **out, aigc_error *err)
 {
@@ -80,7 +86,10 @@ static aigc_status load(loading *l, const aigc_abi_model *m, const weights_file 
     }
     aigc_status s = weights_pack(l->jobs, l->n_jobs, err);
     for (uint32_t i = 0; i < f->n_maps && l->n_jobs; i++) { /* what lies around the pieces, too */
-        (void)madvise((void *)(uintptr_t)f->maps[i].data, f->maps[i].size, MADV_DONTNEED);
+        let_go(&f->maps[i]);
+    }
+    if (f->gguf && l->n_jobs) {
+        let_go(&f->gguf->map);
     }
     if (s == AIGC_OK && (s = aigc_weights_from_slots(m, l->slots, out)) != AIGC_OK) {
         s = aigc_fail(err, s, "out of memory");

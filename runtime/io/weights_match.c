@@ -98,7 +98,8 @@ static bool same_sizes(const aigc_abi_param *p, const weights_tensor *t)
 {
     if (t->layout != AIGC_LAYOUT_ROWS) {
         aigc_pack_matrix m = aigc_pack_matrix_of(p);
-        return t->dims[0] == m.rows && t->dims[1] == m.columns;
+        return t->dims[0] == m.rows && t->dims[1] == m.columns &&
+               (t->layout != AIGC_LAYOUT_TAPS || t->taps == aigc_pack_taps_of(p));
     }
     return t->rank == p->rank && memcmp(t->dims, p->dims, p->rank * sizeof *p->dims) == 0;
 }

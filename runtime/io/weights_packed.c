@@ -37,17 +37,19 @@ aigc_status weights_packed_read(const gguf_file *g, uint64_t tensor, weights_ten
                      *layout = gguf_find(g, "aigc.pack.layout"),
                      *panel = gguf_find(g, "aigc.pack.panel"),
                      *transposed = gguf_find(g, "aigc.pack.transposed"),
-                     *dims = gguf_find(g, "aigc.pack.dims");
+                     *dims = gguf_find(g, "aigc.pack.dims"),
+                     *taps = gguf_find(g, "aigc.pack.taps");
     if (!version) {
         return AIGC_OK;
     }
-    if (gguf_int(version, 0) != 1) {
+    if (gguf_int(version, 0) != AIGC_PACK_VERSION) {
         return aigc_fail(err, AIGC_ERR_UNSUPPORTED,
                          "%s: packed by another version of aigc: pack the original again", path);
     }
     if (!is_u8s(layout, g->n_tensors) || !is_u8s(panel, g->n_tensors) ||
         !is_u8s(transposed, g->n_tensors) || !dims || !dims->array || dims->type != GGUF_I64 ||
-        dims->count != 2 * g->n_tensors) {
+        dims->count != 2 * g->n_tensors || !taps || !taps->array || taps->type != GGUF_I64 ||
+        taps->count != g->n_tensors) {
         return not_well_formed(path, "layouts of its tensors", err);
     }
     t->layout = (uint8_t)gguf_int(layout, tensor);
@@ -59,6 +61,7 @@ aigc_status weights_packed_read(const gguf_file *g, uint64_t tensor, weights_ten
     const int64_t memory[2] = {t->dims[0], t->dims[1]};
     t->dims[0] = gguf_int(dims, 2 * tensor);
     t->dims[1] = gguf_int(dims, 2 * tensor + 1);
+    t->taps = gguf_int(taps, tensor);
     bool aligned = (uintptr_t)t->data % LINE == 0; /* kernels count on it */
     return t->rank == 2 && t->transposed <= 1 && aligned && sizes_follow(t, memory)
                ? AIGC_OK

@@ -2,12 +2,13 @@
  * them, so that they are used where they are mapped: no copy, no conversion.
  *
  *     general.alignment       u32     64
- *     aigc.pack.version       u32     1
+ *     aigc.pack.version       u32     2
  *     aigc.pack.layout        u8[n]   of each tensor, in the file's order: aigc_layout
  *     aigc.pack.panel         u8[n]   width of its panels, or 0
  *     aigc.pack.transposed    u8[n]   1: the parameter is [K, N]
  *     aigc.pack.dims          i64[2n] the parameter's own sizes, where it has panels: the tensor's
  *                                     are those of the memory, filled up
+ *     aigc.pack.taps          i64[n]  the product of its axes after the first two, where it has panels
  *     aigc.tied               bool    the source had no output matrix of its own
  *     aigc.tokenizer.name     string  with these two, the tokenizer file of weights that were
  *     aigc.tokenizer.bytes    u8[]    safetensors
@@ -18,6 +19,8 @@
 #define AIGC_RUNTIME_IO_WEIGHTS_PACKED_H
 
 #include "runtime/io/weights_file.h"
+
+enum { AIGC_PACK_VERSION = 2 };
 
 /* Layouts and sizes of the tensors of an open GGUF file; nothing for one that is not packed. */
 AIGC_MUST_CHECK aigc_status weights_packed_read(const gguf_file *g, uint64_t tensor,

@@ -89,9 +89,9 @@ static aigc_status put_tokenizer(gguf_writer *w, const char *path, aigc_error *e
 
 static void put_layouts(gguf_writer *w, const aigc_abi_model *m)
 {
-    uint32_t version = 1, alignment = LINE;
+    uint32_t version = AIGC_PACK_VERSION, alignment = LINE;
     uint8_t *kinds = calloc(3 * (size_t)m->n_slots + 1, 1);
-    int64_t *dims = calloc(2 * (size_t)m->n_slots + 1, sizeof *dims);
+    int64_t *dims = calloc(3 * (size_t)m->n_slots + 1, sizeof *dims);
     w->failed = w->failed || !kinds || !dims;
     for (uint32_t i = 0; i < m->n_params && !w->failed; i++) {
         const aigc_abi_param *p = &m->params[i];
@@ -103,6 +103,7 @@ static void put_layouts(gguf_writer *w, const aigc_abi_model *m)
                 aigc_pack_matrix matrix = aigc_pack_matrix_of(p);
                 dims[2 * k] = matrix.rows;
                 dims[2 * k + 1] = matrix.columns;
+                dims[2 * m->n_slots + k] = aigc_pack_taps_of(p);
             }
         }
     }
@@ -113,6 +114,7 @@ static void put_layouts(gguf_writer *w, const aigc_abi_model *m)
         gguf_write_array(w, "aigc.pack.panel", GGUF_U8, m->n_slots, kinds + m->n_slots);
         gguf_write_array(w, "aigc.pack.transposed", GGUF_U8, m->n_slots, kinds + 2 * m->n_slots);
         gguf_write_array(w, "aigc.pack.dims", GGUF_I64, 2 * (uint64_t)m->n_slots, dims);
+        gguf_write_array(w, "aigc.pack.taps", GGUF_I64, m->n_slots, dims + 2 * m->n_slots);
     }
     free(kinds);
     free(dims);

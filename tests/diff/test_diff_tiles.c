@@ -1,6 +1,6 @@
-/* Products of bf16 and of int8 by tile registers, emulated, against the same products by dot products:
- * blocks of rows of every kind, one product and two, columns to a tile and beside it; those of int8 to
- * the last bit. And: code for machines that have tiles uses them. */
+/* Products of bf16 and of int8 by tile registers, emulated, against the same products by dot
+ * products: blocks of rows of every kind, one product and two, columns to a tile and beside it;
+ * those of int8 to the last bit. And: code for machines that have tiles uses them. */
 #include "tests/diff/diff_tiles.h"
 
 #include <math.h>
@@ -110,8 +110,8 @@ static float *call(const tile_program *p, uint32_t context, uint32_t entry, floa
     return tile_program_call(p, context, entry, &arg, 1, m * n);
 }
 
-/* Weights are within 0.05: sums of k products below k / 20, which two orders round by some 2^-24. Those
- * of int8 have one order. */
+/* Weights are within 0.05: sums of k products below k / 20, which two orders round by some 2^-24.
+ * Those of int8 have one order. */
 static void check_rows(size_t storage, const tile_program *tiles, const tile_program *dots,
                        int64_t m, int64_t k, int64_t n)
 {
@@ -129,8 +129,8 @@ static void check_rows(size_t storage, const tile_program *tiles, const tile_pro
             for (int64_t i = 0; i < m * n; i++) {
                 if (!(fabsf(found[i] - want[i]) <= bound)) {
                     fail_msg("%s, entry %u of %lld x %lld x %lld: element %lld is %.9g, not %.9g",
-                             storages[storage].name, entry, (long long)m, (long long)k, (long long)n, (long long)i,
-                             (double)found[i], (double)want[i]);
+                             storages[storage].name, entry, (long long)m, (long long)k,
+                             (long long)n, (long long)i, (double)found[i], (double)want[i]);
                 }
             }
             if (first) { /* whoever has a row, and beside which others */
@@ -161,8 +161,7 @@ static void test_emulated(void **state)
         if (storages[s].gguf && k % 32 != 0) {
             continue; /* no blocks */
         }
-        tile_program tiles = open_program(s, k, n, true),
-                     dots = open_program(s, k, n, false);
+        tile_program tiles = open_program(s, k, n, true), dots = open_program(s, k, n, false);
         for (size_t m = 0; m < sizeof row_counts / sizeof *row_counts; m++) {
             check_rows(s, &tiles, &dots, row_counts[m], k, n);
         }

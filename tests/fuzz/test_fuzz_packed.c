@@ -224,6 +224,20 @@ static void test_other_kernels(void **state)
     }
 }
 
+/* Taps are not told apart by how many numbers there are. */
+static void test_other_taps(void **state)
+{
+    (void)state;
+    static const int64_t turned[] = {5, 2, 3, 2};
+    aigc_abi_param kept = params[N_PARAMS - 1];
+    aigc_error err = {{0}};
+    params[N_PARAMS - 1].dims = turned;
+    aigc_weights *w = load(&model, packed, &err);
+    params[N_PARAMS - 1] = kept;
+    assert_null(w);
+    assert_non_null(strstr(err.text, "taps"));
+}
+
 /* FOLDER/one.safetensors: w of zeros, f32. */
 static const char *write_one(const int64_t *dims)
 {
@@ -305,7 +319,7 @@ static void test_by_hand(void **state)
         bytes file;
         const char *words;
     } cases[] = {
-        {"another version",   with_byte("aigc.pack.version",    SCALAR,            2),       "another version of aigc"},
+        {"another version",   with_byte("aigc.pack.version",    SCALAR,            1),       "another version of aigc"},
         {"no layouts",        with_byte("aigc.pack.layou",      0,                 'x'),     "layouts of its tensors" },
         {"panels of text",    with_byte("aigc.pack.panel",      4,                 GGUF_I8), "layouts of its tensors" },
         {"an unknown layout", with_byte("aigc.pack.layout",     ARRAY + 2,         9),       "does not fit"           },
@@ -375,7 +389,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_in_place),        cmocka_unit_test(test_metadata),
-        cmocka_unit_test(test_other_kernels),   cmocka_unit_test(test_by_hand),
+        cmocka_unit_test(test_other_kernels),
+        cmocka_unit_test(test_other_taps),   cmocka_unit_test(test_by_hand),
         cmocka_unit_test(test_blocks_of_files), cmocka_unit_test(test_cut_short),
         cmocka_unit_test(test_mutants)};
     return cmocka_run_group_tests(tests, begin, end);

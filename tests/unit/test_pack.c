@@ -238,9 +238,26 @@ static void test_impossible(void **state)
     assert_null(aigc_pack_layout_of(&p));
 }
 
+/* Blocks are interleaved by 16, and of what products multiply alone. */
+static void test_no_such_panels(void **state)
+{
+    (void)state;
+    static const int64_t dims[] = {32, 64};
+    aigc_abi_param p = {
+        .storage = AIGC_Q8_0, .layout = AIGC_LAYOUT_PANELS, .panel = 16, .rank = 2, .dims = dims};
+    assert_non_null(aigc_pack_layout_of(&p));
+    p.panel = 8;
+    assert_null(aigc_pack_layout_of(&p));
+    assert_true(aigc_param_bytes(&p) < 0);
+    p.panel = 16;
+    p.storage = AIGC_Q4_1;
+    assert_null(aigc_pack_layout_of(&p));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_no_such_panels),
         cmocka_unit_test(test_dense),      cmocka_unit_test(test_taps),
         cmocka_unit_test(test_rows),       cmocka_unit_test(test_blocks),
         cmocka_unit_test(test_impossible),
