@@ -9,6 +9,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 
 #include <cmocka.h>
 
@@ -26,6 +27,7 @@ static inline diff_runs diff_runs_open(const char *path, aigc_settings s)
     if (aigc_program_create(path, &s, &r.p, &messages, &err) != AIGC_OK) {
         fail_msg("%s\n%s", err.text, messages ? messages : "");
     }
+    free(messages); /* warnings */
     for (uint32_t i = 0; i < 2; i++) {
         aigc_context_options o = {.n_threads = 2 * i + 1, .all_threads = true};
         assert_int_equal(aigc_program_context(r.p, &o, &r.c[i], &err), AIGC_OK);
