@@ -56,6 +56,19 @@ static size_t read_all(int master, char *text, size_t size)
     return n > 0 ? (size_t)n : 0;
 }
 
+/* All that was written to a terminal that nobody has open any more: what is on its way comes, too. */
+static void read_to_end(int master, char *text, size_t size)
+{
+    size_t n = 0;
+    ssize_t more = 0;
+    fcntl(master, F_SETFL, 0);
+    do {
+        n += (size_t)more;
+        more = read(master, text + n, size - 1 - n);
+    } while (more > 0);
+    text[n] = 0;
+}
+
 static void test_terminal(void **state)
 {
     (void)state;
@@ -71,13 +84,13 @@ static void test_terminal(void **state)
     restore(kept);
     assert_non_null(p);
     assert_int_equal(n, 0);
-    read_all(master, text, sizeof text);
+    close(slave);
+    read_to_end(master, text, sizeof text);
     const char *one = strstr(text, "\rloading weights… 1 s\033[K"),
                *two = strstr(text, "\rloading weights… 2 s\033[K");
     assert_true(one && two && one < two);
     assert_null(strstr(text, "reading"));
     assert_string_equal(text + strlen(text) - 4, "\r\033[K");
-    close(slave);
     close(master);
 }
 
@@ -96,8 +109,9 @@ static void test_quick(void **state)
     setenv("TERM", "dumb", 1);
     assert_null(progress_start("compiling"));
     restore(kept);
-    assert_int_equal(read_all(master, text, sizeof text), 0);
     close(slave);
+    read_to_end(master, text, sizeof text);
+    assert_string_equal(text, "");
     close(master);
 }
 
