@@ -53,6 +53,16 @@ static inline char *e2e_command(int *code, const char *format, ...)
     return text;
 }
 
+static inline void e2e_write(const char *folder, const char *name, const char *text)
+{
+    char path[512];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    FILE *f = fopen(path, "wb");
+    assert_non_null(f);
+    fputs(text, f);
+    assert_int_equal(fclose(f), 0);
+}
+
 typedef struct e2e {
     aigc_program *p;
     aigc_context *c;

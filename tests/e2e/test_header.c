@@ -2,7 +2,6 @@
  * inspect` prints. */
 #include "e2e/e2e.h"
 
-#include <sys/wait.h>
 #include <unistd.h>
 
 static char folder[] = "/tmp/aigc-test-XXXXXX";
@@ -28,26 +27,12 @@ static char *run(const char *format, ...)
     va_start(args, format);
     vsnprintf(command, sizeof command, format, args);
     va_end(args);
-    FILE *f = popen(command, "r");
-    assert_non_null(f);
-    char *text = calloc(1, 1 << 16);
-    assert_non_null(text);
-    text[fread(text, 1, (1 << 16) - 1, f)] = 0;
-    int status = pclose(f);
-    if (status != 0) {
-        fail_msg("%s: status %d\n%s", command, status, text);
+    int code;
+    char *text = e2e_command(&code, "%s", command);
+    if (code != 0) {
+        fail_msg("%s: status %d\n%s", command, code, text);
     }
     return text;
-}
-
-static void write_file(const char *name, const char *text)
-{
-    char path[256];
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    FILE *f = fopen(path, "w");
-    assert_non_null(f);
-    fputs(text, f);
-    assert_int_equal(fclose(f), 0);
 }
 
 /* The formula `aigc inspect` prints for an entry. */
@@ -90,7 +75,7 @@ static void test_functions(void **state)
 {
     (void)state;
     char formula[1024], fixed[256], program[8192];
-    write_file("odd.aigc", odd);
+    e2e_write(folder, "odd.aigc", odd);
     free(run("cd %s && %s build odd.aigc -o odd.o", folder, AIGC_COMMAND));
     inspected("odd.aigc", "", "forward", formula, sizeof formula);
     inspected("odd.aigc", "", "fixed", fixed, sizeof fixed);
@@ -111,7 +96,7 @@ static void test_functions(void **state)
              "    odd_model.entries[1].sizes(dims, out);\n"
              "    return differ(odd_fixed_arena_bytes(), out[0], %s);\n}\n",
              functions, formula, fixed);
-    write_file("odd_main.c", program);
+    e2e_write(folder, "odd_main.c", program);
     compile_and_run("odd_main", "odd");
     free(run("cd %s && %s -x c++ -fsyntax-only -I%s odd.h 2>&1", folder, AIGC_CC, AIGC_SOURCE_DIR));
     char *text = run("cat %s/odd.h", folder);
@@ -162,7 +147,7 @@ static void test_llama(void **state)
         "    if (LLAMA_SCRATCH_BYTES <= 0 || LLAMA_SCRATCH_BYTES %% 64) return 6;\n"
         "    aigc_context_destroy(c);\n    aigc_weights_destroy(w);\n    return 0;\n}\n",
         functions, formula);
-    write_file("llama_main.c", program);
+    e2e_write(folder, "llama_main.c", program);
     compile_and_run("llama_main", "llama");
     char *text = run("cat %s/llama.h", folder);
     assert_non_null(strstr(text, "must hold: pos + T <= ctx, here T + pos <= 256\n"));

@@ -219,16 +219,6 @@ static void test_library(void **state)
     assert_non_null(strstr(err.text, "no quantizing to q5_0; there is to f16, bf16, q8_0, q4_0"));
 }
 
-static void write_file(const char *name, const char *text)
-{
-    char path[128];
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    FILE *f = fopen(path, "wb");
-    assert_non_null(f);
-    fputs(text, f);
-    assert_int_equal(fclose(f), 0);
-}
-
 static void write_weights(void)
 {
     static float numbers[N_MATRICES][64 * 96];
@@ -255,16 +245,17 @@ static int begin(void **state)
     if (!mkdtemp(folder)) {
         return 1;
     }
-    write_file("m.aigc", model);
-    write_file("small.aigc",
-               "model s {\n  b: f32[8]\n  entry go(x: f32[8]) -> f32[8] = x + b\n}\n");
+    e2e_write(folder, "m.aigc", model);
+    e2e_write(folder, "small.aigc",
+              "model s {\n  b: f32[8]\n  entry go(x: f32[8]) -> f32[8] = x + b\n}\n");
     /* Text may ask for blocks where there can be none. */
-    write_file("up.air", "model \"m\"\nparam \"up\" : f32[96, 40] storage q8_0 panels 16 nk\n"
-                         "entry \"f\" stage tensor () (\n"
-                         "  %0 = input {name=\"x\", index=0} : f32[1, 40]\n"
-                         "  %1 = param {name=\"up\", indices=[]} : f32[96, 40]\n"
-                         "  %2 = contract %0, %1 {labels=[\"ik\", \"jk\", \"ij\"]} : f32[1, 96]\n"
-                         "  return \"out\" = %2\n)\n");
+    e2e_write(folder, "up.air",
+              "model \"m\"\nparam \"up\" : f32[96, 40] storage q8_0 panels 16 nk\n"
+              "entry \"f\" stage tensor () (\n"
+              "  %0 = input {name=\"x\", index=0} : f32[1, 40]\n"
+              "  %1 = param {name=\"up\", indices=[]} : f32[96, 40]\n"
+              "  %2 = contract %0, %1 {labels=[\"ik\", \"jk\", \"ij\"]} : f32[1, 96]\n"
+              "  return \"out\" = %2\n)\n");
     write_weights();
     return 0;
 }
@@ -280,10 +271,8 @@ static int end(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_cached),
-        cmocka_unit_test(test_packed),
-        cmocka_unit_test(test_program),
-        cmocka_unit_test(test_told),
+        cmocka_unit_test(test_cached),  cmocka_unit_test(test_packed),
+        cmocka_unit_test(test_program), cmocka_unit_test(test_told),
         cmocka_unit_test(test_library),
     };
     return cmocka_run_group_tests(tests, begin, end);

@@ -2,9 +2,9 @@
  * far off weights may be; numbers that ggml has no answer for; and packed as products read them. */
 #include "runtime/blocks.h"
 #include "runtime/convert.h"
-#include "runtime/pack.h"
 #include "runtime/pack_blocks.h"
 #include "runtime/quantize_blocks.h"
+#include "tests/unit/pack_all.h"
 
 #include <float.h>
 #include <math.h>
@@ -178,23 +178,6 @@ static void test_odd_numbers(void **state)
 /* Packing ---------------------------------------------------------------------------------------
  */
 
-/* Pieces in any order, as the loader's threads take them. */
-static unsigned char *pack(const aigc_abi_param *p, uint8_t dtype, const void *data)
-{
-    int64_t bytes = aigc_param_bytes(p);
-    assert_true(bytes >= 0);
-    unsigned char *out = malloc((size_t)bytes + 1);
-    memset(out, 0xa5, (size_t)bytes + 1);
-    aigc_pack_cut cut = aigc_pack_cut_of(p);
-    for (int64_t first = (cut.rows - 1) / cut.grain * cut.grain; cut.rows && first >= 0;
-         first -= cut.grain) {
-        int64_t last = first + cut.grain < cut.rows ? first + cut.grain : cut.rows;
-        aigc_pack_rows(p, dtype, data, first, last, out);
-    }
-    assert_int_equal(out[bytes], 0xa5);
-    return out;
-}
-
 /* [n, k] put into blocks first and packed then is what [n, k], and [k, n], are packed to at once.
  */
 static void check_packed(uint8_t storage, uint8_t dtype, int64_t n, int64_t k)
@@ -214,15 +197,16 @@ static void check_packed(uint8_t storage, uint8_t dtype, int64_t n, int64_t k)
     depths = panels;
     depths.dims = turned_dims;
     depths.pack_transposed = 1;
-    unsigned char *blocks = pack(&rows, dtype, source), *once = pack(&panels, dtype, source),
-                  *twice = pack(&panels, storage, blocks);
+    unsigned char *blocks = pack_all(&rows, dtype, source),
+                  *once = pack_all(&panels, dtype, source),
+                  *twice = pack_all(&panels, storage, blocks);
     size_t bytes = (size_t)aigc_param_bytes(&panels);
     assert_memory_equal(once, twice, bytes);
     for (int64_t i = 0; i < n * k; i++) {
         turned[i % k * n + i / k] = x[i];
     }
     aigc_convert_from_float(dtype, source, 0, n * k, turned);
-    unsigned char *down = pack(&depths, dtype, source);
+    unsigned char *down = pack_all(&depths, dtype, source);
     assert_int_equal(aigc_param_bytes(&depths), bytes);
     assert_memory_equal(once, down, bytes);
     void *all[] = {x, turned, source, blocks, once, twice, down};
