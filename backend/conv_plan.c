@@ -1,4 +1,5 @@
 #include "backend/conv_plan.h"
+#include "support/divisor.h"
 
 enum {
     PACKED = 160 << 10,  /* f32s: of an L2 of 1 MiB; the rest is for weights and sums */
@@ -67,11 +68,6 @@ static int64_t extent(const conv_axis *x)
 {
     int64_t n = x->out ? constant(x->out->extent, 0) : 1;
     return (n + x->phases - 1) / x->phases;
-}
-
-static int64_t common_divisor(int64_t x, int64_t y)
-{
-    return y == 0 ? x : common_divisor(y, x % y);
 }
 
 /* Rows of x that a plane has beyond those of its first shift. */

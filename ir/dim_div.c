@@ -1,5 +1,6 @@
 /* Division of dims, exact and rounded down; remainders; the lesser and the greater of two. */
 #include "ir/dim_impl.h"
+#include "support/divisor.h"
 
 /* x / y as a term, when y divides it. */
 static bool divide_term(ir_term x, ir_term y, ir_term *out, ir_factor *room)
@@ -86,13 +87,8 @@ static bool within(ir_ctx *c, const ir_dim *d, const ir_dim *size)
            ir_dim_le(c, ir_dim_offset(c, d, 1), size) == IR_ALWAYS;
 }
 
-static int64_t gcd(int64_t x, int64_t y)
+static int64_t size_of(int64_t x)
 {
-    while (y) {
-        int64_t r = x % y;
-        x = y;
-        y = r;
-    }
     return x < 0 ? -x : x;
 }
 
@@ -102,7 +98,7 @@ static int64_t common_factor(const ir_dim *a, const ir_dim *b)
 {
     int64_t g = ir_dim_is_const(b) ? ir_dim_value(b) : 1;
     for (uint32_t i = 0; i < a->n_terms; i++) {
-        g = a->terms[i].n_factors ? gcd(g, a->terms[i].coef) : g;
+        g = a->terms[i].n_factors ? common_divisor(g, size_of(a->terms[i].coef)) : g;
     }
     return g;
 }

@@ -18,6 +18,7 @@
 
 #include "passes/pass.h"
 #include "passes/shares.h"
+#include "support/divisor.h"
 
 #include <string.h>
 
@@ -269,11 +270,6 @@ static int64_t meeting_of(region *r, uint32_t p, uint32_t i, uint32_t q, uint32_
         map_set(r->meets, h, (void *)(uintptr_t)known);
     }
     return known - 1;
-}
-
-static int64_t common_divisor(int64_t x, int64_t y)
-{
-    return y == 0 ? x : common_divisor(y, x % y);
 }
 
 /* How the two kernels must meet: 0 when their threads agree on all that both touch. */

@@ -1,4 +1,5 @@
 #include "passes/shares.h"
+#include "support/divisor.h"
 
 #include <string.h>
 
@@ -192,16 +193,6 @@ bool shares_relate(ir_ctx *c, const share_kernel *kx, const share_access *x, int
         }
     }
     return false;
-}
-
-static int64_t common_divisor(int64_t x, int64_t y)
-{
-    while (y) {
-        int64_t rest = x % y;
-        x = y;
-        y = rest;
-    }
-    return x;
 }
 
 /* Shares are runs of units of so many elements each along the value's axis. Where both kernels go
