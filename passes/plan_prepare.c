@@ -38,6 +38,7 @@ typedef struct region {
     bool *meet;      /* [size] a kernel needs a meeting before it that it did not have */
     bool **copy;     /* [size][n_in] the operand is copied first */
     bool *copy_output;
+    const ir_node *last; /* item; NULL: there is none */
     bool *copy_twice; /* of outputs: what is copied must first be saved from other copies */
 } region;
 
@@ -86,6 +87,7 @@ static void count_uses(region *r)
         if (!values_is_item(n)) {
             continue;
         }
+        r->last = n;
         epoch += n->op == IR_OP_loop || after_loop || ir_node_int(n, IR_ATTR_barrier, 0) == 1;
         after_loop = n->op == IR_OP_loop;
         r->epoch[i] = epoch;
@@ -365,11 +367,7 @@ static bool only_own_readers(region *r, uint32_t x, uint32_t epoch)
  * read or write is theirs alone, or of the same shares. */
 static bool copies_own(region *r, uint32_t i)
 {
-    const ir_node *x = ir_graph_output(r->g, i)->node, *last = NULL;
-    for (uint32_t k = 0; k < ir_graph_size(r->g); k++) {
-        const ir_node *n = ir_graph_node(r->g, k);
-        last = values_is_item(n) ? n : last;
-    }
+    const ir_node *x = ir_graph_output(r->g, i)->node, *last = r->last;
     const ir_node *maker = r->t->nodes[values_of(r->t, x)];
     if (!last || last->op != IR_OP_kernel || r->copy_twice[i] ||
         !shared_as_copy(maker, ir_node_type(x))) {
