@@ -10,7 +10,6 @@ typedef struct finder {
     contract_form *f;
 } finder;
 
-enum { BLOCK_COLUMNS = 16 }; /* of interleaved blocks */
 enum { ALIASING = 1024 };    /* f32s in 4 KiB: rows that far apart meet in the same sets of L1 */
 
 static bool is_sum_of_products(const k_step *s)
@@ -168,7 +167,7 @@ static bool reads_whole(const finder *q, const k_expr *b)
 static bool reads_blocks(const finder *q, const k_expr *b)
 {
     return reads_whole(q, b) && !ir_storage_is_dense(without_casts(b)->buf->storage) &&
-           is_aligned(q, BLOCK_COLUMNS);
+           is_aligned(q, IR_BLOCK_COLUMNS);
 }
 
 static bool reads_pairs(const finder *q, const k_expr *b)

@@ -43,6 +43,8 @@ bool weights_meta_for_frontend(void *weights, const char *key, frontend_meta *ou
     return true;
 }
 
+_Static_assert((int)IR_BLOCK_COLUMNS == (int)AIGC_BLOCK_ROWS, "one way of interleaving");
+
 static uint32_t slots_of(const ir_param *p)
 {
     int64_t n = 1;

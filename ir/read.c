@@ -467,8 +467,10 @@ static bool read_param_rest(reader *r, ir_param *p)
                              UINT8_MAX);
         }
         bool blocks = !ir_storage_is_dense(p->storage);
-        if (blocks && (!ir_storage_has_panels(p->storage) || p->panel != 16 || p->type->rank != 2)) {
-            return read_fail(r, "panels of blocks are of q8_0 or q4_0, 16 wide, with two axes");
+        if (blocks && (!ir_storage_has_panels(p->storage) || p->panel != IR_BLOCK_COLUMNS ||
+                       p->type->rank != 2)) {
+            return read_fail(r, "panels of blocks are of q8_0 or q4_0, %d wide, with two axes",
+                             IR_BLOCK_COLUMNS);
         }
         p->pack_transposed = read_eat(r, "kn");
         if (!p->pack_transposed && !read_expect(r, "nk")) {

@@ -13,6 +13,7 @@ typedef enum ir_storage {
 const char *ir_storage_name(ir_storage s); /* NULL for a number that is no storage */
 bool ir_storage_from_name(const char *name, ir_storage *s);
 bool ir_storage_is_dense(ir_storage s);
+enum { IR_BLOCK_COLUMNS = 16 }; /* of a panel of blocks: runtime/pack_blocks.h */
 bool ir_storage_has_panels(ir_storage s); /* layout "panels" exists for it */
 /* The word of --quantize; false for one that weights are not put into when they are loaded. */
 bool ir_storage_to_make(const char *name, ir_storage *s);

@@ -26,8 +26,6 @@
 #include "passes/param_uses.h"
 #include "passes/pass.h"
 
-enum { BLOCK_COLUMNS = 16 }; /* of interleaved blocks, on every machine: runtime/pack_blocks.h */
-
 static bool in_blocks(const ir_param *p)
 {
     return !ir_storage_is_dense(p->storage);
@@ -35,7 +33,7 @@ static bool in_blocks(const ir_param *p)
 
 static uint32_t panel_of(const pass_ctx *c, const ir_param *p)
 {
-    return in_blocks(p) ? BLOCK_COLUMNS : c->panel;
+    return in_blocks(p) ? IR_BLOCK_COLUMNS : c->panel;
 }
 
 static bool may_be_packed(const pass_ctx *c, const param_use *u)

@@ -21,8 +21,6 @@
 
 #include <string.h>
 
-enum { BLOCK_COLUMNS = 16 }; /* of a panel of blocks: runtime/pack_blocks.h */
-
 /* Why the parameter cannot be kept so; NULL: it can. */
 static const char *obstacle(const pass_ctx *c, const param_use *u, ir_storage s)
 {
@@ -80,7 +78,7 @@ static void keep_as(const pass_ctx *c, ir_param *p, const param_use *u, ir_stora
     p->storage = s;
     if (!ir_storage_is_dense(s) && u->transposed) {
         p->layout = intern(ir_ctx_names(c->module->ctx), "panels");
-        p->panel = BLOCK_COLUMNS;
+        p->panel = IR_BLOCK_COLUMNS;
         p->pack_transposed = true;
     }
 }

@@ -15,11 +15,8 @@ static shape shape_of(const aigc_abi_param *p)
 {
     shape s = {.outs = p->dims[p->pack_transposed ? 1 : 0],
                .ins = p->dims[p->pack_transposed ? 0 : 1],
-               .taps = 1,
+               .taps = aigc_pack_taps_of(p),
                .width = p->panel};
-    for (uint32_t i = 2; i < p->rank; i++) {
-        s.taps *= p->dims[i];
-    }
     if (p->pack_transposed) {
         s.width /= s.taps;
     }
