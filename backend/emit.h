@@ -76,6 +76,9 @@ LLVMValueRef emit_iota(emit *e, LLVMTypeRef element);     /* <0, 1, 2, ...> */
 LLVMValueRef emit_intrinsic(emit *e, const char *name, uint32_t n_types, LLVMTypeRef *types,
                             uint32_t n, LLVMValueRef *args);
 LLVMValueRef emit_intrinsic1(emit *e, const char *name, LLVMValueRef x);
+/* A function of the machine's, whose operands' types differ between versions of LLVM: they are asked
+ * of it, and arguments, at most three, taken for them. */
+LLVMValueRef emit_machine(emit *e, const char *name, uint32_t n, const LLVMValueRef *v_args);
 LLVMValueRef emit_intrinsic2(emit *e, const char *name, LLVMValueRef x, LLVMValueRef y);
 LLVMValueRef emit_fma(emit *e, LLVMValueRef x, LLVMValueRef y, LLVMValueRef z);
 /* Asks for the line at an address: locality 3 into L1, 2 into L2. Any address will do. */
@@ -122,6 +125,7 @@ typedef struct emit_if {
 } emit_if;
 void emit_if_begin(emit *e, emit_if *f, LLVMValueRef v_cond, const char *name);
 void emit_if_end(emit *e, emit_if *f);
+void emit_alone_begin(emit *e, emit_if *f); /* a region that thread 0 runs; emit_if_end */
 void emit_memo_push(emit *e, emit_memo *m);
 void emit_memo_pop(emit *e);
 

@@ -122,6 +122,16 @@ LLVMValueRef attention_larger(emit *e, LLVMValueRef v_score, LLVMValueRef v_max)
     return emit_select(e, v_more, v_score, v_max);
 }
 
+LLVMValueRef attention_weights(attention_emitter *q, LLVMValueRef v_scores, LLVMValueRef v_at,
+                               LLVMValueRef v_base, LLVMValueRef *v_sum)
+{
+    emit *e = q->e;
+    LLVMValueRef v_less = LLVMBuildFSub(e->b, attention_load(e, v_scores, v_at), v_base, "");
+    LLVMValueRef v_p = (q->t->bf16 ? emit_exp_weight_bf16 : emit_exp_weight)(e, v_less);
+    *v_sum = LLVMBuildFAdd(e->b, *v_sum, v_p, "");
+    return v_p;
+}
+
 LLVMValueRef attention_base(emit *e, LLVMValueRef v_max)
 {
     LLVMTypeRef t = LLVMTypeOf(v_max);
@@ -207,8 +217,7 @@ void emit_attention(emit *e, const k_attention *t)
         run_axis(&q, 0);
     } else {
         emit_if f;
-        LLVMValueRef v_first = LLVMConstInt(e->i32, 0, false);
-        emit_if_begin(e, &f, LLVMBuildICmp(e->b, LLVMIntEQ, e->v_thread, v_first, ""), "alone");
+        emit_alone_begin(e, &f);
         run_axis(&q, 0);
         emit_if_end(e, &f);
     }

@@ -41,6 +41,9 @@ void attention_store(attention_emitter *q, LLVMValueRef v);
 /* The larger of a score and the maximum of others: that where the score is nan, whose weight will
  * be nan all the same. One instruction of x86, where maxnum is three, each waiting for the last. */
 LLVMValueRef attention_larger(emit *e, LLVMValueRef v_score, LLVMValueRef v_max);
+/* exp(score - base) of the vector of scores at v_at, added to *v_sum. */
+LLVMValueRef attention_weights(attention_emitter *q, LLVMValueRef v_scores, LLVMValueRef v_at,
+                               LLVMValueRef v_base, LLVMValueRef *v_sum);
 /* The running maximum of the scores as a number to subtract: 0 where there was no score yet. */
 LLVMValueRef attention_base(emit *e, LLVMValueRef v_max);
 

@@ -8,9 +8,8 @@
  * are packed. */
 #include "backend/emit_attention_tiles.h"
 
-
 /* Sums are tiles 0 ... 3, by rows, then queries. */
-enum { HEIGHT = 2, ROW_TILES = 4, LANE_TILES = 6, WORD = 4 };
+enum { HEIGHT = 2, WORD = 4 };
 
 static void for_sums(tiler *w, LLVMValueRef v_base, LLVMValueRef v_row,
                      void (*move)(emit_tiles *t, uint32_t tile, LLVMValueRef v_ptr,
@@ -39,15 +38,15 @@ static void add_products(tiler *w, LLVMValueRef v_rows, int64_t row_words, LLVMV
                  v_down = attention_times(e, v_pair, w->queries);
     for (uint32_t r = 0; r < HEIGHT; r++) {
         LLVMValueRef v_at = attention_plus(e, v_pair, r * TILE_ROWS * row_words);
-        emit_tile_load(t, ROW_TILES + r, attention_at(e, v_rows, v_at),
+        emit_tile_load(t, TILE_ROWS_0 + r, attention_at(e, v_rows, v_at),
                        emit_i64(e, row_words * WORD));
     }
     for (uint32_t v = 0; v < vectors; v++) {
         LLVMValueRef v_at = attention_plus(e, v_down, v * TILE_ROWS);
-        emit_tile_load(t, LANE_TILES + v, attention_at(e, v_lanes, v_at),
+        emit_tile_load(t, TILE_COLUMNS_0 + v, attention_at(e, v_lanes, v_at),
                        emit_i64(e, w->queries * WORD));
         for (uint32_t r = 0; r < HEIGHT; r++) {
-            emit_tile_dot(t, r * vectors + v, ROW_TILES + r, LANE_TILES + v);
+            emit_tile_dot(t, r * vectors + v, TILE_ROWS_0 + r, TILE_COLUMNS_0 + v);
         }
     }
     emit_loop_end(e, &l, NULL);

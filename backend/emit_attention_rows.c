@@ -340,17 +340,6 @@ static LLVMValueRef make_scores(rower *w, LLVMValueRef v_row, LLVMValueRef v_max
     return emit_intrinsic2(e, "llvm.maxnum", v_max, v_all);
 }
 
-/* exp(score - base) of a vector of keys; adds it to *v_sum. */
-static LLVMValueRef weight_vector(rower *w, LLVMValueRef v_at, LLVMValueRef v_base,
-                                  LLVMValueRef *v_sum)
-{
-    emit *e = w->e;
-    LLVMValueRef v_less = LLVMBuildFSub(e->b, attention_load(e, w->v_scores, v_at), v_base, "");
-    LLVMValueRef v_p = (w->t->bf16 ? emit_exp_weight_bf16 : emit_exp_weight)(e, v_less);
-    *v_sum = LLVMBuildFAdd(e->b, *v_sum, v_p, "");
-    return v_p;
-}
-
 /* Weights in the place of a row's scores; returns their sum, which is of what is not rounded. */
 static LLVMValueRef make_weights(rower *w, LLVMValueRef v_row, LLVMValueRef v_base)
 {
@@ -360,10 +349,11 @@ static LLVMValueRef make_weights(rower *w, LLVMValueRef v_row, LLVMValueRef v_ba
     emit_loop_begin(e, &l, "weight", emit_i64(e, 0), w->v_keys, emit_i64(e, elements_at_once(w)), 1,
                     &v_sum);
     LLVMValueRef v_at = in_row(e, v_row, score_row(w), l.v_i), v_next = l.v_carry[0];
-    LLVMValueRef v_p = weight_vector(w, v_at, v_all, &v_next);
+    LLVMValueRef v_p = attention_weights(w->q, w->v_scores, v_at, v_all, &v_next);
     if (w->s.dots) {
         v_p = emit_bf16_row(e, v_p,
-                            weight_vector(w, attention_plus(e, v_at, e->lanes), v_all, &v_next));
+                            attention_weights(w->q, w->v_scores, attention_plus(e, v_at, e->lanes),
+                                              v_all, &v_next));
     } else {
         v_p = attention_factor(w->q, NULL, v_p);
     }

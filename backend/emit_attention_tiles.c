@@ -182,17 +182,6 @@ static LLVMValueRef make_scores(tiler *w, LLVMValueRef v_vector, LLVMValueRef v_
     return l.v_carry[0];
 }
 
-/* exp(score - base) of a vector of queries; adds it to *v_sum. */
-static LLVMValueRef weight_vector(tiler *w, LLVMValueRef v_at, LLVMValueRef v_base,
-                                  LLVMValueRef *v_sum)
-{
-    emit *e = w->e;
-    LLVMValueRef v_less = LLVMBuildFSub(e->b, attention_load(e, w->v_p, v_at), v_base, "");
-    LLVMValueRef v_p = (w->t->bf16 ? emit_exp_weight_bf16 : emit_exp_weight)(e, v_less);
-    *v_sum = LLVMBuildFAdd(e->b, *v_sum, v_p, "");
-    return v_p;
-}
-
 /* Weights in the place of scores; returns their sum, which is of what is not rounded. */
 static LLVMValueRef make_weights(tiler *w, LLVMValueRef v_vector, LLVMValueRef v_base)
 {
@@ -206,10 +195,11 @@ static LLVMValueRef make_weights(tiler *w, LLVMValueRef v_vector, LLVMValueRef v
     emit_loop_begin(e, &l, "weight", emit_i64(e, 0), tiler_words_of(w, w->v_keys), emit_i64(e, 1),
                     1, &v_sum);
     LLVMValueRef v_j = attention_times(e, l.v_i, tiler_steps(w)), v_next = l.v_carry[0];
-    LLVMValueRef v_p = weight_vector(w, lane_place(w, v_j, v_vector), v_base, &v_next);
+    LLVMValueRef v_p =
+        attention_weights(w->q, w->v_p, lane_place(w, v_j, v_vector), v_base, &v_next);
     if (w->s.dots) {
         LLVMValueRef v_second = lane_place(w, attention_plus(e, v_j, 1), v_vector);
-        v_p = emit_bf16_pairs(e, v_p, weight_vector(w, v_second, v_base, &v_next));
+        v_p = emit_bf16_pairs(e, v_p, attention_weights(w->q, w->v_p, v_second, v_base, &v_next));
     } else {
         v_p = attention_factor(w->q, NULL, v_p);
     }

@@ -2,31 +2,16 @@
  * instructions take denormal numbers for zero. */
 #include "backend/emit.h"
 
-#include <string.h>
-
-/* Calls an intrinsic of the target that is not overloaded; arguments are taken for its types. */
-static LLVMValueRef call(emit *e, const char *name, LLVMValueRef *args, uint32_t n)
-{
-    unsigned id = LLVMLookupIntrinsicID(name, strlen(name));
-    LLVMValueRef f = LLVMGetIntrinsicDeclaration(e->module, id, NULL, 0);
-    LLVMTypeRef t = LLVMIntrinsicGetType(e->ctx, id, NULL, 0), params[3];
-    LLVMGetParamTypes(t, params);
-    for (uint32_t i = 0; i < n; i++) {
-        args[i] = LLVMBuildBitCast(e->b, args[i], params[i], "");
-    }
-    return LLVMBuildCall2(e->b, t, f, args, n, "");
-}
-
 LLVMValueRef emit_bf16_dot(emit *e, LLVMValueRef v_sum, LLVMValueRef v_x, LLVMValueRef v_y)
 {
-    LLVMValueRef args[3] = {v_sum, v_x, v_y};
-    return call(e, "llvm.x86.avx512bf16.dpbf16ps.512", args, 3);
+    return emit_machine(e, "llvm.x86.avx512bf16.dpbf16ps.512", 3,
+                        (LLVMValueRef[]){v_sum, v_x, v_y});
 }
 
 LLVMValueRef emit_bf16_row(emit *e, LLVMValueRef v_first, LLVMValueRef v_second)
 {
-    LLVMValueRef args[2] = {v_second, v_first};
-    LLVMValueRef v = call(e, "llvm.x86.avx512bf16.cvtne2ps2bf16.512", args, 2);
+    LLVMValueRef v = emit_machine(e, "llvm.x86.avx512bf16.cvtne2ps2bf16.512", 2,
+                                  (LLVMValueRef[]){v_second, v_first});
     return LLVMBuildBitCast(e->b, v, emit_vector(e, e->f32), "");
 }
 

@@ -123,6 +123,18 @@ LLVMValueRef emit_intrinsic1(emit *e, const char *name, LLVMValueRef x)
     return emit_intrinsic(e, name, 1, &t, 1, &x);
 }
 
+LLVMValueRef emit_machine(emit *e, const char *name, uint32_t n, const LLVMValueRef *v_args)
+{
+    unsigned id = LLVMLookupIntrinsicID(name, strlen(name));
+    LLVMValueRef f = LLVMGetIntrinsicDeclaration(e->module, id, NULL, 0), args[3];
+    LLVMTypeRef t = LLVMIntrinsicGetType(e->ctx, id, NULL, 0), params[3];
+    LLVMGetParamTypes(t, params);
+    for (uint32_t i = 0; i < n; i++) {
+        args[i] = LLVMBuildBitCast(e->b, v_args[i], params[i], "");
+    }
+    return LLVMBuildCall2(e->b, t, f, args, n, "");
+}
+
 LLVMValueRef emit_intrinsic2(emit *e, const char *name, LLVMValueRef x, LLVMValueRef y)
 {
     LLVMTypeRef t = LLVMTypeOf(x);
@@ -223,6 +235,12 @@ void emit_if_end(emit *e, emit_if *f)
     LLVMBuildBr(e->b, f->done);
     LLVMPositionBuilderAtEnd(e->b, f->done);
     emit_memo_pop(e);
+}
+
+void emit_alone_begin(emit *e, emit_if *f)
+{
+    LLVMValueRef v_first = LLVMConstInt(e->i32, 0, false);
+    emit_if_begin(e, f, LLVMBuildICmp(e->b, LLVMIntEQ, e->v_thread, v_first, ""), "alone");
 }
 
 LLVMValueRef emit_lanes_below(emit *e, LLVMValueRef v_first, LLVMValueRef v_limit)

@@ -137,7 +137,7 @@ static void run_rows(contract_emitter *q, span2 m, tile t)
     for (uint32_t i = 0; i < q->s.n_heights; i++) {
         t.rows = q->s.heights[i];
         LLVMValueRef v_left = LLVMBuildSub(e->b, m.v_hi, v_at, "");
-        bool partly = q->s.last_partly && i + 1 == q->s.n_heights;
+        bool partly = q->s.rows_in_tiles && i + 1 == q->s.n_heights;
         LLVMValueRef v_n = partly ? tiles_for_all(e, v_left, t.rows) : tiles_within(q, v_left, i);
         LLVMValueRef v_to =
             LLVMBuildAdd(e->b, v_at, LLVMBuildMul(e->b, v_n, emit_i64(e, t.rows), ""), "");
@@ -248,7 +248,7 @@ static void run_block(contract_emitter *q, span2 m, span2 n)
         return;
     }
     emit_if f;
-    LLVMValueRef v_rows = q->s.last_partly ? emit_kernel_dim(e, rows) /* whoever has them */
+    LLVMValueRef v_rows = q->s.rows_in_tiles ? emit_kernel_dim(e, rows) /* whoever has them */
                                            : LLVMBuildSub(e->b, m.v_hi, m.v_lo, "");
     LLVMValueRef v_one = LLVMBuildICmp(e->b, LLVMIntEQ, v_rows, emit_i64(e, 1), "");
     emit_if_begin(e, &f, v_one, "one_row");
@@ -352,9 +352,7 @@ static void run_shares(contract_emitter *q)
         return;
     }
     emit_if only;
-    LLVMValueRef v_first =
-        LLVMBuildICmp(e->b, LLVMIntEQ, e->v_thread, LLVMConstInt(e->i32, 0, false), "");
-    emit_if_begin(e, &only, v_first, "alone");
+    emit_alone_begin(e, &only);
     run_outer(q, 0);
     emit_if_end(e, &only);
 }

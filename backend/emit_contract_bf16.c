@@ -226,10 +226,8 @@ static void pack_row(contract_emitter *q, LLVMValueRef v_row)
 /* Tiles ---------------------------------------------------------------------------------------- */
 
 /* Sums are by product, 16 rows, vector; of weights one tile in turn. */
-static uint32_t sum_tile(const contract_emitter *q, const tile *t, uint32_t p, uint32_t r,
-                         uint32_t v)
+static uint32_t sum_tile(const tile *t, uint32_t p, uint32_t r, uint32_t v)
 {
-    (void)q;
     return (p * (t->rows / TILE_ROWS) + r) * t->vectors + v;
 }
 
@@ -251,7 +249,7 @@ static void add_tiles(contract_emitter *q, const tile *t, const sources *s, LLVM
             LLVMValueRef v_pairs = contract_at(e, e->i8, s->v_weights[p][v], v_down);
             emit_tile_load(&q->tiles, b, v_pairs, emit_i64(e, line));
             for (uint32_t r = 0; r < tall; r++) {
-                emit_tile_dot(&q->tiles, sum_tile(q, t, p, r, v), TILE_ROWS_0 + r, b);
+                emit_tile_dot(&q->tiles, sum_tile(t, p, r, v), TILE_ROWS_0 + r, b);
             }
         }
     }
@@ -266,7 +264,7 @@ static void store_tiles(contract_emitter *q, const tile *t)
             for (uint32_t v = 0; v < t->vectors; v++) {
                 int64_t at = ((int64_t)p * t->rows + r * TILE_ROWS) * t->vectors + v;
                 LLVMValueRef v_to = contract_at(e, e->i8, q->v_tile, emit_i64(e, at * TILE_BYTES));
-                emit_tile_store(&q->tiles, sum_tile(q, t, p, r, v), v_to, v_stride);
+                emit_tile_store(&q->tiles, sum_tile(t, p, r, v), v_to, v_stride);
             }
         }
     }

@@ -29,20 +29,6 @@ static LLVMValueRef as_type(emit *e, LLVMValueRef v, LLVMTypeRef t)
     return LLVMTypeOf(v) == t ? v : LLVMBuildBitCast(e->b, v, t, "");
 }
 
-/* A function of the machine's, whose operands' types differ between versions of LLVM: they are
- * asked of it. */
-static LLVMValueRef call_machine(emit *e, const char *name, uint32_t n, const LLVMValueRef *v_args)
-{
-    unsigned id = LLVMLookupIntrinsicID(name, __builtin_strlen(name));
-    LLVMValueRef f = LLVMGetIntrinsicDeclaration(e->module, id, NULL, 0), args[3];
-    LLVMTypeRef t = LLVMIntrinsicGetType(e->ctx, id, NULL, 0), params[3];
-    LLVMGetParamTypes(t, params);
-    for (uint32_t i = 0; i < n; i++) {
-        args[i] = as_type(e, v_args[i], params[i]);
-    }
-    return LLVMBuildCall2(e->b, t, f, args, n, "");
-}
-
 static LLVMValueRef add_sdot(emit *e, LLVMValueRef v_sum, LLVMValueRef v_w, LLVMValueRef v_a)
 {
     LLVMTypeRef bytes = LLVMVectorType(e->i8, 4 * e->lanes), types[2] = {LLVMTypeOf(v_sum), bytes};
@@ -53,13 +39,13 @@ static LLVMValueRef add_sdot(emit *e, LLVMValueRef v_sum, LLVMValueRef v_w, LLVM
 static LLVMValueRef add_vpdpbusd_512(emit *e, LLVMValueRef v_sum, LLVMValueRef v_w,
                                      LLVMValueRef v_a)
 {
-    return call_machine(e, "llvm.x86.avx512.vpdpbusd.512", 3, (LLVMValueRef[]){v_sum, v_w, v_a});
+    return emit_machine(e, "llvm.x86.avx512.vpdpbusd.512", 3, (LLVMValueRef[]){v_sum, v_w, v_a});
 }
 
 static LLVMValueRef add_vpdpbusd_256(emit *e, LLVMValueRef v_sum, LLVMValueRef v_w,
                                      LLVMValueRef v_a)
 {
-    return call_machine(e, "llvm.x86.avx512.vpdpbusd.256", 3, (LLVMValueRef[]){v_sum, v_w, v_a});
+    return emit_machine(e, "llvm.x86.avx512.vpdpbusd.256", 3, (LLVMValueRef[]){v_sum, v_w, v_a});
 }
 
 /* Without dot products of bytes: every other byte as i16, their products added by pairs. */
@@ -74,9 +60,9 @@ static LLVMValueRef add_pairs(emit *e, const char *name, LLVMValueRef v_sum, LLV
                  v_odd = LLVMBuildAShr(e->b, v_a, v_bits, "");
     LLVMValueRef v_w_even = LLVMBuildAnd(e->b, v_w, v_low, ""),
                  v_w_odd = LLVMBuildAnd(e->b, LLVMBuildLShr(e->b, v_w, v_8, ""), v_low, "");
-    LLVMValueRef v_evens = call_machine(e, name, 2, (LLVMValueRef[]){v_w_even, v_even});
+    LLVMValueRef v_evens = emit_machine(e, name, 2, (LLVMValueRef[]){v_w_even, v_even});
     v_sum = LLVMBuildAdd(e->b, v_sum, v_evens, "");
-    LLVMValueRef v_odds = call_machine(e, name, 2, (LLVMValueRef[]){v_w_odd, v_odd});
+    LLVMValueRef v_odds = emit_machine(e, name, 2, (LLVMValueRef[]){v_w_odd, v_odd});
     return LLVMBuildAdd(e->b, v_sum, v_odds, "");
 }
 
@@ -130,15 +116,6 @@ static const dot *dot_for(const emit *e)
 
 /* Weights -------------------------------------------------------------------------------------- */
 
-static const k_buf *weights(const contract_form *f, uint32_t p)
-{
-    const k_expr *b = f->b[p];
-    while (b->kind == K_CAST) {
-        b = b->args[0];
-    }
-    return b->buf;
-}
-
 static blocks blocks_of(const emit *e, const k_buf *b)
 {
     bool nibbles = b->storage == IR_STORAGE_q4_0, flip = dot_for(e)->of_signed && !nibbles;
@@ -185,7 +162,7 @@ static LLVMValueRef load_vector(emit *e, LLVMTypeRef t, LLVMValueRef v_ptr, unsi
 stream q8_stream(contract_emitter *q, uint32_t p, LLVMValueRef v_n)
 {
     emit *e = q->e;
-    const k_buf *b = weights(q->f, p);
+    const k_buf *b = contract_weights(q->f, p);
     LLVMValueRef v_block = first_block(q, b, v_n), v_column = column_in_panel(e, v_n);
     LLVMValueRef v_scale = LLVMBuildMul(e->b, v_column, emit_i64(e, 2), "");
     v_scale = contract_plus(e, v_scale, blocks_of(e, b).lines * LINE);
@@ -217,7 +194,7 @@ LLVMValueRef q8_splat_at(emit *e, LLVMTypeRef t, LLVMValueRef v_base, LLVMValueR
 strip q8_open_strip(contract_emitter *q, uint32_t p, const stream *s, LLVMValueRef v_block)
 {
     emit *e = q->e;
-    strip t = {.k = blocks_of(e, weights(q->f, p))};
+    strip t = {.k = blocks_of(e, contract_weights(q->f, p))};
     LLVMValueRef v_at = LLVMBuildMul(e->b, v_block, emit_i64(e, t.k.bytes), "");
     t.v_lines = contract_at(e, e->i8, s->v_lines, v_at);
     t.v_scales = contract_at(e, e->i8, s->v_scales, v_at);
@@ -330,7 +307,8 @@ static void add_block(contract_emitter *q, const tile *t, stream (*streams)[16],
             v_w[i] = q8_step_weights(e, &strips[i], step, s.shifted);
         }
         for (uint32_t r = 0; r < t->rows; r++) {
-            LLVMValueRef v_a = q8_splat_at(e, e->i32, rows[r].v_values, contract_plus(e, v_k, step));
+            LLVMValueRef v_a =
+                q8_splat_at(e, e->i32, rows[r].v_values, contract_plus(e, v_k, step));
             for (uint32_t i = 0; i < s.wide; i++) {
                 LLVMValueRef *v_sum = &s.v[half][r * s.wide + i];
                 *v_sum = d->add(e, *v_sum, v_w[i], v_a);
@@ -448,7 +426,7 @@ static void pack_block(contract_emitter *q, const row *to, LLVMValueRef v_block)
     LLVMBuildStore(e->b, v_scale, contract_at(e, e->f32, to->v_scales, v_block));
     LLVMValueRef v_start = LLVMBuildMul(
         e->b, reduce(e, "llvm.vector.reduce.add", v_total),
-        LLVMConstInt(e->i32, (uint64_t)-blocks_of(e, weights(q->f, 0)).offset, true), "");
+        LLVMConstInt(e->i32, (uint64_t)-blocks_of(e, contract_weights(q->f, 0)).offset, true), "");
     LLVMBuildStore(e->b, v_start, contract_at(e, e->i32, to->v_starts, v_block));
 }
 

@@ -195,9 +195,7 @@ void emit_conv(emit *e, const k_nest *n)
         return;
     }
     emit_if alone;
-    LLVMValueRef v_first =
-        LLVMBuildICmp(e->b, LLVMIntEQ, e->v_thread, LLVMConstInt(e->i32, 0, false), "");
-    emit_if_begin(e, &alone, v_first, "alone");
+    emit_alone_begin(e, &alone);
     run(&q);
     emit_if_end(e, &alone);
 }

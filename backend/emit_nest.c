@@ -464,9 +464,7 @@ void emit_nest(emit *e, const k_nest *n)
         return;
     }
     emit_if f;
-    LLVMValueRef v_first =
-        LLVMBuildICmp(e->b, LLVMIntEQ, e->v_thread, LLVMConstInt(e->i32, 0, false), "");
-    emit_if_begin(e, &f, v_first, "alone");
+    emit_alone_begin(e, &f);
     run_axis(q, 0, 1, 1);
     emit_if_end(e, &f);
 }

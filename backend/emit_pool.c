@@ -163,10 +163,7 @@ void emit_pool(emit *e, const k_nest *n)
     e->lanes_aligned = false;
     emit_if alone;
     if (n->split < 0) {
-        emit_if_begin(
-            e, &alone,
-            LLVMBuildICmp(e->b, LLVMIntEQ, e->v_thread, LLVMConstInt(e->i32, 0, false), ""),
-            "alone");
+        emit_alone_begin(e, &alone);
     }
     run_axis(&q, 0);
     if (n->split < 0) {

@@ -74,9 +74,7 @@ static void run_axis(emit *e, const k_sort *s, uint32_t axis)
 void emit_sort(emit *e, const k_sort *s)
 {
     emit_if f;
-    emit_if_begin(e, &f,
-                  LLVMBuildICmp(e->b, LLVMIntEQ, e->v_thread, LLVMConstInt(e->i32, 0, false), ""),
-                  "alone");
+    emit_alone_begin(e, &f);
     run_axis(e, s, 0);
     emit_if_end(e, &f);
 }

@@ -159,12 +159,12 @@ schedule_product schedule_contract(const contract_form *f, const target *t)
                           .row_vectors = (q8 ? 4 : 8) / f->n_products,
                           .row_unroll = 2};
     bool tiles = schedule_tiles(f, t);
-    s.last_partly = s.rows_in_tiles = tiles && !q8;
+    s.rows_in_tiles = tiles && !q8;
     if (tiles && q8) {
         s.heights[s.n_heights++] = TILE_HEIGHT;
         s.column_bytes = ir_dim_value(f->k[0]->extent) * t->lanes * s.vectors * f->n_products;
     }
-    if (s.last_partly) { /* four tiles of sums, of two tiles of rows and two of weights */
+    if (s.rows_in_tiles) { /* four tiles of sums, of two tiles of rows and two of weights */
         s.vectors = 2 / f->n_products;
         s.heights[s.n_heights++] = 2 * TILE_HEIGHT;
         s.heights[s.n_heights++] = TILE_HEIGHT;

@@ -29,11 +29,11 @@ typedef struct schedule {
 typedef struct schedule_product {
     uint32_t vectors;     /* columns of a tile, in vectors */
     uint32_t row_vectors; /* the same where there is one row: streams of weights side by side */
-    uint32_t n_heights, heights[8]; /* rows of tiles, descending */
-    bool last_partly;               /* the last height takes what rows are left; else it is 1 */
+    uint32_t n_heights, heights[8]; /* rows of tiles, descending; the last is 1, but: */
+    bool rows_in_tiles;             /* packed rows are tiles of 16, one after the other along k, and
+                                     * the last height takes what rows are left */
     uint32_t row_unroll;            /* steps of k in one turn where there is one row; else one */
     int64_t row_bytes;              /* packed rows: from one to the next */
-    bool rows_in_tiles;             /* 16 packed rows are one tile after the other along k */
     int64_t most_rows;              /* packed rows that are worked on together */
     int64_t column_bytes;           /* memory for a tile's columns, taken apart; or 0 */
 } schedule_product;
