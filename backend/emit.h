@@ -90,6 +90,10 @@ LLVMValueRef emit_select(emit *e, LLVMValueRef c, LLVMValueRef x, LLVMValueRef y
 LLVMValueRef emit_pick(emit *e, LLVMValueRef x, LLVMValueRef y, uint32_t first, uint32_t by);
 /* x[first], y[first], x[first + 1] ... */
 LLVMValueRef emit_interleave(emit *e, LLVMValueRef x, LLVMValueRef y, uint32_t first);
+/* Lanes first, first + 1 ... of x and y side by side. */
+LLVMValueRef emit_slide(emit *e, LLVMValueRef x, LLVMValueRef y, uint32_t first);
+/* Vector number j of the n * lanes values v[0][0], v[1][0] ... v[n - 1][0], v[0][1] ... */
+LLVMValueRef emit_weave(emit *e, uint32_t n, const LLVMValueRef *v, uint32_t j);
 /* As many vectors as lanes: lane j of v[i] and lane i of v[j] change places. */
 void emit_transpose(emit *e, LLVMValueRef *v);
 /* The sums over the lanes of n vectors, n a power of two, side by side and in order, in the first
@@ -118,6 +122,8 @@ void emit_loop_begin(emit *e, emit_loop *l, const char *name, LLVMValueRef v_lo,
                      LLVMValueRef v_step, uint32_t n_carries, LLVMValueRef *v_first);
 /* The carries after the last turn come in l->v_carry. */
 void emit_loop_end(emit *e, emit_loop *l, LLVMValueRef *v_next);
+/* From here on, until emit_memo_pop, x has this value, whatever it is made of. */
+void emit_suppose(emit *e, emit_memo *m, const k_expr *x, emit_value v);
 /* A region run when a condition holds. */
 typedef struct emit_if {
     LLVMBasicBlockRef done;

@@ -490,6 +490,12 @@ emit_value emit_expr(emit *e, const k_expr *x)
     return v;
 }
 
+void emit_suppose(emit *e, emit_memo *m, const k_expr *x, emit_value v)
+{
+    emit_memo_push(e, m);
+    map_set(m->values, (uint64_t)x->id * 2, arena_copy(e->a, &v, sizeof v));
+}
+
 LLVMValueRef emit_scalar(emit *e, const k_expr *x)
 {
     if (!e->lane_axis || e->scalar_mode || !emit_uses_lane(e, x)) {

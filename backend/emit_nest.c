@@ -3,6 +3,7 @@
 #include "backend/emit.h"
 #include "backend/emit_conv.h"
 #include "backend/emit_pool.h"
+#include "backend/emit_resize.h"
 #include "backend/emit_turn.h"
 #include "backend/schedule.h"
 
@@ -436,6 +437,9 @@ void emit_nest(emit *e, const k_nest *n)
     }
     if (n->pool) {
         emit_pool(e, n);
+        return;
+    }
+    if (emit_resize(e, n)) {
         return;
     }
     if (emit_turn(e, n)) {

@@ -29,6 +29,25 @@ LLVMValueRef emit_interleave(emit *e, LLVMValueRef x, LLVMValueRef y, uint32_t f
     return shuffle(e, x, y, from);
 }
 
+LLVMValueRef emit_slide(emit *e, LLVMValueRef x, LLVMValueRef y, uint32_t first)
+{
+    return emit_pick(e, x, y, first, 1);
+}
+
+LLVMValueRef emit_weave(emit *e, uint32_t n, const LLVMValueRef *v, uint32_t j)
+{
+    LLVMValueRef v_woven = v[0];
+    for (uint32_t k = 0; k < n; k++) {
+        uint32_t from[64];
+        for (uint32_t i = 0; i < e->lanes; i++) {
+            uint32_t place = j * e->lanes + i;
+            from[i] = place % n == k ? e->lanes + place / n : i;
+        }
+        v_woven = shuffle(e, v_woven, v[k], from);
+    }
+    return v_woven;
+}
+
 /* Blocks of 1, 2, 4 ... lanes beside the diagonal change places: lanes * log2(lanes) shuffles. */
 void emit_transpose(emit *e, LLVMValueRef *v)
 {

@@ -128,6 +128,22 @@ typedef struct k_pool {
     const ir_dim *sizes[3];                               /* of x */
 } k_pool;
 
+/* What the STORE of a nest stores, or computes with, when it is a resize of f32s; the nest's outer
+ * axes are n, c and the spatial ones, the STORE is its one step.
+ *
+ *     x  [N, C, spatial...]
+ *     value[at] = sum over taps of x[n, c, places[axis][tap]...] * product of weights[axis][tap] */
+typedef struct k_resize {
+    const k_buf *x;
+    uint32_t n_spatial, taps;  /* taps along every axis: 1 of the nearest, 2 linear, 4 cubic */
+    bool align;                /* corners */
+    const ir_dim *sizes[3];    /* of x */
+    const k_expr *places[3][4];
+    const k_expr *weights[3][4]; /* NULL of the nearest */
+    const k_expr *index[5];      /* of the value: is it at the nest's own place? */
+    const k_expr *value;
+} k_resize;
+
 typedef struct k_nest {
     uint32_t n_outer;
     const k_axis *const *outer;
@@ -137,6 +153,7 @@ typedef struct k_nest {
     const k_step *steps;
     const k_conv *conv; /* or NULL; the steps alone say as much */
     const k_pool *pool; /* the same */
+    const k_resize *resize; /* the same */
 } k_nest;
 
 /* softmax over j of score(i, j) with score = hole rewritten, hole = scale * sum_d q[i,d] k[j,d];

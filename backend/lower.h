@@ -32,6 +32,7 @@ typedef struct lower {
     map *statistics; /* of the nest's norms, by row */
     map *variables;  /* symbol -> expr it stands for (axes, data-dependent indices) */
     uint32_t n_exprs, n_axes;
+    const k_resize *resize; /* the first of the nest being built, or NULL */
     VEC(const k_buf *) bufs;
     VEC(k_step) steps;           /* of the nest being built */
     VEC(const ir_data *) consts; /* of the constant buffers, by position in const_bufs */
@@ -66,7 +67,7 @@ const k_axis *lower_axis(lower *l, const ir_dim *extent, const ir_dim **index);
 /* Row-major position of an index in a type. */
 const ir_dim *lower_linear(lower *l, const ir_type *t, const ir_dim *const *index);
 
-/* Values (lower_value.c, lower_reduce.c, lower_window.c) ----------------------------------------
+/* Values (lower_value.c, lower_reduce.c, lower_window.c, lower_resize.c) ----------------------------------------
  */
 const k_expr *lower_value(lower *l, const lower_scope *s, const ir_node *n,
                           const ir_dim *const *index, const k_expr *guard);
@@ -86,6 +87,9 @@ const k_expr *lower_value_pool(lower *l, const lower_scope *s, const ir_node *n,
                                const ir_dim *const *index, const k_expr *guard);
 const k_expr *lower_value_resize(lower *l, const lower_scope *s, const ir_node *n,
                                  const ir_dim *const *index, const k_expr *guard);
+/* The buffer of an operand of f32s, in rows or, where so asked for, in panels of taps; NULL when it
+ * is anything else. */
+const k_buf *lower_plain_buf(const lower_scope *s, const ir_node *x, bool taps);
 /* Adds a REDUCE step, or finds the equal one; returns its value. */
 const k_expr *lower_add_reduce(lower *l, ir_op op, uint32_t n_axes, const k_axis *const *axes,
                                const k_expr *value, ir_dtype acc);

@@ -93,6 +93,7 @@ static void begin_nest(building *b)
     b->l.steps.cap = 0;
     b->l.values = map_create(b->l.a);
     b->l.statistics = map_create(b->l.a);
+    b->l.resize = NULL;
 }
 
 static void end_nest(building *b, uint32_t n_outer, const k_axis *const *outer, int split)
@@ -155,7 +156,20 @@ static const ir_node *find_family(const ir_graph *g, ir_family f)
     return NULL;
 }
 
-/* The convolution or pooling that the nest just ended is, for emitters that know of them. */
+/* Does the nest's one step compute with that resize, of f32s as they lie in memory, at its place?
+ */
+static bool is_at_place(const k_nest *nest, const k_resize *r)
+{
+    bool fits = r && r->x && nest->n_steps == 1 && nest->n_outer == r->n_spatial + 2;
+    for (uint32_t i = 0; fits && i < nest->n_outer; i++) {
+        bool same = r->index[i]->kind == K_AXIS && r->index[i]->axis == nest->outer[i];
+        fits = same || ir_dim_is_one(nest->outer[i]->extent);
+    }
+    return fits;
+}
+
+/* The convolution, pooling or resize that the nest just ended is, for emitters that know of them.
+ */
 static void note_window(building *b, ir_family family)
 {
     const ir_node *n = find_family(b->body, family);
@@ -168,6 +182,8 @@ static void note_window(building *b, ir_family family)
         nest->conv = lower_conv(&b->l, &b->scope, n);
     } else if (n->op == IR_OP_pool && nest->n_steps == 2 && nest->steps[0].acc == IR_f32) {
         nest->pool = lower_pool(&b->l, &b->scope, n);
+    } else if (n->op == IR_OP_resize && is_at_place(nest, b->l.resize)) {
+        nest->resize = b->l.resize;
     }
 }
 

@@ -1,5 +1,4 @@
-/* Products and windows: contract, conv, conv_transpose, pool, resize as sums over an index range.
- */
+/* Products and windows: contract, conv, conv_transpose, pool as sums over an index range. */
 #include "backend/lower.h"
 
 #include <math.h>
@@ -117,9 +116,7 @@ const k_expr *lower_value_conv(lower *l, const lower_scope *s, const ir_node *n,
                       t);
 }
 
-/* The buffer of an operand of f32s, in rows or, where so asked for, in panels of taps; NULL when it
- * is anything else. */
-static const k_buf *plain_buf(const lower_scope *s, const ir_node *x, bool taps)
+const k_buf *lower_plain_buf(const lower_scope *s, const ir_node *x, bool taps)
 {
     if (x->op != IR_OP_input || !s->bufs) {
         return NULL;
@@ -135,8 +132,8 @@ const k_conv *lower_conv(lower *l, const lower_scope *s, const ir_node *n)
     const ir_type *x = ir_node_type(n->in[0]), *w = ir_node_type(n->in[1]), *y = ir_node_type(n);
     k_conv *v = arena_new(l->a, k_conv);
     int64_t groups = ir_node_int(n, IR_ATTR_groups, 1);
-    *v = (k_conv){.x = plain_buf(s, n->in[0], false),
-                  .w = plain_buf(s, n->in[1], true),
+    *v = (k_conv){.x = lower_plain_buf(s, n->in[0], false),
+                  .w = lower_plain_buf(s, n->in[1], true),
                   .n_spatial = x->rank - 2,
                   .transposed = n->op == IR_OP_conv_transpose,
                   .groups = groups,
@@ -166,7 +163,7 @@ const k_pool *lower_pool(lower *l, const lower_scope *s, const ir_node *n)
 {
     k_pool *p = arena_new(l->a, k_pool);
     const ir_type *x = ir_node_type(n->in[0]);
-    *p = (k_pool){.x = plain_buf(s, n->in[0], false), .n_spatial = x->rank - 2};
+    *p = (k_pool){.x = lower_plain_buf(s, n->in[0], false), .n_spatial = x->rank - 2};
     for (uint32_t i = 0; i < p->n_spatial; i++) {
         p->window[i] = list_at(n, IR_ATTR_window, i, 1);
         p->strides[i] = list_at(n, IR_ATTR_strides, i, 1);
@@ -213,99 +210,4 @@ const k_expr *lower_value_pool(lower *l, const lower_scope *s, const ir_node *n,
         r = lower_binary(l, IR_OP_div, r, count);
     }
     return lower_cast(l, r, t);
-}
-
-/* torch.nn.functional.interpolate: the source position of an output position, in f32 (f64 of f64).
- */
-static const k_expr *source_position(lower *l, ir_dtype t, const ir_dim *at, const ir_dim *in,
-                                     const ir_dim *out, bool align, bool clip)
-{
-    const k_expr *y = lower_cast(l, lower_index(l, at), t), *half = lower_const_f(l, t, 0.5);
-    const k_expr *ni = lower_cast(l, lower_index(l, in), t),
-                 *no = lower_cast(l, lower_index(l, out), t), *one = lower_const_f(l, t, 1);
-    if (align) {
-        const k_expr *steps = lower_binary(l, IR_OP_max, lower_binary(l, IR_OP_sub, no, one), one);
-        return lower_binary(l, IR_OP_mul, y,
-                            lower_binary(l, IR_OP_div, lower_binary(l, IR_OP_sub, ni, one), steps));
-    }
-    const k_expr *p = lower_binary(l, IR_OP_mul, lower_binary(l, IR_OP_add, y, half),
-                                   lower_binary(l, IR_OP_div, ni, no));
-    p = lower_binary(l, IR_OP_sub, p, half);
-    return clip ? lower_binary(l, IR_OP_max, p, lower_const_f(l, t, 0)) : p;
-}
-
-/* Cubic convolution, a = -0.75 (Keys 1981, as torch). */
-static const k_expr *cubic_weight(lower *l, ir_dtype t, const k_expr *d)
-{
-    const double a = -0.75;
-    const k_expr *x = lower_unary(l, IR_OP_abs, d);
-#define C(v)      lower_const_f(l, t, v)
-#define MUL(p, q) lower_binary(l, IR_OP_mul, p, q)
-#define ADD(p, q) lower_binary(l, IR_OP_add, p, q)
-    const k_expr *near = ADD(MUL(MUL(ADD(MUL(x, C(a + 2)), C(-(a + 3))), x), x), C(1));
-    const k_expr *far = ADD(MUL(ADD(MUL(ADD(MUL(x, C(a)), C(-5 * a)), x), C(8 * a)), x), C(-4 * a));
-    return lower_select(l, lower_binary(l, IR_OP_le, x, C(1)), near,
-                        lower_select(l, lower_binary(l, IR_OP_lt, x, C(2)), far, C(0)));
-#undef C
-#undef MUL
-#undef ADD
-}
-
-const k_expr *lower_value_resize(lower *l, const lower_scope *s, const ir_node *n,
-                                 const ir_dim *const *index, const k_expr *guard)
-{
-    const ir_type *x = ir_node_type(n->in[0]), *y = ir_node_type(n);
-    ir_ctx *c = l->c;
-    ir_dtype t = y->dtype == IR_f64 ? IR_f64 : IR_f32;
-    const char *mode = ir_node_str(n, IR_ATTR_mode);
-    bool align = ir_node_int(n, IR_ATTR_align, 0) != 0, cubic = strcmp(mode, "cubic") == 0;
-    uint32_t spatial = x->rank - 2,
-             taps = strcmp(mode, "nearest") == 0 ? 1
-                    : cubic                      ? 4
-                                                 : 2,
-             total = 1;
-    const ir_dim *at[3][4], *xi[IR_MAX_RANK] = {index[0], index[1]};
-    const k_expr *weights[3][4];
-    for (uint32_t i = 0; i < spatial; i++) {
-        const ir_dim *in = x->dims[i + 2], *out = y->dims[i + 2];
-        total *= taps;
-        if (taps == 1) {
-            at[i][0] = ir_dim_floordiv(c, ir_dim_mul(c, index[i + 2], in), out);
-            continue;
-        }
-        const k_expr *p = source_position(l, t, index[i + 2], in, out, align, !cubic);
-        const k_expr *base = lower_unary(l, IR_OP_floor, p), *zero = lower_const_i(l, IR_i64, 0);
-        const k_expr *last =
-            lower_binary(l, IR_OP_sub, lower_index(l, in), lower_const_i(l, IR_i64, 1));
-        for (uint32_t k = 0; k < taps; k++) {
-            const k_expr *tap = lower_binary(
-                l, IR_OP_add, base, lower_const_f(l, t, cubic ? (double)k - 1 : (double)k));
-            const k_expr *d = lower_binary(l, IR_OP_sub, p, tap);
-            weights[i][k] = cubic ? cubic_weight(l, t, d)
-                                  : lower_binary(l, IR_OP_sub, lower_const_f(l, t, 1),
-                                                 lower_unary(l, IR_OP_abs, d));
-            const k_expr *place = lower_cast(l, tap, IR_i64);
-            place = lower_binary(l, IR_OP_max, lower_binary(l, IR_OP_min, place, last), zero);
-            at[i][k] = lower_opaque(l, place, in);
-        }
-    }
-    const k_expr *sum = NULL;
-    for (uint32_t k = 0; k < total; k++) {
-        const k_expr *w = NULL;
-        uint32_t rest = k;
-        for (uint32_t i = spatial; i-- > 0; rest /= taps) {
-            xi[i + 2] = at[i][rest % taps];
-            if (taps > 1) {
-                w = w ? lower_binary(l, IR_OP_mul, weights[i][rest % taps], w)
-                      : weights[i][rest % taps];
-            }
-        }
-        const k_expr *v = lower_value(l, s, n->in[0], xi, guard);
-        if (taps == 1) {
-            return v;
-        }
-        v = lower_binary(l, IR_OP_mul, lower_cast(l, v, t), w);
-        sum = sum ? lower_binary(l, IR_OP_add, sum, v) : v;
-    }
-    return lower_cast(l, sum, y->dtype);
 }
