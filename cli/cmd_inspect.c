@@ -1,4 +1,5 @@
 /* aigc inspect: what a file of weights or a model holds. */
+#include "backend/jit.h"
 #include "cli/header.h"
 #include "cli/session.h"
 #include "ir/shape.h"
@@ -161,6 +162,25 @@ static void print_entry(const ir_module *m, const ir_entry *e, arena *a)
     printf("\n  barriers: %s a call\n", ir_dim_text(m->ctx, work_of_entry(g).barriers));
 }
 
+/* What each thread works in, beside the arena that all share: code knows it, so the model is
+ * compiled unless the cache has it. Nothing is told of code that cannot be loaded here. */
+static void print_scratch(compiler *c, const args *a, const compile_options *o)
+{
+    compiler *own = compile_create();
+    size_t size;
+    const void *object = own ? compile_from_cache(own, a->file, o, &size) : NULL;
+    const char *symbol = object ? own->symbol : c->symbol;
+    object = object ? object : compile_object(c, o, &size);
+    jit *j = object && own ? jit_create(object, size, symbol, own->d) : NULL;
+    if (j) {
+        printf("\nscratch: %" PRIu64 " bytes a thread\n", jit_model(j)->scratch_bytes);
+        jit_destroy(j);
+    }
+    if (own) {
+        compile_destroy(own);
+    }
+}
+
 static void print_model(const ir_module *m)
 {
     double weights = 0, numbers = 0, states = 0;
@@ -206,10 +226,11 @@ static int inspect_model(const args *a)
     compiler *c = compile_create();
     compile_options o = args_compile_options(a, w);
     progress *shown = session_progress(a, "compiling");
-    bool ok = compile_source(c, a->file, &o) && compile_passes(c, &o);
+    bool ok = compile_source(c, a->file, &o) && compile_lower(c, &o);
     progress_stop(shown);
     if (ok) {
         print_model(c->m);
+        print_scratch(c, a, &o);
         for (uint32_t i = 0; i < c->m->n_entries; i++) {
             if (c->m->entries[i].kind == IR_ENTRY) {
                 print_entry(c->m, &c->m->entries[i], c->a);

@@ -52,6 +52,7 @@ static void test_stages(void **state)
         assert_non_null(strstr(shown, "entry next(tokens: i32[T], pos: dim) -> f32[512]\n"));
         assert_non_null(strstr(shown, "holds: T + pos <= 256\n"));
         assert_non_null(strstr(shown, "arena: "));
+        assert_non_null(strstr(shown, "\nscratch: "));
         free(shown);
     }
     free(want);
