@@ -101,6 +101,18 @@ static inline LLVMValueRef zero(conv_emitter *q)
 {
     return emit_i64(q->e, 0);
 }
+
+/* All of the nest's outer axes; of the split one, this thread's share. */
+static inline void find_ranges(conv_emitter *q, const k_nest *n, range *out)
+{
+    for (uint32_t i = 0; i < n->n_outer; i++) {
+        out[i] = (range){zero(q), emit_kernel_dim(q->e, n->outer[i]->extent)};
+        if (n->split == (int)i) {
+            emit_share(q->e, out[i].v_hi, n->grain, &out[i].v_lo, &out[i].v_hi);
+        }
+    }
+}
+
 /* Packing (emit_conv_pack.c) ----------------------------------------------------------------- */
 
 /* Elements v_first, v_first + step ... of a row, one a lane: which of them are among the row's

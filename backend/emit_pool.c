@@ -154,12 +154,7 @@ void emit_pool(emit *e, const k_nest *n)
     double start = n->steps[0].op == IR_OP_reduce_max ? -INFINITY : 0;
     pool_emitter q = {
         .c = &c, .n = n, .p = n->pool, .v_start = emit_const(e, emit_vector(e, e->f32), start)};
-    for (uint32_t i = 0; i < n->n_outer; i++) {
-        q.out[i] = (range){zero(&c), emit_kernel_dim(e, n->outer[i]->extent)};
-        if (n->split == (int)i) {
-            emit_share(e, q.out[i].v_hi, n->grain, &q.out[i].v_lo, &q.out[i].v_hi);
-        }
-    }
+    find_ranges(&c, n, q.out);
     e->lanes_aligned = false;
     emit_if alone;
     if (n->split < 0) {

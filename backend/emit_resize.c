@@ -415,12 +415,7 @@ bool emit_resize(emit *e, const k_nest *n)
         return false;
     }
     q.v_width = emit_kernel_dim(e, r->sizes[q.last]);
-    for (uint32_t i = 0; i < n->n_outer; i++) {
-        q.out[i] = (range){zero(&c), emit_kernel_dim(e, n->outer[i]->extent)};
-        if (n->split == (int)i) {
-            emit_share(e, q.out[i].v_hi, n->grain, &q.out[i].v_lo, &q.out[i].v_hi);
-        }
-    }
+    find_ranges(&c, n, q.out);
     e->lanes_aligned = false;
     emit_if alone;
     if (n->split < 0) {

@@ -418,29 +418,17 @@ static value run_repeat(call *c, value *args)
 static value run_reduce(call *c, value *args)
 {
     (void)args;
-    static const struct {
-        const char *name;
-        ir_op op;
-    } known[] = {
-        {"sum",  IR_OP_reduce_sum },
-        {"mean", IR_OP_reduce_mean},
-        {"max",  IR_OP_reduce_max },
-        {"min",  IR_OP_reduce_min },
-        {"prod", IR_OP_reduce_prod}
-    };
     const char *how;
     if (c->n_args != 3 || !want_str(c->e, c->arg_places[2], c->args[2], "the reduction", &how)) {
         return elab_error(
             c->e, c->where,
             "reduce needs a tensor, a pattern and \"sum\", \"mean\", \"max\", \"min\" or \"prod\"");
     }
-    for (uint32_t i = 0; i < 5; i++) {
-        if (strcmp(known[i].name, how) == 0) {
-            return einop(c, known[i].op, false);
-        }
-    }
-    return elab_error(c->e, c->arg_places[2],
-                      "'%s' is no reduction: sum, mean, max, min and prod are known", how);
+    ir_op op;
+    return elab_reduction(how, &op)
+               ? einop(c, op, false)
+               : elab_error(c->e, c->arg_places[2],
+                            "'%s' is no reduction: sum, mean, max, min and prod are known", how);
 }
 
 /* One letter an axis, one size a letter, none in the result that is in no operand. */
@@ -556,9 +544,9 @@ static value run_einsum(call *c, value *args)
 }
 
 const builtin builtins_einops[] = {
-    {"rearrange", "*", run_rearrange, 0},
+    {"rearrange",    "*", run_rearrange, 0},
     {"reduce", "*", run_reduce, 0},
-    {"repeat", "*", run_repeat, 0},
-    {"einsum", "*", run_einsum, 0},
-    {0},
+    {"repeat",              "*", run_repeat, 0},
+    {"einsum",           "*", run_einsum, 0},
+    {0            },
 };

@@ -13,6 +13,27 @@ ir_builder elab_builder(elab *e, span where)
     };
 }
 
+bool elab_reduction(const char *name, ir_op *op)
+{
+    static const struct {
+        const char *name;
+        ir_op op;
+    } known[] = {
+        {"sum",  IR_OP_reduce_sum },
+        {"mean", IR_OP_reduce_mean},
+        {"max",  IR_OP_reduce_max },
+        {"min",  IR_OP_reduce_min },
+        {"prod", IR_OP_reduce_prod}
+    };
+    for (uint32_t i = 0; i < sizeof known / sizeof *known; i++) {
+        if (strcmp(known[i].name, name) == 0) {
+            *op = known[i].op;
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Scopes ------------------------------------------------------------------------------------------
  */
 

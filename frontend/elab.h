@@ -252,6 +252,8 @@ bool is_tensor(const value *v); /* TENSOR, PARAM, STATE */
 
 /* Builder of the current level, with a location. */
 ir_builder elab_builder(elab *e, span where);
+/* The op of sum, mean, max, min or prod; false: it is none of these. */
+bool elab_reduction(const char *name, ir_op *op);
 
 /* Scopes (elab.c) */
 scope *scope_create(elab *e, scope *outer);

@@ -213,16 +213,6 @@ static const ir_node *access(notation *q, const ast *t)
 
 static const ir_node *reduction(notation *q, const ast *t)
 {
-    static const struct {
-        const char *name;
-        ir_op op;
-    } known[] = {
-        {"sum",  IR_OP_reduce_sum },
-        {"mean", IR_OP_reduce_mean},
-        {"max",  IR_OP_reduce_max },
-        {"min",  IR_OP_reduce_min },
-        {"prod", IR_OP_reduce_prod}
-    };
     elab *e = q->e;
     notation inner = *q;
     for (uint32_t i = 1; i < t->n; i++) {
@@ -261,12 +251,8 @@ static const ir_node *reduction(notation *q, const ast *t)
     for (uint32_t i = q->n_dots + q->n; i < rank; i++) {
         axes[n++] = i;
     }
-    for (uint32_t i = 0; i < 5; i++) {
-        if (strcmp(known[i].name, t->text) == 0) {
-            return ir_reduce(&b, known[i].op, x, n, axes, false);
-        }
-    }
-    return NULL;
+    ir_op op;
+    return elab_reduction(t->text, &op) ? ir_reduce(&b, op, x, n, axes, false) : NULL;
 }
 
 /* The value of an expression over the space: rank n_dots + n, sizes 1 where it does not depend. */

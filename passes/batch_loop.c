@@ -335,12 +335,10 @@ static const ir_node *loop_with_rows(batch *p, const ir_node *const *in, const b
                         n->n_attrs, n->attrs, 1, &inner, n->loc);
 }
 
-static ir_graph *batch_graph(pass_ctx *c, const ir_graph *old);
-
 static const ir_node *batch_loop(pass_ctx *c, ir_graph *g, const ir_node *n,
                                  const ir_node *const *in)
 {
-    ir_graph *body = batch_graph(c, n->bodies[0]);
+    ir_graph *body = rewrite_loops(c, n->bodies[0], batch_loop);
     uint32_t size = ir_graph_size(body), carries = (uint32_t)ir_node_int(n, IR_ATTR_carries, 0);
     int64_t step = ir_node_int(n, IR_ATTR_step, 1);
     ir_ctx *ctx = ir_graph_ctx(g);
@@ -377,23 +375,7 @@ static const ir_node *batch_loop(pass_ctx *c, ir_graph *g, const ir_node *n,
                                    : ir_graph_copy_node_bodies(g, n, in, &body);
 }
 
-static ir_graph *batch_graph(pass_ctx *c, const ir_graph *old)
-{
-    ir_graph *g = ir_graph_begin_rewrite(old);
-    const ir_node **new_of = rewrite_inputs(old, g);
-    for (uint32_t i = 0; i < ir_graph_size(old); i++) {
-        const ir_node *n = ir_graph_node(old, i);
-        if (n->op != IR_OP_input) {
-            const ir_node **in = rewrite_operands(g, n, new_of);
-            new_of[i] =
-                n->op == IR_OP_loop ? batch_loop(c, g, n, in) : ir_graph_copy_node(g, n, in);
-        }
-    }
-    ir_graph_end_rewrite(g, old, new_of);
-    return g;
-}
-
 ir_graph *pass_batch_loop(pass_ctx *c, const ir_graph *g)
 {
-    return pass_dce(c, batch_graph(c, g));
+    return pass_dce(c, rewrite_loops(c, g, batch_loop));
 }

@@ -44,12 +44,10 @@ static bool is_work(const ir_node *n)
     return f != IR_FAMILY_LEAF && f != IR_FAMILY_MOVE && n->op != IR_OP_get;
 }
 
-static ir_graph *hoist(pass_ctx *c, const ir_graph *old);
-
 static const ir_node *hoist_loop(pass_ctx *c, ir_graph *g, const ir_node *n,
                                  const ir_node *const *in)
 {
-    ir_graph *body = hoist(c, n->bodies[0]);
+    ir_graph *body = rewrite_loops(c, n->bodies[0], hoist_loop);
     const ir_sym *sym = ir_node_attr(n, IR_ATTR_sym)->sym;
     uint32_t carries = (uint32_t)ir_node_int(n, IR_ATTR_carries, 0), size = ir_graph_size(body);
     bool *invariant = arena_array(c->scratch, bool, size),
@@ -126,24 +124,8 @@ static const ir_node *hoist_loop(pass_ctx *c, ir_graph *g, const ir_node *n,
                         n->attrs, 1, &inner, n->loc);
 }
 
-static ir_graph *hoist(pass_ctx *c, const ir_graph *old)
-{
-    ir_graph *g = ir_graph_begin_rewrite(old);
-    const ir_node **new_of = rewrite_inputs(old, g);
-    for (uint32_t i = 0; i < ir_graph_size(old); i++) {
-        const ir_node *n = ir_graph_node(old, i);
-        if (n->op != IR_OP_input) {
-            const ir_node **in = rewrite_operands(g, n, new_of);
-            new_of[i] =
-                n->op == IR_OP_loop ? hoist_loop(c, g, n, in) : ir_graph_copy_node(g, n, in);
-        }
-    }
-    ir_graph_end_rewrite(g, old, new_of);
-    return g;
-}
-
 ir_graph *pass_hoist(pass_ctx *c, const ir_graph *g)
 {
-    ir_graph *hoisted = hoist(c, g);
+    ir_graph *hoisted = rewrite_loops(c, g, hoist_loop);
     return pass_dce(c, hoisted);
 }

@@ -7,6 +7,7 @@
  * can run at the same time, so that threads meet less often. */
 #include "passes/pass.h"
 #include "passes/plan.h"
+#include "passes/rewrite.h"
 #include "passes/values.h"
 
 #include <string.h>
@@ -487,23 +488,12 @@ static ir_graph *order(pass_ctx *c, const ir_graph *g, const ir_node *loop, uint
     return b.g;
 }
 
-static uint32_t count_kernels(const ir_graph *g)
-{
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < ir_graph_size(g); i++) {
-        const ir_node *k = ir_graph_node(g, i);
-        n += k->op == IR_OP_kernel;
-        n += k->op == IR_OP_loop ? count_kernels(k->bodies[0]) : 0;
-    }
-    return n;
-}
-
 ir_graph *pass_order(pass_ctx *c, const ir_graph *g)
 {
     if (ir_graph_stage(g) != IR_STAGE_KERNEL) {
         return ir_graph_clone(g);
     }
-    uint32_t number = count_kernels(g), before = number;
+    uint32_t number = rewrite_count_kernels(g), before = number;
     ir_graph *out = order(c, g, NULL, &number);
     while (number != before) { /* with copies made there may be a better order */
         before = number;

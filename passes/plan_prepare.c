@@ -9,6 +9,7 @@
 #include "passes/access.h"
 #include "passes/partition.h"
 #include "passes/plan.h"
+#include "passes/rewrite.h"
 
 #include <string.h>
 
@@ -528,21 +529,10 @@ static ir_graph *prepare(pass_ctx *c, plan_prepared *out, const ir_graph *g, con
     return b.g;
 }
 
-static uint32_t count_kernels(const ir_graph *g)
-{
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < ir_graph_size(g); i++) {
-        const ir_node *k = ir_graph_node(g, i);
-        n += k->op == IR_OP_kernel;
-        n += k->op == IR_OP_loop ? count_kernels(k->bodies[0]) : 0;
-    }
-    return n;
-}
-
 plan_prepared *plan_prepare(pass_ctx *c, const ir_graph *g)
 {
     plan_prepared *p = arena_new(c->scratch, plan_prepared);
-    uint32_t number = count_kernels(g);
+    uint32_t number = rewrite_count_kernels(g);
     p->g = prepare(c, p, g, NULL, &number);
     return p;
 }

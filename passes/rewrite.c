@@ -42,3 +42,29 @@ ir_graph *rewrite_graph(const ir_graph *old, rewrite_node fn, void *data)
     ir_graph_end_rewrite(g, old, new_of);
     return g;
 }
+
+ir_graph *rewrite_loops(pass_ctx *c, const ir_graph *old, rewrite_loop fn)
+{
+    ir_graph *g = ir_graph_begin_rewrite(old);
+    const ir_node **new_of = rewrite_inputs(old, g);
+    for (uint32_t i = 0; i < ir_graph_size(old); i++) {
+        const ir_node *n = ir_graph_node(old, i);
+        if (n->op != IR_OP_input) {
+            const ir_node **in = rewrite_operands(g, n, new_of);
+            new_of[i] = n->op == IR_OP_loop ? fn(c, g, n, in) : ir_graph_copy_node(g, n, in);
+        }
+    }
+    ir_graph_end_rewrite(g, old, new_of);
+    return g;
+}
+
+uint32_t rewrite_count_kernels(const ir_graph *g)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < ir_graph_size(g); i++) {
+        const ir_node *k = ir_graph_node(g, i);
+        n += k->op == IR_OP_kernel;
+        n += k->op == IR_OP_loop ? rewrite_count_kernels(k->bodies[0]) : 0;
+    }
+    return n;
+}

@@ -2,17 +2,7 @@
  * groups, transposes, epilogues, at every level of vectors, on one thread and on three. */
 #include "tests/diff/diff_runs.h"
 
-#include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
-
-#include <cmocka.h>
 
 /* y = op(x, w, bias, ...), with what `more` says after the bias, then the epilogue. */
 typedef struct conv_case {
@@ -72,21 +62,10 @@ static const conv_case cases[] = {
 };
 enum { N_CASES = sizeof cases / sizeof *cases };
 
-static int64_t size_of(const int64_t *dims, uint32_t rank)
-{
-    int64_t n = 1;
-    for (uint32_t i = 0; i < rank; i++) {
-        n *= dims[i];
-    }
-    return n;
-}
-
 static void write_type(FILE *f, const int64_t *dims, uint32_t rank)
 {
-    for (uint32_t i = 0; i < rank; i++) {
-        fprintf(f, "%s%lld", i ? ", " : "f32[", (long long)dims[i]);
-    }
-    fprintf(f, "]");
+    fprintf(f, "f32");
+    diff_write_list(f, dims, rank);
 }
 
 /* A case with an epilogue; with the sizes of pictures known when called only; with an epilogue and
@@ -148,51 +127,15 @@ static void write_source(FILE *f)
     fprintf(f, "}\n");
 }
 
-static diff_runs open_run(const char *path, const char *weights, const char *cpu, bool interpret)
-{
-    return diff_runs_open(
-        path,
-        (aigc_settings){.cpu = cpu, .weights = weights, .opt_level = 2, .interpret = interpret});
-}
-
-/* Sums of k products of numbers within [-1, 1]; Winograd's are twice as rough as the sums
- * themselves. */
-static void compare(const aigc_tensor *x, const aigc_tensor *y, int64_t k, const char *what)
-{
-    const float *a = x->data, *b = y->data;
-    int64_t n = size_of(y->dims, y->rank);
-    assert_int_equal(size_of(x->dims, x->rank), n);
-    for (int64_t i = 0; i < n; i++) {
-        float bound = 4e-7f * (float)(k + 20);
-        if (!(fabsf(a[i] - b[i]) <= bound)) {
-            fail_msg("%s: element %lld is %.9g, not %.9g", what, (long long)i, (double)a[i],
-                     (double)b[i]);
-        }
-    }
-}
-
-static aigc_tensor draw(const int64_t *dims, uint32_t rank, uint32_t *seed)
-{
-    aigc_tensor t = {.dtype = AIGC_F32, .rank = (uint8_t)rank};
-    float *at = malloc((size_t)size_of(dims, rank) * sizeof *at);
-    for (int64_t i = 0; i < size_of(dims, rank); i++) {
-        *seed = *seed * 1664525u + 1013904223u;
-        at[i] = (float)(*seed >> 8) / 16777216.0f * 2 - 1;
-    }
-    memcpy(t.dims, dims, rank * sizeof *dims);
-    t.data = at;
-    return t;
-}
-
 /* x, w, b, r */
 static void draw_case(uint32_t number, aigc_tensor args[4])
 {
     const conv_case *c = &cases[number];
     uint32_t seed = number + 1;
-    args[0] = draw(c->x, c->rank, &seed);
-    args[1] = draw(c->w, c->rank, &seed);
-    args[2] = draw(&c->y[1], 1, &seed);
-    args[3] = draw(c->y, c->rank, &seed);
+    args[0] = diff_draw(c->x, c->rank, &seed);
+    args[1] = diff_draw(c->w, c->rank, &seed);
+    args[2] = diff_draw(&c->y[1], 1, &seed);
+    args[3] = diff_draw(c->y, c->rank, &seed);
 }
 
 static void free_case(aigc_tensor args[4])
@@ -216,7 +159,7 @@ static void write_weights(FILE *f)
             n += (uint64_t)snprintf(header + n, sizeof header - n, "%s%lld", k ? "," : "",
                                     (long long)c->w[k]);
         }
-        long long end = at + 4 * (long long)size_of(c->w, c->rank);
+        long long end = at + 4 * (long long)diff_size(c->w, c->rank);
         n += (uint64_t)snprintf(header + n, sizeof header - n, "],\"data_offsets\":[%lld,%lld]}",
                                 at, end);
         at = end;
@@ -228,13 +171,13 @@ static void write_weights(FILE *f)
     for (uint32_t i = 0; i < N_CASES; i++) {
         aigc_tensor args[4];
         draw_case(i, args);
-        size_t size = (size_t)size_of(cases[i].w, cases[i].rank);
+        size_t size = (size_t)diff_size(cases[i].w, cases[i].rank);
         assert_int_equal(fwrite(args[1].data, 4, size, f), size);
         free_case(args);
     }
 }
 
-static void check_case(diff_runs *runs, uint32_t n_runs, uint32_t number, form how)
+static void check_case(diff_runs_all *runs, uint32_t number, form how)
 {
     const conv_case *c = &cases[number];
     uint32_t n_args = how == LOOSE ? 3 : 4;
@@ -242,15 +185,17 @@ static void check_case(diff_runs *runs, uint32_t n_runs, uint32_t number, form h
     draw_case(number, args);
     char entry[32], what[128];
     snprintf(entry, sizeof entry, "%s%u", form_names[how], number);
-    aigc_tensor want = diff_runs_call(&runs[0], 0, entry, args, n_args);
-    int64_t k = size_of(&c->w[2], c->rank - 2) * c->x[1];
-    for (uint32_t i = 1; i < n_runs; i++) {
+    aigc_tensor want = diff_runs_call(&runs->at[0], 0, entry, args, n_args);
+    /* sums of k products of numbers within [-1, 1]; Winograd's are twice as rough as the sums */
+    int64_t k = diff_size(&c->w[2], c->rank - 2) * c->x[1];
+    float bound = 4e-7f * (float)(k + 20);
+    for (uint32_t i = 1; i < runs->n; i++) {
         snprintf(what, sizeof what, "%s, %s(%s), cpu %u", entry, c->op, c->more, i);
-        aigc_tensor one = diff_runs_call(&runs[i], 0, entry, args, n_args),
-                    two = diff_runs_call(&runs[i], 1, entry, args, n_args);
-        compare(&one, &want, k, what);
-        assert_int_equal(size_of(one.dims, one.rank), size_of(c->y, c->rank));
-        assert_memory_equal(one.data, two.data, (size_t)size_of(c->y, c->rank) * 4);
+        aigc_tensor one = diff_runs_call(&runs->at[i], 0, entry, args, n_args),
+                    two = diff_runs_call(&runs->at[i], 1, entry, args, n_args);
+        diff_compare_f32(&one, &want, bound, what);
+        assert_int_equal(diff_size(one.dims, one.rank), diff_size(c->y, c->rank));
+        assert_memory_equal(one.data, two.data, (size_t)diff_size(c->y, c->rank) * 4);
         free(one.data);
         free(two.data);
     }
@@ -261,7 +206,6 @@ static void check_case(diff_runs *runs, uint32_t n_runs, uint32_t number, form h
 static void test_conv(void **state)
 {
     (void)state;
-    static const char *const cpus[] = {NULL, "x86-64-v3", "x86-64"};
     char path[] = "/tmp/aigc-convXXXXXX.aigc", weights[] = "/tmp/aigc-convXXXXXX.safetensors";
     int fd = mkstemps(path, 5), wd = mkstemps(weights, 12);
     assert_true(fd >= 0 && wd >= 0);
@@ -273,26 +217,13 @@ static void test_conv(void **state)
     assert_non_null(f);
     write_weights(f);
     fclose(f);
-    diff_runs runs[4] = {open_run(path, weights, NULL, true)};
-    uint32_t n_runs = 1, have = aigc_cpu_features();
-    for (size_t i = 0; i < sizeof cpus / sizeof *cpus; i++) {
-#if !defined(__x86_64__)
-        if (cpus[i]) {
-            continue;
-        }
-#endif
-        if (i != 1 || have & AIGC_CPU_AVX2_FMA) {
-            runs[n_runs++] = open_run(path, weights, cpus[i], false);
-        }
-    }
+    diff_runs_all runs = diff_runs_open_all(path, weights);
     for (uint32_t i = 0; i < N_FORMS * N_CASES; i++) {
         if (has_form(&cases[i / N_FORMS], i % N_FORMS)) {
-            check_case(runs, n_runs, i / N_FORMS, i % N_FORMS);
+            check_case(&runs, i / N_FORMS, i % N_FORMS);
         }
     }
-    for (uint32_t i = 0; i < n_runs; i++) {
-        diff_runs_close(&runs[i]);
-    }
+    diff_runs_close_all(&runs);
     unlink(path);
     unlink(weights);
 }

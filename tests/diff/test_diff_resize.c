@@ -2,17 +2,7 @@
  * whole vectors, one row for all threads, at every level of vectors, on one thread and on three. */
 #include "tests/diff/diff_runs.h"
 
-#include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
-
-#include <cmocka.h>
 
 /* y = resize(x, sizes, mode) of x [n, c, sizes...]; by: a whole factor, then sizes of pictures
  * known when called only are tried as well. */
@@ -61,23 +51,6 @@ static bool has_form(const resize_case *c, uint32_t mode, form how)
     return known && (how == FIXED || (how == ALIGNED ? mode > 0 : c->by > 0));
 }
 
-static int64_t size_of(const int64_t *dims, uint32_t rank)
-{
-    int64_t n = 1;
-    for (uint32_t i = 0; i < rank; i++) {
-        n *= dims[i];
-    }
-    return n;
-}
-
-static void write_list(FILE *f, const int64_t *dims, uint32_t rank)
-{
-    for (uint32_t i = 0; i < rank; i++) {
-        fprintf(f, "%s%lld", i ? ", " : "[", (long long)dims[i]);
-    }
-    fprintf(f, "]");
-}
-
 static void write_entry(FILE *f, uint32_t number, uint32_t mode, form how)
 {
     static const char *const names[] = {"", "A", "A, B", "A, B, C"};
@@ -88,59 +61,34 @@ static void write_entry(FILE *f, uint32_t number, uint32_t mode, form how)
                 (long long)c->x[1], names[c->rank - 2], (long long)c->by, modes[mode]);
         return;
     }
-    write_list(f, c->x, c->rank);
+    diff_write_list(f, c->x, c->rank);
     fprintf(f, ", r: f32");
-    write_list(f, c->y, c->rank);
+    diff_write_list(f, c->y, c->rank);
     fprintf(f, ") { return relu(resize(x, ");
-    write_list(f, &c->y[2], c->rank - 2);
+    diff_write_list(f, &c->y[2], c->rank - 2);
     fprintf(f, ", mode = \"%s\"%s)) + r }\n", modes[mode],
             how == ALIGNED ? ", align_corners = true" : "");
 }
 
-static aigc_tensor draw(const int64_t *dims, uint32_t rank, uint32_t seed)
-{
-    aigc_tensor t = {.dtype = AIGC_F32, .rank = (uint8_t)rank};
-    float *at = malloc((size_t)size_of(dims, rank) * sizeof *at);
-    for (int64_t i = 0; i < size_of(dims, rank); i++) {
-        seed = seed * 1664525u + 1013904223u;
-        at[i] = (float)(seed >> 8) / 16777216.0f * 2 - 1;
-    }
-    memcpy(t.dims, dims, rank * sizeof *dims);
-    t.data = at;
-    return t;
-}
-
-/* Positions are computed in f32, as PyTorch does: they and weights are off by some 1e-7 of a row's
- * length. */
-static void compare(const aigc_tensor *x, const aigc_tensor *y, float bound, const char *what)
-{
-    const float *a = x->data, *b = y->data;
-    int64_t n = size_of(y->dims, y->rank);
-    assert_int_equal(size_of(x->dims, x->rank), n);
-    for (int64_t i = 0; i < n; i++) {
-        if (!(fabsf(a[i] - b[i]) <= bound)) {
-            fail_msg("%s: element %lld is %.9g, not %.9g", what, (long long)i, (double)a[i],
-                     (double)b[i]);
-        }
-    }
-}
-
-static void check_case(diff_runs *runs, uint32_t n_runs, uint32_t number, uint32_t mode, form how)
+static void check_case(diff_runs_all *runs, uint32_t number, uint32_t mode, form how)
 {
     const resize_case *c = &cases[number];
     uint32_t n_args = how == LOOSE ? 1 : 2;
-    aigc_tensor args[2] = {draw(c->x, c->rank, number + 1), draw(c->y, c->rank, number + 100)};
+    uint32_t seed = number + 1;
+    aigc_tensor args[2] = {diff_draw(c->x, c->rank, &seed), diff_draw(c->y, c->rank, &seed)};
     char entry[32], what[64];
     snprintf(entry, sizeof entry, "%s_%s%u", form_names[how], modes[mode], number);
-    aigc_tensor want = diff_runs_call(&runs[0], 0, entry, args, n_args);
+    aigc_tensor want = diff_runs_call(&runs->at[0], 0, entry, args, n_args);
     int64_t in = c->x[c->rank - 1], of = c->y[c->rank - 1];
+    /* positions are computed in f32, as PyTorch does: they and weights are off by some 1e-7 of a
+     * row's length */
     float bound = mode ? 2e-6f + 5e-7f * (float)(in > of ? in : of) : 0;
-    for (uint32_t i = 1; i < n_runs; i++) {
+    for (uint32_t i = 1; i < runs->n; i++) {
         snprintf(what, sizeof what, "%s, cpu %u", entry, i);
-        aigc_tensor one = diff_runs_call(&runs[i], 0, entry, args, n_args),
-                    two = diff_runs_call(&runs[i], 1, entry, args, n_args);
-        compare(&one, &want, bound, what);
-        assert_memory_equal(one.data, two.data, (size_t)size_of(c->y, c->rank) * 4);
+        aigc_tensor one = diff_runs_call(&runs->at[i], 0, entry, args, n_args),
+                    two = diff_runs_call(&runs->at[i], 1, entry, args, n_args);
+        diff_compare_f32(&one, &want, bound, what);
+        assert_memory_equal(one.data, two.data, (size_t)diff_size(c->y, c->rank) * 4);
         free(one.data);
         free(two.data);
     }
@@ -165,21 +113,14 @@ static void visit_to_write(void *f, uint32_t number, uint32_t mode, form how)
     write_entry(f, number, mode, how);
 }
 
-typedef struct all_runs {
-    diff_runs at[4];
-    uint32_t n;
-} all_runs;
-
 static void visit_to_check(void *data, uint32_t number, uint32_t mode, form how)
 {
-    all_runs *runs = data;
-    check_case(runs->at, runs->n, number, mode, how);
+    check_case(data, number, mode, how);
 }
 
 static void test_resize(void **state)
 {
     (void)state;
-    static const char *const cpus[] = {NULL, "x86-64-v3", "x86-64"};
     char path[] = "/tmp/aigc-resizeXXXXXX.aigc";
     int fd = mkstemps(path, 5);
     assert_true(fd >= 0);
@@ -189,23 +130,9 @@ static void test_resize(void **state)
     each_case(visit_to_write, f);
     fprintf(f, "}\n");
     fclose(f);
-    all_runs runs = {{diff_runs_open(path, (aigc_settings){.opt_level = 2, .interpret = true})}, 1};
-    uint32_t have = aigc_cpu_features();
-    for (size_t i = 0; i < sizeof cpus / sizeof *cpus; i++) {
-#if !defined(__x86_64__)
-        if (cpus[i]) {
-            continue;
-        }
-#endif
-        if (i != 1 || have & AIGC_CPU_AVX2_FMA) {
-            runs.at[runs.n++] =
-                diff_runs_open(path, (aigc_settings){.cpu = cpus[i], .opt_level = 2});
-        }
-    }
+    diff_runs_all runs = diff_runs_open_all(path, NULL);
     each_case(visit_to_check, &runs);
-    for (uint32_t i = 0; i < runs.n; i++) {
-        diff_runs_close(&runs.at[i]);
-    }
+    diff_runs_close_all(&runs);
     unlink(path);
 }
 
