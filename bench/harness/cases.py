@@ -144,6 +144,12 @@ class Product(Network):
                             _openmp(threads))
 
 
+LLAMA_SETTINGS = {  # what each is tried with: as its users name it -> as peers/llama.py does
+    "llama.cpp": {"": "", ", flash attention": "flash"},
+    "ik_llama.cpp": {", flash attention": "flash", ", flash attention, repacked": "flash,repack"},
+}
+
+
 class Language:
     """A Llama of random weights in one storage: a prompt at once, then token after token."""
     family = "Llama"
@@ -165,9 +171,9 @@ class Language:
         about = json.dumps({"vocab": llama_file.VOCAB})
         yield Contender(" ".join(["aigc", *math]), "aigc", python_of(peer_file("aigc.py"), library, "bench", self.path, threads, about), ours=True)
         for flavour, folder in install.llama_folders():
-            for flash in (0, 1):
-                yield Contender(flavour + (", flash attention" if flash else ""), flavour, python_of(
-                    peer_file("llama.py"), flavour, folder, self.path, threads, flash, llama_file.CONTEXT, llama_file.VOCAB))
+            for name, settings in LLAMA_SETTINGS[flavour].items():
+                yield Contender(flavour + name, flavour, python_of(
+                    peer_file("llama.py"), flavour, folder, self.path, threads, settings, llama_file.CONTEXT, llama_file.VOCAB))
 
     def weights(self):
         return os.path.getsize(self.path), os.path.join(files.BENCH, "../examples/llama/llama.aigc"), ["--weights", self.path]

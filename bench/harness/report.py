@@ -69,13 +69,13 @@ def line_of(row, most):
 
 
 def memory_row(case, memory, weights, states):
-    """Peak memory of all engines that tell, next to what the weights and the model's formula (states and arena) ask for."""
+    """Peak memory of all engines that tell, next to what the weights, the model's formula (states and arena) and the caller's own tensors ask for."""
     mine = next(m for c, m in memory.items() if c.ours)
     peers = {c.name: m for c, m in memory.items() if not c.ours and "peak" in m}
-    return {"case": case.name, "title": case.title, "ours": mine, "weights": weights, "formula": states + mine["arena"], "peers": peers}
+    return {"case": case.name, "title": case.title, "ours": mine, "weights": weights, "formula": states + mine["arena"] + mine.get("tensors", 0), "peers": peers}
 
 
-MEMORY_HEAD = ["| model | weights | states and arena | aigc: peak | of it no file's pages, at the end | peak within weights + formula + 10 MB | peer: peak | no file's pages |",
+MEMORY_HEAD = ["| model | weights | states, arena, arguments and results | aigc: peak | of it no file's pages, at the end | peak within weights + formula + 10 MB | peer: peak | no file's pages |",
                "|---|---|---|---|---|---|---|---|"]
 
 

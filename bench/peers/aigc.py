@@ -33,7 +33,7 @@ def tensor(x):
 
 class Model:
     def __init__(self, library, prefix, weights, threads):
-        self.lib, self.error, self.arena = C.CDLL(library), C.create_string_buffer(512), 0
+        self.lib, self.error, self.arena, self.tensors = C.CDLL(library), C.create_string_buffer(512), 0, 0
         self.lib.aigc_error_message.restype = C.c_char_p
         self.model = C.c_void_p(C.addressof(C.c_char.in_dll(self.lib, prefix + "_model")))
         f, w, self.context = C.c_void_p(), C.c_void_p(), C.c_void_p()
@@ -45,6 +45,10 @@ class Model:
     def check(self, name, *args):
         if getattr(self.lib, name)(*args, self.error) != 0:
             sys.exit(f"{name}: {self.error.value.decode()}")
+
+    def facts(self):
+        """Bytes of the arena, and of the caller's own tensors: arguments and results."""
+        return {"arena": self.arena, "tensors": self.tensors}
 
     def prepare(self, entry, dims, inputs, n_results):
         """A function that calls the entry, and the arrays its results come in. Allocates everything now."""
@@ -61,6 +65,7 @@ class Model:
         done(self.lib.aigc_reserve(self.context, bytes_))
         self.arena = max(self.arena, bytes_.value)
         arrays = [np.zeros(tuple(r.dims[:r.rank]), NUMPY[r.dtype]) for r in results]
+        self.tensors += sum(x.nbytes for x in (*inputs, *arrays))
         for r, x in zip(results, arrays):
             r.data = x.ctypes.data
         call = self.lib.aigc_call
@@ -75,7 +80,7 @@ class Model:
 
 class Forward:
     def __init__(self, model, about):
-        self.facts = lambda: {"arena": model.arena}
+        self.facts = model.facts
         self.inputs = [np.fromfile(i["file"], i["dtype"]).reshape(i["shape"]) for i in about["inputs"]]
         self.call, self.results = model.prepare(about["entry"], about["dims"], self.inputs, about["n_results"])
 
@@ -90,7 +95,7 @@ class Forward:
 class Language:
     def __init__(self, model, about):
         self.model, self.vocab, self.prompts = model, about["vocab"], {}
-        self.facts = lambda: {"arena": model.arena}
+        self.facts = model.facts
         self.token = np.zeros(1, np.int32)
         self.step, self.logits = model.prepare("next", [0], [self.token], 1)
 

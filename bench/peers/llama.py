@@ -1,6 +1,9 @@
 """llama.cpp's library, and ik_llama.cpp's, through their C interface by ctypes.
 
-    llama.py FLAVOUR FOLDER MODEL.gguf THREADS FLASH CONTEXT VOCAB      FLAVOUR: llama.cpp or ik_llama.cpp; FLASH: 0 or 1
+    llama.py FLAVOUR FOLDER MODEL.gguf THREADS SETTINGS CONTEXT VOCAB      FLAVOUR: llama.cpp or ik_llama.cpp
+
+SETTINGS: words with commas between them: flash (attention without a matrix of scores), repack (ik_llama.cpp: weights laid out anew in memory
+at load, as its option -rtr does).
 
 Structures of parameters are passed by value and differ from version to version. They are handled as bytes larger than any of them
 (a callee reads its part of the stack only), and a field's place is checked against the default that is known to be there.
@@ -34,7 +37,19 @@ LAYOUTS = {
         [("n_ctx", 512), ("n_batch", 2048), ("n_ubatch", 512), ("n_seq_max", 1), ("n_threads", 4), ("n_threads_batch", 4), ("rope", -1),
          ("pooling", -1), ("attention", -1), ("flash", -1)],
     ],
-    "ik_llama.cpp": [],
+    "ik_llama.cpp": [
+        # August 2026
+        [("seed", None), ("n_ctx", 512), ("n_batch", 2048), ("n_ubatch", 512), ("n_seq_max", 1), ("n_threads", 4), ("n_threads_batch", 4),
+         ("max_extra_alloc", 256), ("worst_case_tokens", 0), ("rope", -1), ("pooling", -1), ("attention", -1)],
+    ],
+}
+# Fields of one byte: (structure, field) -> (offset, the bytes known to be there from it on). llama.cpp has none that matter.
+FLAGS = {
+    "llama.cpp": {},
+    "ik_llama.cpp": {
+        ("context", "flash"): (151, (1,)),          # logits_all, embeddings, offload_kqv, flash_attn from 148 on; then mla_attn, 3
+        ("model", "repack"): (172, (0, 0)),         # vocab_only, use_mmap, use_mlock, check_tensors, repack_tensors, use_thp from 168 on
+    },
 }
 
 
@@ -61,12 +76,27 @@ def fields(flavour, params):
         values = struct.unpack_from(f"<{len(layout)}i", bytes(params.bytes))
         if all(default in (None, v) for v, (_, default) in zip(values, layout)):
             return {name: 4 * i for i, (name, _) in enumerate(layout)}
-    sys.exit(f"this version of {flavour} has other parameters than those known here; add its layout to peers/llama.py")
+    sys.exit(unknown(flavour))
+
+
+def unknown(flavour):
+    return f"this version of {flavour} has other parameters than those known here; add its layout to peers/llama.py"
+
+
+def set_flag(flavour, structure, name, params, value):
+    """A field of one byte, if this flavour has it. True when it has."""
+    at, known = FLAGS[flavour].get((structure, name), (None, None))
+    if at is None:
+        return False
+    if tuple(params.bytes[at:at + len(known)]) != known:
+        sys.exit(unknown(flavour))
+    params.bytes[at] = value
+    return True
 
 
 class Llama:
-    def __init__(self, flavour, folder, path, threads, flash, context, vocab):
-        self.vocab, self.batches = vocab, {}
+    def __init__(self, flavour, folder, path, threads, settings, context, vocab):
+        self.flavour, self.vocab, self.batches, flash = flavour, vocab, {}, int("flash" in settings)
         self.lib, ggml = open_libraries(folder)
         self.quiet = C.CFUNCTYPE(None, C.c_int, C.c_char_p, C.c_void_p)(lambda level, text, data: None)
         self.lib.llama_log_set(self.quiet, None)
@@ -80,23 +110,30 @@ class Llama:
             f.restype = result
             if args is not None:
                 f.argtypes = args
-        self.model = self.lib.llama_model_load_from_file(path.encode(), self.lib.llama_model_default_params())
+        params = self.lib.llama_model_default_params()
+        set_flag(flavour, "model", "repack", params, int("repack" in settings))
+        self.model = self.lib.llama_model_load_from_file(path.encode(), params)
         if not self.model:
             sys.exit(f"{flavour} cannot load {path}")
         params = self.lib.llama_context_default_params()
         at = fields(flavour, params)
-        for name, value in (("n_ctx", context), ("n_batch", context), ("n_ubatch", 512), ("n_threads", threads), ("n_threads_batch", threads),
-                            ("flash", flash)):
+        values = {"n_ctx": context, "n_batch": context, "n_ubatch": 512, "n_threads": threads, "n_threads_batch": threads}
+        if not set_flag(flavour, "context", "flash", params, flash):
+            values["flash"] = flash
+        for name, value in values.items():
             struct.pack_into("<i", params.bytes, at[name], value)
         self.context = self.lib.llama_init_from_model(self.model, params)
         if not self.context:
             sys.exit(f"{flavour} makes no context")
         self.start_threads(threads)
-        self.lib.llama_get_memory.restype = C.c_void_p
-        self.lib.llama_get_memory.argtypes = [C.c_void_p]
-        self.lib.llama_memory_seq_rm.argtypes = [C.c_void_p, C.c_int, C.c_int, C.c_int]
-        self.lib.llama_memory_seq_rm.restype = C.c_bool
-        self.memory = self.lib.llama_get_memory(self.context)
+        if hasattr(self.lib, "llama_get_memory"):
+            self.lib.llama_get_memory.restype = C.c_void_p
+            self.lib.llama_get_memory.argtypes = [C.c_void_p]
+            self.memory, self.remove = self.lib.llama_get_memory(self.context), self.lib.llama_memory_seq_rm
+        else:  # before the middle of 2025, and ik_llama.cpp
+            self.memory, self.remove = self.context, self.lib.llama_kv_cache_seq_rm
+        self.remove.argtypes = [C.c_void_p, C.c_int, C.c_int, C.c_int]
+        self.remove.restype = C.c_bool
 
     def start_threads(self, threads):
         """Threads that stay from call to call, as llama.cpp's own programs have them; they are put to sleep between requests."""
@@ -117,18 +154,19 @@ class Llama:
 
     def forget(self, at):
         """Drops what the cache has from position `at` on."""
-        if not self.lib.llama_memory_seq_rm(self.memory, 0, at, -1):
-            sys.exit("llama_memory_seq_rm failed")
+        if not self.remove(self.memory, 0, at, -1):
+            sys.exit("the cache's end cannot be dropped")
 
-    def batch(self, n):
-        """Room for n tokens, and the structure that passes them."""
-        if n not in self.batches:
+    def batch(self, n, at):
+        """Room for n tokens, and the structure that passes them. ik_llama.cpp is told where they stand, llama.cpp knows and looks at no more."""
+        where = at if self.flavour == "ik_llama.cpp" else 0
+        if (n, where) not in self.batches:
             ids = (C.c_int32 * n)()
-            self.batches[n] = ids, self.lib.llama_batch_get_one(ids, n)
-        return self.batches[n]
+            self.batches[n, where] = ids, self.lib.llama_batch_get_one(ids, n, where, 0)
+        return self.batches[n, where]
 
-    def decode(self, ids):
-        room, batch = self.batch(len(ids))
+    def decode(self, ids, at):
+        room, batch = self.batch(len(ids), at)
         room[:] = ids
         if self.lib.llama_decode(self.context, batch) != 0:
             sys.exit("llama_decode failed")
@@ -139,9 +177,9 @@ class Llama:
         ids = serve.tokens(at + work["n"], self.vocab)
         self.forget(at)
         if work["do"] == "prefill":
-            return self.decode(ids)
+            return self.decode(ids, 0)
         for pos in range(at, at + work["n"]):
-            logits = self.decode(ids[pos:pos + 1])
+            logits = self.decode(ids[pos:pos + 1], pos)
         return logits
 
     def output(self, work):
@@ -149,9 +187,9 @@ class Llama:
 
 
 def main():
-    flavour, folder, path, threads, flash, context, vocab = sys.argv[1:]
+    flavour, folder, path, threads, settings, context, vocab = sys.argv[1:]
     before = serve.begin_memory()
-    engine = Llama(flavour, folder, path, int(threads), int(flash), int(context), int(vocab))
+    engine = Llama(flavour, folder, path, int(threads), settings.split(","), int(context), int(vocab))
     serve.serve(engine, flavour, before)
 
 
