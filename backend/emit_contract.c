@@ -153,9 +153,9 @@ static void run_rows(contract_emitter *q, span2 m, tile t)
     }
 }
 
-static LLVMValueRef is_odd(emit *e, LLVMValueRef v)
+LLVMValueRef contract_backwards(contract_emitter *q)
 {
-    return LLVMBuildTrunc(e->b, v, e->i1, "");
+    return LLVMBuildTrunc(q->e->b, q->e->v_turn, q->e->i1, "");
 }
 
 /* Columns by blocks of so many vectors; returns where they end. One row goes backwards in every
@@ -181,7 +181,7 @@ static LLVMValueRef run_columns(contract_emitter *q, span2 m, LLVMValueRef v_lo,
     if (one_row) {
         LLVMValueRef v_last = LLVMBuildSub(e->b, v_to, emit_i64(e, by), "");
         LLVMValueRef v_back = LLVMBuildSub(e->b, LLVMBuildAdd(e->b, v_lo, v_last, ""), l.v_i, "");
-        t.v_n = emit_select(e, is_odd(e, e->v_turn), v_back, l.v_i);
+        t.v_n = emit_select(e, contract_backwards(q), v_back, l.v_i);
         run_tile(q, &t);
     } else {
         run_rows(q, m, t);

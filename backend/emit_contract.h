@@ -60,6 +60,8 @@ uint32_t contract_unroll(const contract_emitter *q, const tile *t);
 void contract_set_column(contract_emitter *q, const tile *t, LLVMValueRef v_vector);
 void contract_leave_column(contract_emitter *q);
 void contract_set_row(contract_emitter *q, LLVMValueRef v_m);
+/* Does one row pass over its columns from the last to the first? See run_columns. */
+LLVMValueRef contract_backwards(contract_emitter *q);
 /* Where packed row v_i begins. */
 LLVMValueRef contract_packed_row(contract_emitter *q, LLVMValueRef v_i);
 /* What a tile asks for while it sums (emit_contract_ahead.c). */
