@@ -96,10 +96,10 @@ typedef struct span2 {
     LLVMValueRef v_lo, v_hi;
 } span2;
 
-static LLVMValueRef tiles_for_all(emit *e, LLVMValueRef v_rows, uint32_t rows)
+/* How many times `by` it takes to reach v. */
+static LLVMValueRef rounded_up(emit *e, LLVMValueRef v, int64_t by)
 {
-    LLVMValueRef v = contract_plus(e, v_rows, rows - 1);
-    return LLVMBuildSDiv(e->b, v, emit_i64(e, rows), "");
+    return LLVMBuildSDiv(e->b, contract_plus(e, v, by - 1), emit_i64(e, by), "");
 }
 
 /* How many tiles of a height: one fewer where the next height twice is what it and the rest would
@@ -138,7 +138,7 @@ static void run_rows(contract_emitter *q, span2 m, tile t)
         t.rows = q->s.heights[i];
         LLVMValueRef v_left = LLVMBuildSub(e->b, m.v_hi, v_at, "");
         bool partly = q->s.rows_in_tiles && i + 1 == q->s.n_heights;
-        LLVMValueRef v_n = partly ? tiles_for_all(e, v_left, t.rows) : tiles_within(q, v_left, i);
+        LLVMValueRef v_n = partly ? rounded_up(e, v_left, t.rows) : tiles_within(q, v_left, i);
         LLVMValueRef v_to =
             LLVMBuildAdd(e->b, v_at, LLVMBuildMul(e->b, v_n, emit_i64(e, t.rows), ""), "");
         emit_loop l;
@@ -249,7 +249,7 @@ static void run_block(contract_emitter *q, span2 m, span2 n)
     }
     emit_if f;
     LLVMValueRef v_rows = q->s.rows_in_tiles ? emit_kernel_dim(e, rows) /* whoever has them */
-                                           : LLVMBuildSub(e->b, m.v_hi, m.v_lo, "");
+                                             : LLVMBuildSub(e->b, m.v_hi, m.v_lo, "");
     LLVMValueRef v_one = LLVMBuildICmp(e->b, LLVMIntEQ, v_rows, emit_i64(e, 1), "");
     emit_if_begin(e, &f, v_one, "one_row");
     run_one_row(q, m, n);
@@ -288,19 +288,46 @@ static void pack_rows(contract_emitter *q, span2 m)
     emit_loop_end(e, &l, NULL);
 }
 
-static void run_packed(contract_emitter *q, span2 m, span2 n)
+/* Rows of a block: whole tiles, and as many in the last block as in the others but for a tile. */
+static LLVMValueRef rows_of_block(contract_emitter *q, LLVMValueRef v_rows)
+{
+    emit *e = q->e;
+    int64_t most = q->s.most_rows, tall = q->s.heights[0];
+    LLVMValueRef v_blocks = rounded_up(e, v_rows, most);
+    v_blocks = emit_intrinsic2(e, "llvm.smax", v_blocks, emit_i64(e, 1));
+    LLVMValueRef v_before = LLVMBuildSub(e->b, v_blocks, emit_i64(e, 1), "");
+    LLVMValueRef v_each =
+        LLVMBuildSDiv(e->b, LLVMBuildAdd(e->b, v_rows, v_before, ""), v_blocks, "");
+    v_each = LLVMBuildMul(e->b, rounded_up(e, v_each, tall), emit_i64(e, tall), "");
+    return emit_intrinsic2(e, "llvm.smin", v_each, emit_i64(e, most));
+}
+
+static void begin_packing(contract_emitter *q)
 {
     emit *e = q->e;
     int64_t rows_bytes = (q->s.most_rows * q->s.row_bytes + TILE_BYTES - 1) & -TILE_BYTES;
     q->v_packed = emit_scratch(e, (uint64_t)(rows_bytes + q->s.column_bytes));
     q->v_columns = contract_at(e, e->i8, q->v_packed, emit_i64(e, rows_bytes));
+}
+
+/* All rows, a block after the other, each with all columns. */
+static void run_blocks(contract_emitter *q, span2 m, span2 n)
+{
+    emit *e = q->e;
+    bool packs = !q->f->in_place;
+    if (packs) {
+        begin_packing(q);
+    }
+    LLVMValueRef v_by = rows_of_block(q, LLVMBuildSub(e->b, m.v_hi, m.v_lo, ""));
     emit_loop l;
-    emit_loop_begin(e, &l, "rows", m.v_lo, m.v_hi, emit_i64(e, q->s.most_rows), 0, NULL);
-    LLVMValueRef v_end = emit_intrinsic2(
-        e, "llvm.smin", LLVMBuildAdd(e->b, l.v_i, emit_i64(e, q->s.most_rows), ""), m.v_hi);
+    emit_loop_begin(e, &l, "rows", m.v_lo, m.v_hi, v_by, 0, NULL);
+    LLVMValueRef v_end = LLVMBuildAdd(e->b, l.v_i, v_by, "");
+    span2 rows = {l.v_i, emit_intrinsic2(e, "llvm.smin", v_end, m.v_hi)};
     q->v_first = l.v_i;
-    pack_rows(q, (span2){l.v_i, v_end});
-    run_block(q, (span2){l.v_i, v_end}, n);
+    if (packs) {
+        pack_rows(q, rows);
+    }
+    run_block(q, rows, n);
     emit_loop_end(e, &l, NULL);
     q->v_packed = NULL;
 }
@@ -324,10 +351,10 @@ static void run_outer(contract_emitter *q, uint32_t depth)
     const contract_form *f = q->f;
     if (depth + 1 == f->nest->n_outer) {
         span2 m = axis_span(q, f->m), n = axis_span(q, f->n);
-        if (f->in_place) {
-            run_block(q, m, n);
+        if (q->s.most_rows) {
+            run_blocks(q, m, n);
         } else {
-            run_packed(q, m, n);
+            run_block(q, m, n);
         }
         return;
     }

@@ -16,7 +16,7 @@ typedef struct contract_emitter {
     schedule_product s;
     LLVMValueRef v_tile;   /* f32[products][rows][vectors][lanes]: a tile's sums on their way out */
     LLVMValueRef v_packed; /* [most_rows] rows of row_bytes; NULL: a is read in place */
-    LLVMValueRef v_first;  /* the first row that is packed */
+    LLVMValueRef v_first;  /* the first row of a block */
     LLVMValueRef v_columns; /* s.column_bytes, or NULL */
     LLVMValueRef v_block;   /* CONTRACT_Q8 by tiles: sums of blocks, and of those before */
     uint32_t first_product;   /* its step */

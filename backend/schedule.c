@@ -107,13 +107,13 @@ static bool is_product(const k_nest *n)
 enum { TILE_HEIGHT = 16, TILE_DEPTH = 32 };
 enum { LINE = 64 };
 
-/* Rows that are packed at a time: so many bytes, and a few tiles at least. All weights are read
+/* Rows that are worked on together: so many bytes, and a few tiles at least. All weights are read
  * once a block of rows. Sums of int8 are formed so fast that the lines of the result and of what is
  * added to it count: of fewer rows they stay in L2 from one tile's columns to the next. */
 static const struct {
     int64_t bytes, tiles;
-} packed_rows[] = {
-    [CONTRACT_F32] = {1 << 20, 1},
+} rows_together[] = {
+    [CONTRACT_F32] = {1 << 19, 4},
     [CONTRACT_BF16] = {1 << 20, 1},
     [CONTRACT_Q8] = {1 << 18, 8},
 };
@@ -175,10 +175,10 @@ schedule_product schedule_contract(const contract_form *f, const target *t)
         s.heights[s.n_heights++] = 1;
     }
     int64_t tall = s.heights[0], low = s.heights[s.n_heights - 1];
-    if (!f->in_place) {
+    if (f->n_k == 1 && ir_dim_is_const(f->k[0]->extent)) {
         s.row_bytes = packed_row_bytes(f, t);
-        int64_t fit = packed_rows[f->kind].bytes / s.row_bytes / tall,
-                least = packed_rows[f->kind].tiles;
+        int64_t fit = rows_together[f->kind].bytes / s.row_bytes / tall,
+                least = rows_together[f->kind].tiles;
         s.most_rows = (fit < least ? least : fit) * tall;
         if (!f->m) {
             s.most_rows = 1;
