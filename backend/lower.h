@@ -67,7 +67,11 @@ const k_axis *lower_axis(lower *l, const ir_dim *extent, const ir_dim **index);
 /* Row-major position of an index in a type. */
 const ir_dim *lower_linear(lower *l, const ir_type *t, const ir_dim *const *index);
 
-/* Values (lower_value.c, lower_reduce.c, lower_window.c, lower_resize.c) ----------------------------------------
+/* The index, of type `from`, that a reshape to `to` reads at an index of its own. */
+void lower_reshape(ir_ctx *c, const ir_type *from, const ir_type *to, const ir_dim *const *index,
+                   const ir_dim **out);
+
+/* Values (lower_value.c, lower_reduce.c, lower_window.c, lower_resize.c) -------------------------
  */
 const k_expr *lower_value(lower *l, const lower_scope *s, const ir_node *n,
                           const ir_dim *const *index, const k_expr *guard);

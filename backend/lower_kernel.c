@@ -442,13 +442,54 @@ static const k_expr *attention_operand(building *b, const ir_node *x, uint32_t n
     return lower_cast(&b->l, lower_value(&b->l, &b->scope, x, index, NULL), IR_f32);
 }
 
+/* Where element `at` of `main` is in a value made of it by elementwise ops, transposes and
+ * reshapes. False when n is not such a value. */
+static bool place_in(building *b, const ir_node *n, const ir_node *main, const ir_dim *const *at,
+                     const ir_dim **place)
+{
+    const ir_type *t = ir_node_type(n);
+    if (n == main) {
+        memcpy(place, at, t->rank * sizeof *place);
+        return true;
+    }
+    for (uint32_t i = 0; i < n->n_in; i++) {
+        const ir_dim *inner[IR_MAX_RANK];
+        if (!place_in(b, n->in[i], main, at, inner)) {
+            continue;
+        }
+        const ir_type *x = ir_node_type(n->in[i]);
+        const ir_attr *perm = ir_node_attr(n, IR_ATTR_perm);
+        if (n->op == IR_OP_reshape) {
+            lower_reshape(b->l.c, t, x, inner, place);
+            return true;
+        }
+        for (uint32_t k = 0; k < t->rank; k++) {
+            place[k] = inner[n->op == IR_OP_transpose ? perm->ints[k] : (int64_t)k];
+        }
+        return n->op == IR_OP_transpose || ir_type_same_shape(x, t);
+    }
+    return false;
+}
+
+/* Which of attention's axes is split: the domain is what is stored, maybe transposed. */
+static int attention_split(const building *b, const ir_dim *const *index,
+                           const ir_dim *const *place)
+{
+    for (int i = 0; b->split >= 0 && i < IR_MAX_RANK && index[i]; i++) {
+        if (index[i] == place[b->split]) {
+            return i;
+        }
+    }
+    return b->split;
+}
+
 static void lower_attention(building *b)
 {
     const ir_node *n = find_family(b->body, IR_FAMILY_ATTENTION);
     const ir_type *t = ir_node_type(n), *q = ir_node_type(n->in[0]), *k = ir_node_type(n->in[1]);
     k_attention *at = arena_new(b->l.a, k_attention);
     const k_axis *batch[IR_MAX_RANK];
-    const ir_dim *index[IR_MAX_RANK], *j, *d;
+    const ir_dim *index[IR_MAX_RANK] = {NULL}, *stored[IR_MAX_RANK] = {NULL}, *j, *d;
     begin_nest(b);
     uint32_t n_batch = t->rank - 2;
     for (uint32_t i = 0; i < n_batch; i++) {
@@ -482,11 +523,12 @@ static void lower_attention(building *b)
     at->reach = reach ? reach->dim : NULL;
     b->scope.hole = n;
     target to = target_of(b, 0);
-    at->out = lower_cast(&b->l, lower_value(&b->l, &b->scope, to.value, index, NULL),
+    place_in(b, to.value, n, index, stored);
+    at->out = lower_cast(&b->l, lower_value(&b->l, &b->scope, to.value, stored, NULL),
                          b->results[0]->dtype);
     at->buf = b->results[0];
-    at->offset = lower_index(&b->l, target_place(b, &to, index));
-    at->split = b->split <= (int)n_batch ? b->split : -1;
+    at->offset = lower_index(&b->l, target_place(b, &to, stored));
+    at->split = attention_split(b, index, stored);
     at->grain = b->grain;
     b->attention = at;
 }

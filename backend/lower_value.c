@@ -80,10 +80,9 @@ static const k_expr *constant(lower *l, const ir_node *n, const ir_dim *const *i
 
 /* The index before a reshape. Axes are taken in groups of equal product, so that a run-time size
  * that stays an axis of its own never meets a division. */
-static void reshaped_index(lower *l, const ir_type *from, const ir_type *to,
-                           const ir_dim *const *index, const ir_dim **out)
+void lower_reshape(ir_ctx *c, const ir_type *from, const ir_type *to, const ir_dim *const *index,
+                   const ir_dim **out)
 {
-    ir_ctx *c = l->c;
     uint32_t i = 0, o = 0;
     while (i < from->rank || o < to->rank) {
         uint32_t i0 = i, o0 = o;
@@ -240,7 +239,7 @@ static const k_expr *moved(lower *l, const lower_scope *s, const ir_node *n,
     const ir_dim *inner[IR_MAX_RANK];
     switch (n->op) {
     case IR_OP_reshape:
-        reshaped_index(l, t, ir_node_type(n), index, inner);
+        lower_reshape(l->c, t, ir_node_type(n), index, inner);
         return lower_value(l, s, x, inner, guard);
     case IR_OP_transpose:
         for (uint32_t i = 0; i < t->rank; i++) {

@@ -619,6 +619,11 @@ void access_kernel(access *w, const ir_node *kernel, access_domain *d)
         access_result_index(w->c, kernel, d, r, index);
         access_root(w, ir_graph_output(kernel->bodies[0], r)->node, index);
     }
+    for (uint32_t i = w->visits.len; d->main && i-- > 0;) {
+        if (w->visits.at[i].node == d->main) {
+            memcpy(d->main_index, w->visits.at[i].index, sizeof d->main_index);
+        }
+    }
     /* A norm of a product's rows runs along axes of its own, whatever the domain. */
     w->misaligned &= !d->main || d->main->op != IR_OP_contract;
 }

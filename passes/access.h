@@ -69,6 +69,7 @@ typedef struct access_domain {
     const ir_dim *index[IR_MAX_RANK]; /* the axes' symbols */
     uint32_t mask;                    /* reduced axes: no result has them as its own */
     const ir_node *main;              /* the contract, attention, first reduction; NULL for maps */
+    const ir_dim *main_index[IR_MAX_RANK]; /* where it is evaluated (access_kernel alone sets it) */
 } access_domain;
 void access_kernel_domain(ir_ctx *c, const ir_node *kernel, access_domain *d);
 /* The index at which result r of the kernel is written (that of src, for an update's result). */

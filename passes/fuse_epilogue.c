@@ -12,6 +12,9 @@
  * it is such a product, and a product of the same rows that nothing but the epilogue reads:
  * silu(norm(x) @ g) * (norm(x) @ u) is one kernel, that reads x and writes y.
  *
+ * Attention's values go straight to where transposes would bring them, as long as the elements of a
+ * row stay side by side.
+ *
  * Leaves alone: products whose value has readers outside of the region, users of another shape, and
  * everything behind a reduction. */
 #include "passes/access.h"
@@ -355,6 +358,24 @@ static void read_side(finder *f, const members *s, const ir_node *product, const
     }
 }
 
+/* The only user of a value that nothing else needs, or NULL. */
+static const ir_node *only_user(const finder *f, const ir_node *x)
+{
+    return f->output[x->id] || f->users[x->id].len != 1 ? NULL : f->users[x->id].at[0];
+}
+
+/* Attention stores its values where a transpose would bring them, a row of elements at a time. */
+static void take_transposes(const finder *f, members *s, const ir_node **root)
+{
+    const ir_node *u = only_user(f, *root);
+    uint32_t last = ir_node_type(*root)->rank - 1;
+    while (u && u->op == IR_OP_transpose && !f->taken[u->id] && s->n < MOST_REGION &&
+           ir_node_attr(u, IR_ATTR_perm)->ints[last] == last) {
+        s->at[s->n++] = *root = u;
+        u = only_user(f, u);
+    }
+}
+
 static void explain(const finder *f, const members *s, const ir_node *root)
 {
     if (!f->c->explain) {
@@ -363,8 +384,10 @@ static void explain(const finder *f, const members *s, const ir_node *root)
     const ir_dim *bytes = ir_type_bytes(f->ctx, ir_node_type(s->at[0]));
     const char *name = ir_op_name(s->at[0]->op);
     for (uint32_t i = 1; i < s->n; i++) {
-        fprintf(f->c->explain, "%s: %%%u %s <- %s: fused as its epilogue (%s bytes)\n",
-                ir_graph_name(f->g), s->at[0]->id, name, ir_op_name(s->at[i]->op),
+        bool moves = s->at[i]->op == IR_OP_transpose;
+        fprintf(f->c->explain, "%s: %%%u %s <- %s: fused %s (%s bytes)\n", ir_graph_name(f->g),
+                s->at[0]->id, name, ir_op_name(s->at[i]->op),
+                moves ? "as the place it stores to" : "as its epilogue",
                 ir_dim_text(f->ctx, bytes));
     }
     for (uint32_t k = 0; k < f->users[root->id].len; k++) {
@@ -386,6 +409,9 @@ static void form(finder *f, const ir_node *product)
         }
     }
     through |= take_norm(f, product, inlined);
+    if (family == IR_FAMILY_ATTENTION) {
+        take_transposes(f, &s, &root);
+    }
     explain(f, &s, root);
     if (s.n == 1 && !through) {
         return;

@@ -201,12 +201,16 @@ static void related_choices(region *r, item *x, item *y)
 static bool divides_group(const share_kernel *k, share s)
 {
     const ir_node *m = k->domain.main;
-    if (!m || m->op != IR_OP_attention || s.axis + 2 >= (int)k->domain.rank) {
+    if (!m || m->op != IR_OP_attention) {
         return false;
     }
     const ir_type *keys = ir_node_type(m->in[1]);
-    int axis = s.axis + (int)keys->rank - (int)k->domain.rank;
-    return axis < 0 || ir_dim_is_one(keys->dims[axis]);
+    int rank = (int)ir_node_type(m)->rank, at = 0;
+    while (at + 2 < rank && k->domain.main_index[at] != k->domain.index[s.axis]) {
+        at++;
+    }
+    int axis = at + (int)keys->rank - rank;
+    return at + 2 < rank && (axis < 0 || ir_dim_is_one(keys->dims[axis]));
 }
 
 /* A transposed convolution is so many plain ones. */

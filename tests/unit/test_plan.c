@@ -330,7 +330,7 @@ static void test_llama(void **state)
     ir_graph *g = run(f, f->b.graph, PASS_plan_memory, 1);
     const ir_node *loop = find(g, IR_OP_loop, 0);
     const ir_graph *layer = loop->bodies[0];
-    assert_int_equal(count(layer, IR_OP_kernel), 14);
+    assert_int_equal(count(layer, IR_OP_kernel), 13);
     assert_true(meetings(layer) <= 6);
     assert_string_equal(ir_node_attr(loop, IR_ATTR_space)->strs[1], "state:k");
     assert_string_equal(ir_node_attr(loop, IR_ATTR_space)->strs[2], "state:v");
