@@ -14,8 +14,8 @@
 #include <llvm-c/Core.h>
 
 enum { EMIT_MOST_AXES = 64, EMIT_MOST_STEPS = 64 };
-/* Arguments of a kernel after its buffers and sizes: seed, turn, thread, threads, scratch. */
-enum { EMIT_KERNEL_EXTRA = 5 };
+/* Arguments of a kernel after its buffers and sizes: seed, turn, thread, threads, again, scratch. */
+enum { EMIT_KERNEL_EXTRA = 6 };
 
 typedef struct emit_value {
     LLVMValueRef v;
@@ -44,8 +44,11 @@ typedef struct emit {
     const k_kernel *k;
     LLVMValueRef *v_bufs, *v_syms;
     LLVMValueRef v_thread, v_threads;
+    LLVMValueRef v_again; /* i32: not 0 when scratch memory is as the thread's last call of this very
+                           * kernel, with the same arguments but for the thread, left it */
     LLVMValueRef v_scratch;              /* this thread's own, 64-byte aligned; see emit_scratch */
     uint64_t scratch_bytes;              /* the most that a kernel of the module has asked for */
+    uint64_t counter_bytes;              /* before that, for open kernels (emit_pieces.h), or 0 */
     LLVMValueRef v_axes[EMIT_MOST_AXES]; /* value of an axis; of the lane axis: of its first lane */
     const k_axis *lane_axis;             /* NULL: scalar code */
     LLVMValueRef v_mask;                 /* of lanes, or NULL: all */
@@ -122,6 +125,16 @@ void emit_loop_begin(emit *e, emit_loop *l, const char *name, LLVMValueRef v_lo,
                      LLVMValueRef v_step, uint32_t n_carries, LLVMValueRef *v_first);
 /* The carries after the last turn come in l->v_carry. */
 void emit_loop_end(emit *e, emit_loop *l, LLVMValueRef *v_next);
+/* A region run once, and again as long as a condition holds at its end. */
+typedef struct emit_repeat {
+    LLVMValueRef v_carry[4];
+    uint32_t n_carries;
+    LLVMBasicBlockRef head;
+    emit_memo memo;
+} emit_repeat;
+void emit_repeat_begin(emit *e, emit_repeat *r, const char *name, uint32_t n_carries,
+                       LLVMValueRef *v_first);
+void emit_repeat_end(emit *e, emit_repeat *r, LLVMValueRef v_again, LLVMValueRef *v_next);
 /* From here on, until emit_memo_pop, x has this value, whatever it is made of. */
 void emit_suppose(emit *e, emit_memo *m, const k_expr *x, emit_value v);
 /* A region run when a condition holds. */
@@ -168,6 +181,12 @@ void emit_attention(emit *e, const k_attention *t);
 void emit_row_steps(emit *e, const k_nest *n, uint32_t n_steps);
 struct contract_form;
 void emit_contract(emit *e, const struct contract_form *f);
+/* What parts of a nest cost beside what they make, where a thread makes one after the other. */
+typedef struct part_costs {
+    int64_t rows; /* up to so many it packs once; -1: any, as parts have their own, or none are */
+    int64_t columns; /* along the axis that is split, a part of fewer is slow */
+} part_costs;
+part_costs emit_contract_parts(emit *e, const k_nest *n);
 /* Lanes whose place, counted from v_first, is below the limit. */
 LLVMValueRef emit_lanes_below(emit *e, LLVMValueRef v_first, LLVMValueRef v_limit);
 void emit_sort(emit *e, const k_sort *s);
@@ -181,7 +200,7 @@ void emit_share(emit *e, LLVMValueRef v_extent, int64_t grain, LLVMValueRef *v_l
 LLVMValueRef emit_scratch(emit *e, uint64_t bytes);
 
 /* The function of a kernel: (ptr..., i64 sizes..., i64 seed, i64 turn, i32 thread, i32 threads,
- * ptr scratch). */
+ * i32 again, ptr scratch). */
 LLVMTypeRef emit_kernel_type(emit *e, const k_kernel *k);
 LLVMValueRef emit_kernel(emit *e, const k_kernel *k);
 /* A function that a kernel calls: parts of it that need all registers. Between begin and end, code
@@ -198,7 +217,7 @@ void emit_function_end(emit *e, emit_function *outside);
  * arguments come first, n more after them. Values of axes are not known there. */
 typedef struct emit_part {
     emit_function outside;
-    LLVMValueRef fn, *v_bufs, *v_syms, v_seed, v_turn, v_thread, v_threads, v_scratch;
+    LLVMValueRef fn, *v_bufs, *v_syms, v_seed, v_turn, v_thread, v_threads, v_again, v_scratch;
     LLVMValueRef v_axes[EMIT_MOST_AXES];
 } emit_part;
 void emit_part_begin(emit *e, const char *name, LLVMTypeRef *types, uint32_t n, emit_part *p);

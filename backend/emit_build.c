@@ -221,6 +221,33 @@ void emit_loop_end(emit *e, emit_loop *l, LLVMValueRef *v_next)
     emit_memo_pop(e);
 }
 
+void emit_repeat_begin(emit *e, emit_repeat *r, const char *name, uint32_t n_carries,
+                       LLVMValueRef *v_first)
+{
+    LLVMBasicBlockRef before = LLVMGetInsertBlock(e->b);
+    r->head = block(e, name, ".again");
+    r->n_carries = n_carries;
+    LLVMBuildBr(e->b, r->head);
+    LLVMPositionBuilderAtEnd(e->b, r->head);
+    for (uint32_t i = 0; i < n_carries; i++) {
+        r->v_carry[i] = LLVMBuildPhi(e->b, LLVMTypeOf(v_first[i]), "");
+        LLVMAddIncoming(r->v_carry[i], &v_first[i], &before, 1);
+    }
+    emit_memo_push(e, &r->memo);
+}
+
+void emit_repeat_end(emit *e, emit_repeat *r, LLVMValueRef v_again, LLVMValueRef *v_next)
+{
+    LLVMBasicBlockRef last = LLVMGetInsertBlock(e->b);
+    for (uint32_t i = 0; i < r->n_carries; i++) {
+        LLVMAddIncoming(r->v_carry[i], &v_next[i], &last, 1);
+    }
+    LLVMBasicBlockRef done = LLVMAppendBasicBlockInContext(e->ctx, e->fn, "enough");
+    LLVMBuildCondBr(e->b, v_again, r->head, done);
+    LLVMPositionBuilderAtEnd(e->b, done);
+    emit_memo_pop(e);
+}
+
 void emit_if_begin(emit *e, emit_if *f, LLVMValueRef v_cond, const char *name)
 {
     LLVMBasicBlockRef then = block(e, name, ".then");

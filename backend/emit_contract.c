@@ -13,6 +13,8 @@
  * their own: there one row alone may differ from the same among others.) */
 #include "backend/emit_contract.h"
 
+enum { ANY = -1 };
+
 static const contract_kind *const kinds[] = {
     [CONTRACT_F32] = &contract_f32,
     [CONTRACT_BF16] = &contract_bf16,
@@ -219,12 +221,15 @@ static bool columns_fit(const contract_emitter *q, int64_t by)
     return whole && (n->split + 1 != (int)n->n_outer || n->grain % by == 0);
 }
 
+/* A part of a share may be half a tile: fewer streams than that wait for memory. */
 static void run_one_row(contract_emitter *q, span2 m, span2 n)
 {
     uint32_t lanes = q->e->lanes, wide = q->s.row_vectors, narrow = q->s.vectors;
-    LLVMValueRef v_at = run_columns(q, m, n.v_lo, n.v_hi, wide, true);
-    if (!columns_fit(q, (int64_t)wide * lanes)) {
-        v_at = run_columns(q, m, v_at, n.v_hi, narrow, true);
+    LLVMValueRef v_at = n.v_lo;
+    for (uint32_t vectors = wide; vectors; vectors = vectors > narrow ? vectors / 2 : 0) {
+        if (vectors == wide || !columns_fit(q, 2 * (int64_t)vectors * lanes)) {
+            v_at = run_columns(q, m, v_at, n.v_hi, vectors, true);
+        }
     }
     if (!columns_fit(q, (int64_t)narrow * lanes)) {
         run_last_columns(q, m, (span2){v_at, n.v_hi}, true);
@@ -288,6 +293,34 @@ static void pack_rows(contract_emitter *q, span2 m)
     emit_loop_end(e, &l, NULL);
 }
 
+part_costs emit_contract_parts(emit *e, const k_nest *n)
+{
+    contract_form f;
+    if (n->conv || n->pool || !contract_form_of(e->c, e->a, n, e->t, &f) ||
+        n->outer[n->split] != f.n) {
+        return (part_costs){.rows = ANY, .columns = 1};
+    }
+    schedule_product s = schedule_contract(&f, e->t);
+    bool batch = n->n_outer > (f.m ? 2u : 1u);
+    uint32_t half = s.row_vectors / 2;
+    int64_t kept = batch ? 0 : s.most_rows;
+    return (part_costs){.rows = f.in_place ? ANY : kept,
+                        .columns = (half > s.vectors ? half : s.vectors) * e->lanes};
+}
+
+/* Does the thread's scratch memory hold the rows already, from another part of this kernel? */
+static LLVMValueRef rows_are_packed(contract_emitter *q, span2 m)
+{
+    emit *e = q->e;
+    int64_t kept = q->f->nest->split < 0 ? 0 : emit_contract_parts(e, q->f->nest).rows;
+    if (kept <= 0) {
+        return LLVMConstInt(e->i1, 0, false);
+    }
+    LLVMValueRef v_rows = LLVMBuildSub(e->b, m.v_hi, m.v_lo, "");
+    LLVMValueRef v_few = LLVMBuildICmp(e->b, LLVMIntSLE, v_rows, emit_i64(e, kept), "");
+    return LLVMBuildAnd(e->b, v_few, LLVMBuildIsNotNull(e->b, e->v_again, ""), "packed_already");
+}
+
 /* Rows of a block: whole tiles, and as many in the last block as in the others but for a tile. */
 static LLVMValueRef rows_of_block(contract_emitter *q, LLVMValueRef v_rows)
 {
@@ -315,8 +348,10 @@ static void run_blocks(contract_emitter *q, span2 m, span2 n)
 {
     emit *e = q->e;
     bool packs = !q->f->in_place;
+    LLVMValueRef v_packed = NULL;
     if (packs) {
         begin_packing(q);
+        v_packed = rows_are_packed(q, m);
     }
     LLVMValueRef v_by = rows_of_block(q, LLVMBuildSub(e->b, m.v_hi, m.v_lo, ""));
     emit_loop l;
@@ -325,7 +360,10 @@ static void run_blocks(contract_emitter *q, span2 m, span2 n)
     span2 rows = {l.v_i, emit_intrinsic2(e, "llvm.smin", v_end, m.v_hi)};
     q->v_first = l.v_i;
     if (packs) {
+        emit_if fresh;
+        emit_if_begin(e, &fresh, LLVMBuildNot(e->b, v_packed, ""), "fresh");
         pack_rows(q, rows);
+        emit_if_end(e, &fresh);
     }
     run_block(q, rows, n);
     emit_loop_end(e, &l, NULL);

@@ -88,8 +88,9 @@ static void take_arguments(emit *e, LLVMValueRef f)
     e->v_turn = LLVMGetParam(f, k->n_bufs + k->n_syms + 1);
     e->v_thread = LLVMGetParam(f, k->n_bufs + k->n_syms + 2);
     e->v_threads = LLVMGetParam(f, k->n_bufs + k->n_syms + 3);
-    e->v_scratch = LLVMGetParam(f, k->n_bufs + k->n_syms + 4);
-    add_attribute(e, f, k->n_bufs + k->n_syms + 5, "noalias");
+    e->v_again = LLVMGetParam(f, k->n_bufs + k->n_syms + 4);
+    e->v_scratch = LLVMGetParam(f, k->n_bufs + k->n_syms + 5);
+    add_attribute(e, f, k->n_bufs + k->n_syms + 6, "noalias");
 }
 
 void emit_part_begin(emit *e, const char *name, LLVMTypeRef *types, uint32_t n, emit_part *p)
@@ -105,6 +106,7 @@ void emit_part_begin(emit *e, const char *name, LLVMTypeRef *types, uint32_t n, 
                      .v_turn = e->v_turn,
                      .v_thread = e->v_thread,
                      .v_threads = e->v_threads,
+                     .v_again = e->v_again,
                      .v_scratch = e->v_scratch};
     memcpy(p->v_axes, e->v_axes, sizeof p->v_axes);
     memset(e->v_axes, 0, sizeof e->v_axes);
@@ -126,6 +128,7 @@ void emit_part_end(emit *e, emit_part *p)
     e->v_turn = p->v_turn;
     e->v_thread = p->v_thread;
     e->v_threads = p->v_threads;
+    e->v_again = p->v_again;
     e->v_scratch = p->v_scratch;
     memcpy(e->v_axes, p->v_axes, sizeof e->v_axes);
 }
@@ -145,6 +148,7 @@ void emit_part_call(emit *e, LLVMValueRef fn, LLVMValueRef *args, uint32_t n)
     all[at++] = e->v_turn;
     all[at++] = e->v_thread;
     all[at++] = e->v_threads;
+    all[at++] = e->v_again;
     all[at++] = e->v_scratch;
     for (uint32_t i = 0; i < n; i++) {
         all[at++] = args[i];

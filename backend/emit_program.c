@@ -1,5 +1,6 @@
 #include "backend/emit_program.h"
 
+#include "backend/emit_pieces.h"
 #include "ir/build.h"
 #include "passes/work.h"
 #include "runtime/abi.h"
@@ -21,6 +22,9 @@ typedef struct programmer {
     LLVMValueRef v_args, v_results, v_params, v_states, v_arena, v_externs;
     LLVMValueRef v_turn; /* of the innermost loop; NULL outside of loops */
     LLVMValueRef v_seed, v_thread, v_threads, v_scratch, v_barrier, v_barrier_data;
+    bool open; /* has it open kernels? */
+    pieces_team team;
+    LLVMValueRef v_take, v_ticket; /* the function, and where the next ticket is */
     struct {
         const ir_sym *sym;
         LLVMValueRef v;
@@ -340,6 +344,81 @@ static bool params_vary(const k_item *t)
     return false;
 }
 
+/* Open kernels ----------------------------------------------------------------------------------
+ */
+
+/* What turns read again is in the cache of the core that read it before. */
+static bool has_pieces(const k_item *t, bool in_loop)
+{
+    return t->open && !pieces_never(t->work) && !(in_loop && !params_vary(t)) &&
+           t->kernel->n_nests == 1 && t->kernel->nests[0].split >= 0;
+}
+
+static bool any_has_pieces(const k_item *items, uint32_t n, bool in_loop)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < n; i++) {
+        const k_item *t = &items[i];
+        any |= t->kind == K_ITEM_KERNEL && has_pieces(t, in_loop);
+        any |= t->kind == K_ITEM_LOOP && any_has_pieces(t->items, t->n_items, true);
+    }
+    return any;
+}
+
+typedef struct use {
+    programmer *q;
+    const k_item *t;
+} use;
+
+static LLVMValueRef kernel_sym_value(void *data, const ir_sym *s)
+{
+    const use *u = data;
+    for (uint32_t i = 0; i < u->t->kernel->n_syms; i++) {
+        if (u->t->kernel->syms[i] == s) {
+            return dim_value(u->q, u->t->dims[i]);
+        }
+    }
+    return emit_i64(u->q->e, s->lo);
+}
+
+/* In how many pieces its shares are cut; in one where a second would pack many rows again. */
+static LLVMValueRef depth_of(programmer *q, const k_item *t)
+{
+    emit *e = q->e;
+    const k_nest *n = &t->kernel->nests[0];
+    use u = {q, t};
+    LLVMValueRef v_extent = emit_dim(e, n->outer[n->split]->extent, kernel_sym_value, &u);
+    part_costs parts = emit_contract_parts(e, n);
+    int64_t least = n->grain > parts.columns ? n->grain : parts.columns;
+    LLVMValueRef v_units = LLVMBuildUDiv(e->b, v_extent, emit_i64(e, least), "units");
+    LLVMValueRef v_work = t->work->overflow ? emit_i64(e, INT64_MAX) : dim_value(q, t->work);
+    LLVMValueRef v_depth = emit_pieces_depth(e, &q->team, v_work, v_units);
+    if (parts.rows < 0 || n->n_outer < 2) {
+        return v_depth;
+    }
+    LLVMValueRef v_rows = emit_dim(e, n->outer[n->n_outer - 2]->extent, kernel_sym_value, &u);
+    LLVMValueRef v_few = LLVMBuildICmp(e->b, LLVMIntSLE, v_rows, emit_i64(e, parts.rows), "");
+    return emit_select(e, v_few, v_depth, emit_i64(e, 0));
+}
+
+/* All threads run the same kernels, and count alike. */
+static LLVMValueRef next_ticket(programmer *q)
+{
+    emit *e = q->e;
+    LLVMValueRef v_ticket = LLVMBuildLoad2(e->b, e->i64, q->v_ticket, "ticket");
+    LLVMValueRef v_next = LLVMBuildAdd(e->b, v_ticket, emit_i64(e, PIECES_TICKET), "");
+    LLVMBuildStore(e->b, v_next, q->v_ticket);
+    return v_ticket;
+}
+
+static void begin_pieces(programmer *q)
+{
+    emit *e = q->e;
+    q->v_ticket = LLVMBuildAlloca(e->b, e->i64, "tickets");
+    LLVMBuildStore(e->b, emit_i64(e, 0), q->v_ticket);
+    emit_pieces_begin(e, &q->team);
+}
+
 static void emit_call(programmer *q, const k_item *t)
 {
     emit *e = q->e;
@@ -352,13 +431,25 @@ static void emit_call(programmer *q, const k_item *t)
     for (uint32_t i = 0; i < k->n_syms; i++) {
         args[k->n_bufs + i] = dim_value(q, t->dims[i]);
     }
-    args[n - 5] = q->v_seed;
-    args[n - 4] = q->v_turn && !params_vary(t) ? q->v_turn : emit_i64(e, 0);
-    args[n - 3] = q->v_thread;
-    args[n - 2] = q->v_threads;
+    args[n - 6] = q->v_seed;
+    args[n - 5] = q->v_turn && !params_vary(t) ? q->v_turn : emit_i64(e, 0);
+    args[n - 4] = q->v_thread;
+    args[n - 3] = q->v_threads;
+    args[n - 2] = LLVMConstInt(e->i32, 0, false);
     args[n - 1] = q->v_scratch;
     emit_profile(q, t->number);
+    if (!has_pieces(t, q->v_turn != NULL)) {
+        LLVMBuildCall2(e->b, emit_kernel_type(e, k), q->kernels[k->id], args, n, "");
+        return;
+    }
+    LLVMValueRef v_depth = depth_of(q, t), v_ticket = next_ticket(q);
+    pieces_turn turn;
+    emit_pieces_each(e, &q->team, q->v_take, v_depth, v_ticket, &turn);
+    args[n - 4] = turn.v_share;
+    args[n - 3] = turn.v_shares;
+    args[n - 2] = turn.v_again;
     LLVMBuildCall2(e->b, emit_kernel_type(e, k), q->kernels[k->id], args, n, "");
+    emit_pieces_next(e, &turn);
 }
 
 /* C functions are called with one pointer an argument or result, then the sizes of all their axes.
@@ -443,15 +534,14 @@ static void emit_items(programmer *q, const k_item *items, uint32_t n)
     }
 }
 
-/* The call's scratch memory holds one piece a thread. */
+/* The call's scratch memory holds one piece a thread; counters of open kernels come first in it. */
 static LLVMValueRef own_scratch(programmer *q)
 {
     emit *e = q->e;
-    LLVMValueRef v_base = field(q, e->ptr, offsetof(aigc_abi_call, scratch));
-    LLVMValueRef v_bytes = field(q, e->i64, offsetof(aigc_abi_call, scratch_bytes));
-    LLVMValueRef v_at =
-        LLVMBuildMul(e->b, LLVMBuildZExt(e->b, q->v_thread, e->i64, ""), v_bytes, "");
-    return LLVMBuildGEP2(e->b, e->i8, v_base, &v_at, 1, "scratch");
+    LLVMValueRef v_at = LLVMBuildZExt(e->b, q->v_thread, e->i64, "");
+    v_at = LLVMBuildMul(e->b, v_at, q->team.v_bytes, "");
+    v_at = LLVMBuildAdd(e->b, v_at, emit_i64(e, q->open ? PIECES_COUNTER_BYTES : 0), "");
+    return LLVMBuildGEP2(e->b, e->i8, q->team.v_counters, &v_at, 1, "scratch");
 }
 
 static LLVMValueRef emit_run(programmer *q)
@@ -472,8 +562,14 @@ static LLVMValueRef emit_run(programmer *q)
     q->v_threads = field(q, e->i32, offsetof(aigc_abi_call, n_threads));
     q->v_barrier = field(q, e->ptr, offsetof(aigc_abi_call, barrier));
     q->v_barrier_data = field(q, e->ptr, offsetof(aigc_abi_call, barrier_data));
+    q->team = (pieces_team){field(q, e->ptr, offsetof(aigc_abi_call, scratch)),
+                            field(q, e->i64, offsetof(aigc_abi_call, scratch_bytes)), q->v_thread,
+                            q->v_threads};
     q->v_scratch = own_scratch(q);
     know_entry_syms(q);
+    if (q->open) {
+        begin_pieces(q);
+    }
     emit_items(q, q->p->items, q->p->n_items);
     emit_profile(q, UINT32_MAX);
     LLVMBuildRetVoid(e->b);
@@ -489,7 +585,12 @@ emit_entry emit_program(emit *e, const k_module *m, const k_program *p, LLVMValu
                     .g = p->entry->graph,
                     .kernels = kernels,
                     .first_slot = first_slot,
-                    .profile = o->profile};
+                    .profile = o->profile,
+                    .open = any_has_pieces(p->items, p->n_items, false)};
+    if (q.open) {
+        q.v_take = emit_pieces_function(e);
+        e->counter_bytes = PIECES_COUNTER_BYTES;
+    }
     work_estimate w = work_of_entry(q.g);
     emit_entry r = {.barriers = w.barriers};
     r.bind = emit_bind(&q);

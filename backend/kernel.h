@@ -245,6 +245,8 @@ struct k_item {
     const char *name;
     const k_place *places;     /* [kernel->n_bufs] */
     const ir_dim *const *dims; /* [kernel->n_syms]: what the kernel's symbols stand for here */
+    bool open;                 /* any thread may take any part of it */
+    const ir_dim *work;        /* open: in 1/64 ns of one thread (passes/work.h) */
     /* LOOP */
     const ir_sym *sym;
     const ir_dim *lo, *hi;

@@ -1,6 +1,7 @@
 /* The planned graph of an entry becomes a list of kernels, loops and calls, each with its places.
  */
 #include "backend/lower.h"
+#include "passes/work.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -151,7 +152,9 @@ static k_item kernel_item(programmer *p, const frame *f, const ir_node *n)
                 .kernel = unique_kernel(p, l.kernel),
                 .number = p->use_names.len,
                 .name = ir_node_str(n, IR_ATTR_name),
-                .dims = l.dims};
+                .dims = l.dims,
+                .open = ir_node_int(n, IR_ATTR_open, 0) != 0};
+    t.work = t.open ? work_of_kernel(p->c, n) : NULL;
     k_place *own = arena_array(p->a, k_place, l.kernel->n_bufs);
     for (uint32_t i = 0; i < l.kernel->n_bufs; i++) {
         uint32_t k = l.indices[i];

@@ -293,7 +293,7 @@ static void describe_model(describer *d, const emit_entry *entries, const uint32
                text(d, m->doc), table(d, d->m->n_programs, rows), describe_params(d, first_slot),
                u32(d, first_slot[m->n_params]), u32(d, t->cpu_mask), describe_states(d),
                texts(d, m->n_externs, m->externs), describe_generates(d),
-               emit_i64(e, (int64_t)((e->scratch_bytes + 63) / 64 * 64)),
+               emit_i64(e, (int64_t)((e->counter_bytes + (e->scratch_bytes + 63) / 64 * 64))),
                text(d, intern_printf(ir_ctx_names(e->c), "%s/%s", t->triple, t->cpu)));
     char name[256];
     snprintf(name, sizeof name, "%s_model", o->name);

@@ -67,7 +67,7 @@ static bool run_on_entry(ir_module *m, pass_ctx *c, pass_id id, ir_entry *e, con
         diag_note(c->d, (span){0}, "found after the pass %s, in entry %s", infos[id].name, e->name);
         return false;
     }
-    if (o->verify && id == PASS_plan_memory && !plan_verify(m, e->graph, c->d)) {
+    if (o->verify && id >= PASS_plan_memory && !plan_verify(m, e->graph, c->d)) {
         diag_note(c->d, (span){0}, "found in the memory plan of entry %s", e->name);
         return false;
     }

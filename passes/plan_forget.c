@@ -1,5 +1,6 @@
 /* A planned graph as it was before plan_memory: text from outside may claim any place for a value,
- * so what it says of places is dropped, and the memory planned anew. */
+ * so what it says of places, and of threads that share none, is dropped, and the memory planned
+ * anew. */
 #include "passes/plan.h"
 
 static ir_graph *without_places(const ir_graph *g, arena *a);
@@ -12,7 +13,8 @@ static const ir_node *copy_node(ir_graph *out, const ir_node *n, const ir_node *
     uint32_t n_attrs = 0;
     for (uint32_t i = 0; i < n->n_attrs; i++) {
         ir_attr_key key = n->attrs[i].key;
-        if (key != IR_ATTR_space && key != IR_ATTR_at && key != IR_ATTR_bytes) {
+        bool place = key == IR_ATTR_space || key == IR_ATTR_at || key == IR_ATTR_bytes;
+        if (!place && key != IR_ATTR_open) {
             attrs[n_attrs++] = n->attrs[i];
         }
     }

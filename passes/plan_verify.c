@@ -18,6 +18,7 @@ typedef struct range {
     uint32_t written, read; /* meetings of all threads before it was last written, read */
     const ir_node *writer, *reader;
     bool readers; /* more than that one, between the same meetings */
+    bool open;    /* any of them open: each of its parts may be any thread's */
 } range;
 
 typedef struct space {
@@ -142,6 +143,11 @@ static bool holds(const place *p, uint32_t name)
     return covered == p->end - p->begin;
 }
 
+static bool is_open(const ir_node *n)
+{
+    return ir_node_int(n, IR_ATTR_open, 0) != 0;
+}
+
 static void mark_read(checker *k, const place *p, const ir_node *reader)
 {
     for (uint32_t i = 0; i < p->in->ranges.len; i++) {
@@ -149,6 +155,7 @@ static void mark_read(checker *k, const place *p, const ir_node *reader)
         if (r->begin < p->end && p->begin < r->end) {
             bool again = r->reader && r->read == k->meetings;
             r->readers = again && (r->readers || r->reader != reader);
+            r->open = is_open(reader) || (again && r->open);
             r->read = k->meetings;
             r->reader = reader;
         }
@@ -177,6 +184,23 @@ static void clear(checker *k, space *s, int64_t begin, int64_t end)
             vec_push(k->a, &s->ranges, right);
         }
     }
+}
+
+/* Does n touch what other threads may have in hand, as its parts or another kernel's may be any
+ * thread's? Of kernels with shares partition knows who has what. */
+static bool anyones(const checker *k, const place *p, const ir_node *n, bool writes)
+{
+    for (uint32_t i = 0; i < p->in->ranges.len; i++) {
+        const range *r = &p->in->ranges.at[i];
+        bool meets = r->begin < p->end && p->begin < r->end;
+        bool written = r->writer && r->written == k->meetings && r->writer != n;
+        bool read = r->reader && r->read == k->meetings && (r->readers || r->reader != n);
+        if (meets && ((written && (is_open(n) || is_open(r->writer))) ||
+                      (writes && read && (is_open(n) || r->open)))) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static bool own_elements(checker *k, const range *r, const ir_node *n, const place *p);
@@ -239,6 +263,10 @@ static bool check_read(checker *k, frame *f, const ir_node *reader, const ir_nod
     }
     if (!holds(&p, *name_of(f, operand))) {
         return fail(k, reader, "an operand has been overwritten");
+    }
+    bool threads_read = reader->op == IR_OP_kernel || reader->op == IR_OP_extern;
+    if (threads_read && anyones(k, &p, reader, false)) {
+        return fail(k, reader, "an operand is read that any thread may be writing");
     }
     mark_read(k, &p, reader);
     return true;
@@ -457,6 +485,9 @@ static bool own_elements(checker *k, const range *r, const ir_node *n, const pla
 static bool run_kernel(checker *k, frame *f, const ir_node *n)
 {
     k->meetings += ir_node_int(n, IR_ATTR_barrier, 0) == 1;
+    if (is_open(n) && k->meetings == 0) {
+        return fail(k, n, "parts are taken before all threads have met");
+    }
     for (uint32_t i = 0; i < n->n_in; i++) {
         if (!check_read(k, f, n, n->in[i])) {
             return false;
@@ -487,6 +518,9 @@ static bool run_kernel(checker *k, frame *f, const ir_node *n)
             }
         }
         f->names[n->id][r] = ++k->names;
+        if (anyones(k, &p, n, true)) {
+            return fail(k, n, "a result is written that any thread may have in hand");
+        }
         /* Which other thread may still use what is updated is partition's to know. */
         if (!write(k, n, &p, f->names[n->id][r], over, n_over)) {
             return false;
@@ -553,7 +587,13 @@ static bool run_turn(checker *k, frame *outer, const ir_node *loop, uint32_t *ca
             }
             /* From now on part of the whole, which readers of the row no longer need. */
             clear(k, p.in, p.begin, p.end);
-            range w = {p.begin, p.end, wholes[i], k->meetings, k->meetings, loop, loop, false};
+            range w = {.begin = p.begin,
+                       .end = p.end,
+                       .name = wholes[i],
+                       .written = k->meetings,
+                       .read = k->meetings,
+                       .writer = loop,
+                       .reader = loop};
             if (p.begin < p.end) {
                 vec_push(k->a, &p.in->ranges, w);
             }

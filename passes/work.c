@@ -92,6 +92,11 @@ static const ir_dim *body_work(ir_ctx *c, const ir_graph *body)
     return sum;
 }
 
+const ir_dim *work_of_kernel(ir_ctx *c, const ir_node *kernel)
+{
+    return body_work(c, kernel->bodies[0]);
+}
+
 static work_estimate graph_work(ir_ctx *c, const ir_graph *g);
 
 /* Turns times the work of the turn in which the index is largest. */
@@ -120,7 +125,7 @@ static work_estimate graph_work(ir_ctx *c, const ir_graph *g)
         const ir_node *n = ir_graph_node(g, i);
         sum.barriers = ir_dim_offset(c, sum.barriers, ir_node_int(n, IR_ATTR_barrier, 0) != 0);
         if (n->op == IR_OP_kernel && ir_node_int(n, IR_ATTR_split, -1) >= 0) {
-            sum.shared = ir_dim_add(c, sum.shared, body_work(c, n->bodies[0]));
+            sum.shared = ir_dim_add(c, sum.shared, work_of_kernel(c, n));
         } else if (n->op == IR_OP_loop) {
             work_estimate all = loop_work(c, n);
             sum.shared = ir_dim_add(c, sum.shared, all.shared);

@@ -16,5 +16,7 @@ typedef struct work_estimate {
 
 /* g: an entry's graph with kernels. An overflow dim where a formula is out of all proportion. */
 work_estimate work_of_entry(const ir_graph *g);
+/* Of one kernel, in 1/64 ns of one thread. */
+const ir_dim *work_of_kernel(ir_ctx *c, const ir_node *kernel);
 
 #endif

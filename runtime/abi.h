@@ -121,7 +121,8 @@ typedef struct aigc_abi_call {
     void *const *states;       /* by state, 64-byte aligned */
     void *arena;               /* arena_bytes of it, 64-byte aligned, contents unspecified */
     void *const *externs;      /* addresses of extern functions, by number */
-    void *scratch;             /* n_threads pieces of it, 64-byte aligned; thread t's is number t */
+    void *scratch;             /* n_threads pieces of it, 64-byte aligned; thread t's is number t, in
+                                * whose first lines others may count */
     uint64_t scratch_bytes;    /* of one piece: the model's scratch_bytes */
     uint64_t seed;
     uint32_t n_threads;

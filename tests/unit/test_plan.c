@@ -393,6 +393,19 @@ static void test_verifier(void **state)
     assert_false(plan_verify(&f->m, worse, f->d));
     ir_graph_destroy(bad);
     ir_graph_destroy(worse);
+    diag_clear(f->d);
+    /* Parts for anyone: of a kernel that is alone after a meeting; of the first one, and of one
+     * whose reader does not wait. */
+    ir_graph *open = spoil(g, 2, ir_attr_i(IR_ATTR_open, 1));
+    ir_graph *early = spoil(g, 0, ir_attr_i(IR_ATTR_open, 1));
+    ir_graph *hasty = spoil(open, 3, ir_attr_i(IR_ATTR_barrier, 0));
+    assert_true(plan_verify(&f->m, open, f->d));
+    assert_false(plan_verify(&f->m, early, f->d));
+    diag_clear(f->d);
+    assert_false(plan_verify(&f->m, hasty, f->d));
+    ir_graph_destroy(open);
+    ir_graph_destroy(early);
+    ir_graph_destroy(hasty);
     finish(f, g);
 }
 

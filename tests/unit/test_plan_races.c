@@ -125,6 +125,9 @@ static int thread_of(runner *r, const access_domain *d, const int64_t *point)
         return 0;
     }
     int64_t units = (num(r, d->dims[split]) + grain - 1) / grain, unit = point[split] / grain;
+    if (ir_node_int(r->kernel, IR_ATTR_open, 0)) { /* nobody knows who: each is somebody else's */
+        return r->threads + (int)unit;
+    }
     for (int t = 0; t < r->threads; t++) {
         if (unit >= units * t / r->threads && unit < units * (t + 1) / r->threads) {
             return t;
@@ -281,7 +284,7 @@ static ir_graph *plan(fixture *f, int level)
 {
     pass_ctx c = {.module = &f->m, .d = f->d, .scratch = arena_create(), .level = level};
     ir_graph *g = ir_graph_clone(f->b.graph);
-    for (int id = PASS_fuse_epilogue; id <= PASS_plan_memory; id++) {
+    for (int id = PASS_fuse_epilogue; id <= PASS_open_shares; id++) {
         if (pass_get((pass_id)id)->level <= level) {
             ir_graph *next = pass_run((pass_id)id, &c, g);
             ir_graph_destroy(g);
