@@ -1,10 +1,11 @@
 /* Products of matrices, by tiles: so many rows by so many vectors of columns are summed up in
  * registers while k runs, and leave through the epilogue.
  *
- *     for columns of a tile                       a panel of b stays in L2 while all rows pass by
- *         for rows of a tile                      the highest tiles first, then lower ones
- *             for k: c[r][v] += a[r, k] * b[k, v]
- *             epilogue(c)
+ *     for rows of a block                         they stay in L2 while all columns pass by
+ *         for pieces of k                         all of k, unless rows are long
+ *             for columns of a tile               a panel of b stays in L2 while the block passes
+ * by for rows of a tile              the highest tiles first, then lower ones for k: c[r][v] +=
+ * a[r, k] * b[k, v] after the last piece: epilogue(c)
  *
  * One row alone (a token at a time) reads b once, in several streams side by side. Rows that are
  * not read in place are packed first: their statistics, then their values, each row beside the
@@ -29,6 +30,11 @@ LLVMValueRef contract_at(emit *e, LLVMTypeRef t, LLVMValueRef v_base, LLVMValueR
 LLVMValueRef contract_plus(emit *e, LLVMValueRef v, int64_t i)
 {
     return i ? LLVMBuildAdd(e->b, v, emit_i64(e, i), "") : v;
+}
+
+LLVMValueRef contract_in_depth(contract_emitter *q, LLVMValueRef v_k)
+{
+    return q->v_depth[0] ? LLVMBuildSub(q->e->b, v_k, q->v_depth[0], "") : v_k;
 }
 
 const k_buf *contract_weights(const contract_form *f, uint32_t p)
@@ -80,10 +86,61 @@ static void put_sums(contract_emitter *q, uint32_t n, LLVMValueRef *v_sums)
     }
 }
 
+/* Where the tile's sums are between two pieces of k. */
+static LLVMValueRef kept_sums(contract_emitter *q, const tile *t)
+{
+    emit *e = q->e;
+    int64_t columns = (int64_t)t->vectors * e->lanes;
+    LLVMValueRef v_column = LLVMBuildSub(e->b, t->v_n, q->v_first_column, ""),
+                 v_row = LLVMBuildSub(e->b, t->v_m, q->v_first, "");
+    v_column = LLVMBuildMul(e->b, v_column, emit_i64(e, q->s.most_rows), "");
+    v_row = LLVMBuildMul(e->b, v_row, emit_i64(e, columns), "");
+    LLVMValueRef v_at = LLVMBuildAdd(e->b, v_column, v_row, "");
+    v_at = LLVMBuildMul(e->b, v_at, emit_i64(e, q->f->n_products), "");
+    return contract_at(e, e->f32, q->v_sums, v_at);
+}
+
+static LLVMValueRef is_first_piece(contract_emitter *q)
+{
+    return LLVMBuildICmp(q->e->b, LLVMIntEQ, q->v_depth[0], emit_i64(q->e, 0), "");
+}
+
+static LLVMValueRef is_last_piece(contract_emitter *q)
+{
+    LLVMValueRef v_size = emit_kernel_dim(q->e, q->f->k[0]->extent);
+    return LLVMBuildICmp(q->e->b, LLVMIntEQ, q->v_depth[1], v_size, "");
+}
+
+/* A piece of k: on from the sums of those before. */
+static void run_piece(contract_emitter *q, const tile *t)
+{
+    emit *e = q->e;
+    LLVMValueRef v_sums[64], v_tile = q->v_tile;
+    uint32_t n = t->rows * t->vectors * q->f->n_products;
+    q->v_tile = kept_sums(q, t);
+    LLVMValueRef v_from = emit_select(e, is_first_piece(q), q->v_zeros, q->v_tile);
+    for (uint32_t i = 0; i < n; i++) {
+        LLVMValueRef v_ptr = contract_at(e, e->f32, v_from, emit_i64(e, (int64_t)i * e->lanes));
+        v_sums[i] = LLVMBuildLoad2(e->b, emit_vector(e, e->f32), v_ptr, "");
+        LLVMSetAlignment(v_sums[i], 4 * e->lanes);
+    }
+    q->kind->sum(q, t, v_sums);
+    put_sums(q, n, v_sums);
+    emit_if last;
+    emit_if_begin(e, &last, is_last_piece(q), "last");
+    contract_finish(q, t);
+    emit_if_end(e, &last);
+    q->v_tile = v_tile;
+}
+
 static void run_tile(contract_emitter *q, const tile *t)
 {
     LLVMValueRef v_sums[64];
     uint32_t n = t->rows * t->vectors * q->f->n_products;
+    if (q->v_depth[0]) {
+        run_piece(q, t);
+        return;
+    }
     if (!q->kind->sum_in_memory || !q->kind->sum_in_memory(q, t)) {
         for (uint32_t i = 0; i < n; i++) {
             v_sums[i] = LLVMConstNull(emit_vector(q->e, q->e->f32));
@@ -244,26 +301,6 @@ static void run_many_rows(contract_emitter *q, span2 m, span2 n)
     }
 }
 
-static void run_block(contract_emitter *q, span2 m, span2 n)
-{
-    emit *e = q->e;
-    const ir_dim *rows = q->f->m ? q->f->m->extent : NULL;
-    if (!rows) {
-        run_one_row(q, m, n);
-        return;
-    }
-    emit_if f;
-    LLVMValueRef v_rows = q->s.rows_in_tiles ? emit_kernel_dim(e, rows) /* whoever has them */
-                                             : LLVMBuildSub(e->b, m.v_hi, m.v_lo, "");
-    LLVMValueRef v_one = LLVMBuildICmp(e->b, LLVMIntEQ, v_rows, emit_i64(e, 1), "");
-    emit_if_begin(e, &f, v_one, "one_row");
-    run_one_row(q, m, n);
-    emit_if_end(e, &f);
-    emit_if_begin(e, &f, LLVMBuildNot(e->b, v_one, ""), "rows");
-    run_many_rows(q, m, n);
-    emit_if_end(e, &f);
-}
-
 /* Packing -------------------------------------------------------------------------------------- */
 
 LLVMValueRef contract_packed_row(contract_emitter *q, LLVMValueRef v_i)
@@ -303,7 +340,8 @@ part_costs emit_contract_parts(emit *e, const k_nest *n)
     schedule_product s = schedule_contract(&f, e->t);
     bool batch = n->n_outer > (f.m ? 2u : 1u);
     uint32_t half = s.row_vectors / 2;
-    int64_t kept = batch ? 0 : s.most_rows;
+    int64_t whole = s.depth ? 1 : s.block_tiles * s.heights[0]; /* of more, the last ones are left */
+    int64_t kept = batch ? 0 : whole;
     return (part_costs){.rows = f.in_place ? ANY : kept,
                         .columns = (half > s.vectors ? half : s.vectors) * e->lanes};
 }
@@ -321,51 +359,109 @@ static LLVMValueRef rows_are_packed(contract_emitter *q, span2 m)
     return LLVMBuildAnd(e->b, v_few, LLVMBuildIsNotNull(e->b, e->v_again, ""), "packed_already");
 }
 
-/* Rows of a block: whole tiles, and as many in the last block as in the others but for a tile. */
-static LLVMValueRef rows_of_block(contract_emitter *q, LLVMValueRef v_rows)
+/* Whole rows, unless they are there. */
+static void pack_whole_rows(contract_emitter *q, span2 m)
 {
-    emit *e = q->e;
-    int64_t most = q->s.most_rows, tall = q->s.heights[0];
-    LLVMValueRef v_blocks = rounded_up(e, v_rows, most);
-    v_blocks = emit_intrinsic2(e, "llvm.smax", v_blocks, emit_i64(e, 1));
-    LLVMValueRef v_before = LLVMBuildSub(e->b, v_blocks, emit_i64(e, 1), "");
-    LLVMValueRef v_each =
-        LLVMBuildSDiv(e->b, LLVMBuildAdd(e->b, v_rows, v_before, ""), v_blocks, "");
-    v_each = LLVMBuildMul(e->b, rounded_up(e, v_each, tall), emit_i64(e, tall), "");
-    return emit_intrinsic2(e, "llvm.smin", v_each, emit_i64(e, most));
+    emit_if fresh;
+    emit_if_begin(q->e, &fresh, LLVMBuildNot(q->e->b, q->v_kept, ""), "fresh");
+    pack_rows(q, m);
+    emit_if_end(q->e, &fresh);
 }
 
-static void begin_packing(contract_emitter *q)
+/* Blocks --------------------------------------------------------------------------------------- */
+
+/* Piece by piece of k; the sums of as many columns as there is memory for are kept meanwhile. */
+static void run_pieces(contract_emitter *q, span2 m, span2 n)
 {
     emit *e = q->e;
-    int64_t rows_bytes = (q->s.most_rows * q->s.row_bytes + TILE_BYTES - 1) & -TILE_BYTES;
-    q->v_packed = emit_scratch(e, (uint64_t)(rows_bytes + q->s.column_bytes));
-    q->v_columns = contract_at(e, e->i8, q->v_packed, emit_i64(e, rows_bytes));
+    emit_loop columns, piece;
+    LLVMValueRef v_size = emit_kernel_dim(e, q->f->k[0]->extent);
+    emit_loop_begin(e, &columns, "columns", n.v_lo, n.v_hi, emit_i64(e, q->s.most_columns), 0,
+                    NULL);
+    span2 here = {columns.v_i, contract_plus(e, columns.v_i, q->s.most_columns)};
+    here.v_hi = emit_intrinsic2(e, "llvm.smin", here.v_hi, n.v_hi);
+    q->v_first_column = here.v_lo;
+    emit_loop_begin(e, &piece, "piece", emit_i64(e, 0), v_size, emit_i64(e, q->s.depth), 0, NULL);
+    LLVMValueRef v_end = contract_plus(e, piece.v_i, q->s.depth);
+    q->v_depth[0] = piece.v_i;
+    q->v_depth[1] = emit_intrinsic2(e, "llvm.smin", v_end, v_size);
+    if (!q->f->in_place) {
+        pack_rows(q, m);
+    }
+    run_many_rows(q, m, here);
+    q->v_depth[0] = q->v_depth[1] = NULL;
+    emit_loop_end(e, &piece, NULL);
+    emit_loop_end(e, &columns, NULL);
 }
 
-/* All rows, a block after the other, each with all columns. */
+static void run_block(contract_emitter *q, span2 m, span2 n)
+{
+    emit *e = q->e;
+    const ir_dim *rows = q->f->m ? q->f->m->extent : NULL;
+    bool packs = !q->f->in_place, deep = q->s.depth > 0;
+    if (packs && !deep) {
+        pack_whole_rows(q, m);
+    }
+    if (!rows) {
+        run_one_row(q, m, n);
+        return;
+    }
+    emit_if f;
+    LLVMValueRef v_rows = q->s.rows_in_tiles ? emit_kernel_dim(e, rows) /* whoever has them */
+                                             : LLVMBuildSub(e->b, m.v_hi, m.v_lo, "");
+    LLVMValueRef v_one = LLVMBuildICmp(e->b, LLVMIntEQ, v_rows, emit_i64(e, 1), "");
+    emit_if_begin(e, &f, v_one, "one_row");
+    if (packs && deep) {
+        pack_whole_rows(q, m);
+    }
+    run_one_row(q, m, n);
+    emit_if_end(e, &f);
+    emit_if_begin(e, &f, LLVMBuildNot(e->b, v_one, ""), "rows");
+    (deep ? run_pieces : run_many_rows)(q, m, n);
+    emit_if_end(e, &f);
+}
+
+/* Scratch memory: packed rows, or a whole one where it is alone; a tile's columns; sums. */
+static void take_scratch(contract_emitter *q)
+{
+    emit *e = q->e;
+    const schedule_product *s = &q->s;
+    int64_t rows = q->f->in_place ? 0 : s->most_rows * s->row_bytes, columns = s->column_bytes;
+    int64_t whole = q->s.depth && rows ? ir_dim_value(q->f->k[0]->extent) * 4 : 0;
+    rows = ((rows < whole ? whole : rows) + TILE_BYTES - 1) & -TILE_BYTES;
+    int64_t sums = s->depth ? s->most_rows * s->most_columns * q->f->n_products * 4 : 0;
+    if (rows + columns + sums > 0) {
+        LLVMValueRef v = emit_scratch(e, (uint64_t)(rows + columns + sums));
+        q->v_packed = q->f->in_place ? NULL : v;
+        q->v_columns = contract_at(e, e->i8, v, emit_i64(e, rows));
+        q->v_sums = contract_at(e, e->i8, v, emit_i64(e, rows + columns));
+    }
+}
+
+/* All rows by blocks of tiles, of which all have as many but for one. No rows are no block: a
+ * thread without rows may be among those whose kernel has one. */
 static void run_blocks(contract_emitter *q, span2 m, span2 n)
 {
     emit *e = q->e;
-    bool packs = !q->f->in_place;
-    LLVMValueRef v_packed = NULL;
-    if (packs) {
-        begin_packing(q);
-        v_packed = rows_are_packed(q, m);
-    }
-    LLVMValueRef v_by = rows_of_block(q, LLVMBuildSub(e->b, m.v_hi, m.v_lo, ""));
+    int64_t tall = q->s.heights[0], each = q->s.block_tiles;
+    LLVMValueRef v_rows = LLVMBuildSub(e->b, m.v_hi, m.v_lo, ""),
+                 v_tiles = rounded_up(e, v_rows, tall);
+    LLVMValueRef v_blocks = contract_plus(e, v_tiles, each / 2);
+    v_blocks = LLVMBuildSDiv(e->b, v_blocks, emit_i64(e, each), "");
+    LLVMValueRef v_any = emit_intrinsic2(e, "llvm.smin", v_tiles, emit_i64(e, 1));
+    v_blocks = emit_intrinsic2(e, "llvm.smax", v_blocks, v_any);
+    take_scratch(q);
+    q->v_kept = rows_are_packed(q, m);
     emit_loop l;
-    emit_loop_begin(e, &l, "rows", m.v_lo, m.v_hi, v_by, 0, NULL);
-    LLVMValueRef v_end = LLVMBuildAdd(e->b, l.v_i, v_by, "");
-    span2 rows = {l.v_i, emit_intrinsic2(e, "llvm.smin", v_end, m.v_hi)};
-    q->v_first = l.v_i;
-    if (packs) {
-        emit_if fresh;
-        emit_if_begin(e, &fresh, LLVMBuildNot(e->b, v_packed, ""), "fresh");
-        pack_rows(q, rows);
-        emit_if_end(e, &fresh);
+    emit_loop_begin(e, &l, "block", emit_i64(e, 0), v_blocks, emit_i64(e, 1), 0, NULL);
+    LLVMValueRef v_at[2];
+    for (uint32_t i = 0; i < 2; i++) {
+        LLVMValueRef v = LLVMBuildMul(e->b, v_tiles, contract_plus(e, l.v_i, i), "");
+        v = LLVMBuildMul(e->b, LLVMBuildSDiv(e->b, v, v_blocks, ""), emit_i64(e, tall), "");
+        v_at[i] = LLVMBuildAdd(e->b, m.v_lo, emit_intrinsic2(e, "llvm.smin", v, v_rows), "");
     }
-    run_block(q, rows, n);
+    q->v_first = v_at[0];
+    run_block(q, (span2){v_at[0], v_at[1]}, n);
     emit_loop_end(e, &l, NULL);
     q->v_packed = NULL;
 }
@@ -389,7 +485,7 @@ static void run_outer(contract_emitter *q, uint32_t depth)
     const contract_form *f = q->f;
     if (depth + 1 == f->nest->n_outer) {
         span2 m = axis_span(q, f->m), n = axis_span(q, f->n);
-        if (q->s.most_rows) {
+        if (q->s.block_tiles) {
             run_blocks(q, m, n);
         } else {
             run_block(q, m, n);
@@ -422,6 +518,19 @@ static void run_shares(contract_emitter *q)
     emit_if_end(e, &only);
 }
 
+static void take_zeros(contract_emitter *q, uint32_t vectors)
+{
+    emit *e = q->e;
+    q->v_zeros = LLVMBuildArrayAlloca(e->b, e->f32, emit_i64(e, vectors * e->lanes), "zeros");
+    LLVMSetAlignment(q->v_zeros, 64);
+    for (uint32_t i = 0; i < vectors; i++) {
+        LLVMValueRef v_at = emit_i64(e, (int64_t)i * e->lanes);
+        LLVMValueRef v_zero = LLVMConstNull(emit_vector(e, e->f32));
+        LLVMSetAlignment(LLVMBuildStore(e->b, v_zero, contract_at(e, e->f32, q->v_zeros, v_at)),
+                         4 * e->lanes);
+    }
+}
+
 void emit_contract(emit *e, const contract_form *f)
 {
     contract_emitter q = {.e = e,
@@ -434,6 +543,9 @@ void emit_contract(emit *e, const contract_form *f)
     q.v_tile =
         LLVMBuildArrayAlloca(e->b, e->f32, emit_i64(e, most * f->n_products * e->lanes), "tile");
     LLVMSetAlignment(q.v_tile, 64);
+    if (q.s.depth) {
+        take_zeros(&q, most * f->n_products);
+    }
     e->lanes_aligned = true;
     if (q.kind->begin) {
         q.kind->begin(&q);

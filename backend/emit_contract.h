@@ -15,8 +15,14 @@ typedef struct contract_emitter {
     const contract_kind *kind;
     schedule_product s;
     LLVMValueRef v_tile;   /* f32[products][rows][vectors][lanes]: a tile's sums on their way out */
+    LLVMValueRef v_zeros;  /* as many */
     LLVMValueRef v_packed; /* [most_rows] rows of row_bytes; NULL: a is read in place */
     LLVMValueRef v_first;  /* the first row of a block */
+    LLVMValueRef v_kept;   /* i1: v_packed has all of the thread's rows, from another part */
+    LLVMValueRef v_depth[2]; /* with s.depth: the steps of k that are worked on, where they end; or
+                              * NULL: all of them */
+    LLVMValueRef v_sums;     /* with s.depth: f32[columns][most_rows][products], tile by tile */
+    LLVMValueRef v_first_column; /* of them */
     LLVMValueRef v_columns; /* s.column_bytes, or NULL */
     LLVMValueRef v_block;   /* CONTRACT_Q8 by tiles: sums of blocks, and of those before */
     uint32_t first_product;   /* its step */
@@ -50,6 +56,8 @@ extern const contract_kind contract_f32, contract_bf16, contract_q8;
 
 LLVMValueRef contract_at(emit *e, LLVMTypeRef t, LLVMValueRef v_base, LLVMValueRef v_i);
 LLVMValueRef contract_plus(emit *e, LLVMValueRef v, int64_t i);
+/* A step of k, counted from the first of those that are worked on. */
+LLVMValueRef contract_in_depth(contract_emitter *q, LLVMValueRef v_k);
 /* The buffer of a product's weights, whatever they are cast to; NULL when they are more than a
  * load. */
 const k_buf *contract_weights(const contract_form *f, uint32_t p);

@@ -10,7 +10,7 @@ static LLVMValueRef row_value(contract_emitter *q, const tile *t, uint32_t r, LL
     if (q->v_packed) {
         LLVMValueRef v_row = LLVMBuildSub(e->b, t->v_m, q->v_first, "");
         LLVMValueRef v_at = LLVMBuildMul(e->b, v_row, emit_i64(e, q->s.row_bytes / 4), "");
-        v_at = LLVMBuildAdd(e->b, v_at, v_k, "");
+        v_at = LLVMBuildAdd(e->b, v_at, contract_in_depth(q, v_k), "");
         v = LLVMBuildLoad2(
             e->b, e->f32,
             contract_at(e, e->f32, q->v_packed, contract_plus(e, v_at, r * q->s.row_bytes / 4)),
@@ -49,7 +49,14 @@ static ahead ahead_of(contract_emitter *q, const tile *t)
     LLVMValueRef v_early = LLVMBuildICmp(e->b, LLVMIntULT, v_tile, emit_i64(e, lines), "");
     LLVMValueRef v_next = LLVMBuildUDiv(e->b, t->v_n, emit_i64(e, b->panel), "");
     v_next = LLVMBuildMul(e->b, contract_plus(e, v_next, 1), emit_i64(e, steps * step_bytes), "");
-    LLVMValueRef v_part = LLVMBuildMul(e->b, v_tile, emit_i64(e, steps * LINE), "");
+    LLVMValueRef v_steps = emit_i64(e, steps);
+    if (q->v_depth[0]) {
+        v_steps = LLVMBuildSub(e->b, q->v_depth[1], q->v_depth[0], "");
+        LLVMValueRef v_down = LLVMBuildMul(e->b, q->v_depth[0], emit_i64(e, step_bytes), "");
+        v_next = LLVMBuildAdd(e->b, v_next, v_down, "");
+    }
+    LLVMValueRef v_part = LLVMBuildMul(e->b, v_steps, emit_i64(e, LINE), "");
+    v_part = LLVMBuildMul(e->b, v_tile, v_part, "");
     v_part = emit_select(e, v_early, v_part, emit_i64(e, 0));
     LLVMValueRef v_at = LLVMBuildAdd(e->b, v_next, v_part, "");
     for (; x.n < f->n_products && contract_weights(f, x.n); x.n++) {
@@ -63,7 +70,7 @@ static void ask_ahead(contract_emitter *q, const ahead *x, LLVMValueRef v_k)
 {
     emit *e = q->e;
     for (uint32_t p = 0; p < x->n; p++) {
-        LLVMValueRef v_at = LLVMBuildMul(e->b, v_k, x->v_step, "");
+        LLVMValueRef v_at = LLVMBuildMul(e->b, contract_in_depth(q, v_k), x->v_step, "");
         emit_prefetch(e, contract_at(e, e->i8, x->v_from[p], v_at), 2);
     }
 }
@@ -135,6 +142,10 @@ static void sum_axis(contract_emitter *q, const tile *t, uint32_t axis, uint32_t
         bool exact = ir_dim_is_const(k->extent) && ir_dim_value(k->extent) % unroll == 0;
         LLVMValueRef v_whole =
             exact ? v_size : LLVMBuildAnd(e->b, v_size, emit_i64(e, -(int64_t)unroll), "");
+        if (q->v_depth[0]) {
+            sum_steps(q, t, q->v_depth[0], q->v_depth[1], 1, n, v_sums);
+            return;
+        }
         sum_steps(q, t, v_zero, v_whole, unroll, n, v_sums);
         if (!exact) {
             sum_steps(q, t, v_whole, v_size, 1, n, v_sums);
@@ -167,7 +178,8 @@ static void pack_values(contract_emitter *q, LLVMValueRef v_lo, LLVMValueRef v_h
     LLVMValueRef v = emit_lanes(e, q->f->a);
     e->v_mask = NULL;
     e->lane_axis = NULL;
-    LLVMSetAlignment(LLVMBuildStore(e->b, v, contract_at(e, e->f32, v_row, l.v_i)), 4 * e->lanes);
+    LLVMValueRef v_to = contract_at(e, e->f32, v_row, contract_in_depth(q, l.v_i));
+    LLVMSetAlignment(LLVMBuildStore(e->b, v, v_to), 4 * e->lanes);
     emit_loop_end(e, &l, NULL);
 }
 
@@ -175,9 +187,15 @@ static void pack_row(contract_emitter *q, LLVMValueRef v_row)
 {
     emit *e = q->e;
     int64_t size = ir_dim_value(q->f->k[0]->extent), whole = size / e->lanes * e->lanes;
-    pack_values(q, emit_i64(e, 0), emit_i64(e, whole), v_row, true);
+    LLVMValueRef v_lo = emit_i64(e, 0), v_hi = emit_i64(e, size), v_whole = emit_i64(e, whole);
+    if (q->v_depth[0]) {
+        v_lo = q->v_depth[0];
+        v_hi = q->v_depth[1];
+        v_whole = emit_intrinsic2(e, "llvm.smin", v_hi, v_whole);
+    }
+    pack_values(q, v_lo, v_whole, v_row, true);
     if (whole < size) {
-        pack_values(q, emit_i64(e, whole), emit_i64(e, size), v_row, false);
+        pack_values(q, v_whole, v_hi, v_row, false);
     }
 }
 

@@ -107,16 +107,20 @@ static bool is_product(const k_nest *n)
 enum { TILE_HEIGHT = 16, TILE_DEPTH = 32 };
 enum { LINE = 64 };
 
-/* Rows that are worked on together: so many bytes, and a few tiles at least. All weights are read
- * once a block of rows. Sums of int8 are formed so fast that the lines of the result and of what is
- * added to it count: of fewer rows they stay in L2 from one tile's columns to the next. */
+/* Rows that are worked on together: about so many bytes, and a few tiles at least. All weights are
+ * read once a block of rows. Sums of int8 are formed so fast that the lines of the result and of
+ * what is added to it count: of fewer rows they stay in L2 from one tile's columns to the next. */
 static const struct {
     int64_t bytes, tiles;
 } rows_together[] = {
-    [CONTRACT_F32] = {1 << 19, 4},
-    [CONTRACT_BF16] = {1 << 20, 1},
+    [CONTRACT_F32] = {3 << 18, 4},
+    [CONTRACT_BF16] = {3 << 18, 1},
     [CONTRACT_Q8] = {1 << 18, 8},
 };
+
+/* Long rows are worked on a piece at a time, so that more of them, and a panel's piece, stay in L2.
+ * The sums of all columns of a block go to memory between two pieces. */
+enum { DEEP = 3072, DEPTH = 2048, SUM_BYTES = 1 << 19 };
 
 static bool has_tile_registers(const target *t)
 {
@@ -152,6 +156,37 @@ static uint32_t tallest(const contract_form *f, const target *t, uint32_t vector
     return rows < 1 ? 1 : rows;
 }
 
+/* Of all pieces about as many steps, and whole vectors. */
+static int64_t depth_of(const contract_form *f, const target *t)
+{
+    int64_t k = ir_dim_value(f->k[0]->extent), pieces = (k + DEPTH - 1) / DEPTH;
+    if (f->kind != CONTRACT_F32 || !f->m || ir_dim_is_one(f->m->extent) || k <= DEEP) {
+        return 0;
+    }
+    int64_t vectors = (k + pieces * t->lanes - 1) / (pieces * t->lanes);
+    return vectors * t->lanes;
+}
+
+static void set_blocks(const contract_form *f, const target *t, schedule_product *s)
+{
+    int64_t tall = s->heights[0], low = s->heights[s->n_heights - 1];
+    s->depth = depth_of(f, t);
+    s->row_bytes = s->depth ? s->depth * 4 + LINE : packed_row_bytes(f, t);
+    int64_t fit = rows_together[f->kind].bytes / s->row_bytes / tall,
+            least = rows_together[f->kind].tiles;
+    s->block_tiles = fit < least ? least : fit;
+    s->most_rows = (s->block_tiles + (s->block_tiles + 1) / 2) * tall;
+    if (!f->m) {
+        s->most_rows = 1;
+    } else if (ir_dim_is_const(f->m->extent) && ir_dim_value(f->m->extent) < s->most_rows) {
+        int64_t rows = ir_dim_value(f->m->extent);
+        s->most_rows = rows > 0 ? (rows + low - 1) / low * low : low;
+    }
+    int64_t wide = (int64_t)s->vectors * t->lanes;
+    int64_t columns = SUM_BYTES / 4 / (s->most_rows * f->n_products) / wide * wide;
+    s->most_columns = columns < wide ? wide : columns;
+}
+
 schedule_product schedule_contract(const contract_form *f, const target *t)
 {
     bool q8 = f->kind == CONTRACT_Q8;
@@ -174,18 +209,8 @@ schedule_product schedule_contract(const contract_form *f, const target *t)
         }
         s.heights[s.n_heights++] = 1;
     }
-    int64_t tall = s.heights[0], low = s.heights[s.n_heights - 1];
     if (f->n_k == 1 && ir_dim_is_const(f->k[0]->extent)) {
-        s.row_bytes = packed_row_bytes(f, t);
-        int64_t fit = rows_together[f->kind].bytes / s.row_bytes / tall,
-                least = rows_together[f->kind].tiles;
-        s.most_rows = (fit < least ? least : fit) * tall;
-        if (!f->m) {
-            s.most_rows = 1;
-        } else if (ir_dim_is_const(f->m->extent) && ir_dim_value(f->m->extent) < s.most_rows) {
-            int64_t rows = ir_dim_value(f->m->extent);
-            s.most_rows = rows > 0 ? (rows + low - 1) / low * low : low;
-        }
+        set_blocks(f, t, &s);
     }
     return s;
 }

@@ -34,7 +34,11 @@ typedef struct schedule_product {
                                      * the last height takes what rows are left */
     uint32_t row_unroll;            /* steps of k in one turn where there is one row; else one */
     int64_t row_bytes;              /* packed rows: from one to the next */
-    int64_t most_rows;              /* rows that are worked on together; 0: all */
+    int64_t block_tiles;            /* highest tiles of rows that are worked on together, about; 0:
+                                     * all rows are */
+    int64_t most_rows;              /* that a block has */
+    int64_t depth;                  /* steps of k that are, where there are several rows; 0: all */
+    int64_t most_columns;           /* with a depth: columns whose sums are kept meanwhile */
     int64_t column_bytes;           /* memory for a tile's columns, taken apart; or 0 */
 } schedule_product;
 
