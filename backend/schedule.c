@@ -113,8 +113,8 @@ enum { LINE = 64 };
 static const struct {
     int64_t bytes, tiles;
 } rows_together[] = {
-    [CONTRACT_F32] = {3 << 18, 4},
-    [CONTRACT_BF16] = {3 << 18, 1},
+    [CONTRACT_F32] = {1 << 20, 4},
+    [CONTRACT_BF16] = {1 << 20, 1},
     [CONTRACT_Q8] = {1 << 18, 8},
 };
 
