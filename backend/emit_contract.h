@@ -14,17 +14,15 @@ typedef struct contract_emitter {
     const contract_form *f;
     const contract_kind *kind;
     schedule_product s;
-    LLVMValueRef v_tile;   /* f32[products][rows][vectors][lanes]: a tile's sums on their way out */
-    LLVMValueRef v_zeros;  /* as many */
-    LLVMValueRef v_packed; /* [most_rows] rows of row_bytes; NULL: a is read in place */
-    LLVMValueRef v_first;  /* the first row of a block */
-    LLVMValueRef v_kept;   /* i1: v_packed has all of the thread's rows, from another part */
-    LLVMValueRef v_depth[2]; /* with s.depth: the steps of k that are worked on, where they end; or
-                              * NULL: all of them */
-    LLVMValueRef v_sums;     /* with s.depth: f32[columns][most_rows][products], tile by tile */
-    LLVMValueRef v_first_column; /* of them */
+    LLVMValueRef v_tile;    /* f32[products][rows][vectors][lanes]: a tile's sums on their way out */
+    LLVMValueRef v_packed;  /* [most_rows] rows of row_bytes; NULL: a is read in place */
+    LLVMValueRef v_first;   /* the first row of a block */
+    LLVMValueRef v_kept;    /* i1: v_packed has all of the thread's rows, from another part */
     LLVMValueRef v_columns; /* s.column_bytes, or NULL */
     LLVMValueRef v_block;   /* CONTRACT_Q8 by tiles: sums of blocks, and of those before */
+    /* With s.depth: the steps of k that are worked on, and where they end, or NULL: all of them;
+     * f32[columns][most_rows][products], tile by tile, from v_first_column on; a tile of zeros. */
+    LLVMValueRef v_depth[2], v_sums, v_first_column, v_zeros;
     uint32_t first_product;   /* its step */
     LLVMValueRef v_finish[2]; /* functions of the epilogue, under a mask and not; NULL: none yet */
     emit_tiles tiles;         /* where schedule_tiles */
@@ -72,7 +70,16 @@ void contract_set_row(contract_emitter *q, LLVMValueRef v_m);
 LLVMValueRef contract_backwards(contract_emitter *q);
 /* Where packed row v_i begins. */
 LLVMValueRef contract_packed_row(contract_emitter *q, LLVMValueRef v_i);
-/* What a tile asks for while it sums (emit_contract_ahead.c). */
+/* What a tile asks for while it sums (emit_contract_ahead.c): a line at a step of k ... */
+typedef struct contract_lines {
+    uint32_t n;
+    LLVMValueRef v_from[CONTRACT_MOST_PRODUCTS], v_step;
+} contract_lines;
+/* v_steps of step_bytes are worked on, and begin at v_next[product] of the next columns. */
+contract_lines contract_lines_of(contract_emitter *q, const tile *t, const LLVMValueRef *v_next,
+                                 LLVMValueRef v_steps, int64_t step_bytes);
+void contract_ask_line(contract_emitter *q, const contract_lines *x, LLVMValueRef v_step);
+/* ... or by tile registers, in quarters. */
 typedef struct contract_ahead {
     LLVMValueRef v_quarter, v_tiles; /* the first quarter that it asks for, and how far to the next */
 } contract_ahead;

@@ -1,15 +1,44 @@
-/* The next columns' weights, on their way to L2 while rows pass by these columns in tile registers.
- * A step of k is over in 64 cycles, less than memory takes to answer, and tile loads do not run far
- * ahead by themselves. Up to four tiles of rows ask for a quarter each, fewer of them for more
- * quarters.
+/* The next columns' weights, on their way to L2 while rows pass by these columns. */
+#include "backend/emit_contract.h"
+
+enum { LINE = 64, QUARTERS = 4 };
+
+/* Every step of k asks for one line, so the first tiles of rows bring all, and the others ask again
+ * for what is there. */
+contract_lines contract_lines_of(contract_emitter *q, const tile *t, const LLVMValueRef *v_next,
+                                 LLVMValueRef v_steps, int64_t step_bytes)
+{
+    emit *e = q->e;
+    int64_t lines = step_bytes > LINE ? step_bytes / LINE : 1;
+    LLVMValueRef v_passed = LLVMBuildSub(e->b, t->v_m, t->v_first, "");
+    LLVMValueRef v_tile = LLVMBuildUDiv(e->b, v_passed, emit_i64(e, t->rows), "");
+    LLVMValueRef v_early = LLVMBuildICmp(e->b, LLVMIntULT, v_tile, emit_i64(e, lines), "");
+    LLVMValueRef v_part = LLVMBuildMul(e->b, v_steps, emit_i64(e, LINE), "");
+    v_part = emit_select(e, v_early, LLVMBuildMul(e->b, v_tile, v_part, ""), emit_i64(e, 0));
+    contract_lines x = {.n = q->f->n_products,
+                        .v_step = emit_select(e, v_early, emit_i64(e, LINE), emit_i64(e, 0))};
+    for (uint32_t p = 0; p < x.n; p++) {
+        x.v_from[p] = contract_at(e, e->i8, v_next[p], v_part);
+    }
+    return x;
+}
+
+void contract_ask_line(contract_emitter *q, const contract_lines *x, LLVMValueRef v_step)
+{
+    emit *e = q->e;
+    for (uint32_t p = 0; p < x->n; p++) {
+        LLVMValueRef v_at = LLVMBuildMul(e->b, v_step, x->v_step, "");
+        emit_prefetch(e, contract_at(e, e->i8, x->v_from[p], v_at), 2);
+    }
+}
+
+/* With tile registers a step of k is over in 64 cycles, less than memory takes to answer, and tile
+ * loads do not run far ahead by themselves. Up to four tiles of rows ask for a quarter each, fewer
+ * of them for more quarters.
  *
  * On a Sapphire Rapids core, 128 rows: GPT-2 55.3 to 47.7 ms. With more tiles, which share what the
  * first one waits for, asking costs more than it gains (512 rows of 2048 x 2048: 1.99 TFLOP/s
  * without, 1.91 with), and so does asking for the lines of the results (1.55). */
-#include "backend/emit_contract.h"
-
-enum { QUARTERS = 4 };
-
 contract_ahead contract_ahead_of(contract_emitter *q, const tile *t)
 {
     emit *e = q->e;

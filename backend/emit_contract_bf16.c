@@ -150,17 +150,39 @@ static void add_pair(contract_emitter *q, const tile *t, const sources *s, LLVMV
     }
 }
 
+/* The same pairs of the columns on the right of these. */
+static void next_columns(contract_emitter *q, const tile *t, LLVMValueRef *v_next)
+{
+    LLVMValueRef v_n = contract_plus(q->e, t->v_n, (int64_t)t->vectors * q->e->lanes);
+    for (uint32_t p = 0; p < q->f->n_products; p++) {
+        v_next[p] = first_pair(q, contract_weights(q->f, p), v_n);
+    }
+}
+
+static contract_lines lines_ahead(contract_emitter *q, const tile *t)
+{
+    int64_t panel = contract_weights(q->f, 0)->panel;
+    if (t->rows == 1) {
+        return (contract_lines){0};
+    }
+    LLVMValueRef v_next[CONTRACT_MOST_PRODUCTS];
+    next_columns(q, t, v_next);
+    return contract_lines_of(q, t, v_next, emit_i64(q->e, pairs_of_k(q)), panel * 4);
+}
+
 /* Pairs from lo to hi, so many a turn. */
 static void sum_pairs(contract_emitter *q, const tile *t, const sources *s, int64_t lo, int64_t hi,
                       uint32_t unroll, LLVMValueRef *v_sums)
 {
     emit *e = q->e;
+    contract_lines ahead = lines_ahead(q, t);
     uint32_t n = t->rows * t->vectors * q->f->n_products;
     LLVMValueRef v_next[64];
     emit_loop l;
     emit_loop_begin(e, &l, "pairs", emit_i64(e, lo), emit_i64(e, hi), emit_i64(e, unroll), n,
                     v_sums);
     memcpy(v_next, l.v_carry, n * sizeof *v_next);
+    contract_ask_line(q, &ahead, l.v_i);
     for (uint32_t u = 0; u < unroll; u++) {
         add_pair(q, t, s, contract_plus(e, l.v_i, u), v_next);
     }
@@ -270,7 +292,7 @@ static void store_tiles(contract_emitter *q, const tile *t)
     }
 }
 
-/* The same lines of the columns that come next: those on the right of these. */
+/* The same lines of the columns that come next. */
 static void ask_for_next(contract_emitter *q, const tile *t, const contract_ahead *x,
                          const LLVMValueRef *v_next, LLVMValueRef v_step)
 {
@@ -295,10 +317,7 @@ static bool sum_by_tiles(contract_emitter *q, const tile *t)
     sources s = sources_of(q, t);
     contract_ahead ahead = contract_ahead_of(q, t);
     LLVMValueRef v_next[CONTRACT_MOST_PRODUCTS];
-    for (uint32_t p = 0; p < q->f->n_products; p++) {
-        LLVMValueRef v_n = contract_plus(e, t->v_n, (int64_t)t->vectors * e->lanes);
-        v_next[p] = first_pair(q, contract_weights(q->f, p), v_n);
-    }
+    next_columns(q, t, v_next);
     for (uint32_t i = 0; i < n; i++) {
         emit_tile_zero(&q->tiles, i);
     }

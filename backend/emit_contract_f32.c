@@ -1,8 +1,6 @@
 /* Products in f32: weights of any dense type are decoded in registers. */
 #include "backend/emit_contract.h"
 
-enum { LINE = 64 };
-
 static LLVMValueRef row_value(contract_emitter *q, const tile *t, uint32_t r, LLVMValueRef v_k)
 {
     emit *e = q->e;
@@ -25,54 +23,33 @@ static LLVMValueRef row_value(contract_emitter *q, const tile *t, uint32_t r, LL
     return v;
 }
 
-/* The next panel on its way to L2 while the rows pass by this one: every step of k asks for one
- * line of it, so the first tiles of rows bring all, and the others ask again for what is there. */
-typedef struct ahead {
-    uint32_t n;
-    LLVMValueRef v_from[CONTRACT_MOST_PRODUCTS], v_step;
-} ahead;
-
-static ahead ahead_of(contract_emitter *q, const tile *t)
+/* Weights in panels: the next one's lines. */
+static contract_lines lines_ahead(contract_emitter *q, const tile *t)
 {
     emit *e = q->e;
     const contract_form *f = q->f;
     const k_buf *b = contract_weights(f, 0);
-    ahead x = {0};
     if (t->rows == 1 || !b || !b->panel || f->n_k > 1 || !ir_dim_is_const(f->k[0]->extent)) {
-        return x;
+        return (contract_lines){0};
     }
-    int64_t steps = ir_dim_value(f->k[0]->extent);
+    LLVMValueRef v_steps = emit_i64(e, ir_dim_value(f->k[0]->extent));
     int64_t step_bytes = (int64_t)(b->panel * ir_dtype_bytes(ir_storage_dtype(b->storage)));
-    int64_t lines = step_bytes > LINE ? step_bytes / LINE : 1;
-    LLVMValueRef v_passed = LLVMBuildSub(e->b, t->v_m, t->v_first, "");
-    LLVMValueRef v_tile = LLVMBuildUDiv(e->b, v_passed, emit_i64(e, t->rows), "");
-    LLVMValueRef v_early = LLVMBuildICmp(e->b, LLVMIntULT, v_tile, emit_i64(e, lines), "");
-    LLVMValueRef v_next = LLVMBuildUDiv(e->b, t->v_n, emit_i64(e, b->panel), "");
-    v_next = LLVMBuildMul(e->b, contract_plus(e, v_next, 1), emit_i64(e, steps * step_bytes), "");
-    LLVMValueRef v_steps = emit_i64(e, steps);
+    LLVMValueRef v_panel = LLVMBuildUDiv(e->b, t->v_n, emit_i64(e, b->panel), "");
+    LLVMValueRef v_at = LLVMBuildMul(e->b, contract_plus(e, v_panel, 1), v_steps, "");
     if (q->v_depth[0]) {
+        v_at = LLVMBuildAdd(e->b, v_at, q->v_depth[0], "");
         v_steps = LLVMBuildSub(e->b, q->v_depth[1], q->v_depth[0], "");
-        LLVMValueRef v_down = LLVMBuildMul(e->b, q->v_depth[0], emit_i64(e, step_bytes), "");
-        v_next = LLVMBuildAdd(e->b, v_next, v_down, "");
     }
-    LLVMValueRef v_part = LLVMBuildMul(e->b, v_steps, emit_i64(e, LINE), "");
-    v_part = LLVMBuildMul(e->b, v_tile, v_part, "");
-    v_part = emit_select(e, v_early, v_part, emit_i64(e, 0));
-    LLVMValueRef v_at = LLVMBuildAdd(e->b, v_next, v_part, "");
-    for (; x.n < f->n_products && contract_weights(f, x.n); x.n++) {
-        x.v_from[x.n] = contract_at(e, e->i8, e->v_bufs[contract_weights(f, x.n)->id], v_at);
+    v_at = LLVMBuildMul(e->b, v_at, emit_i64(e, step_bytes), "");
+    LLVMValueRef v_next[CONTRACT_MOST_PRODUCTS];
+    for (uint32_t p = 0; p < f->n_products; p++) {
+        const k_buf *w = contract_weights(f, p);
+        if (!w) {
+            return (contract_lines){0};
+        }
+        v_next[p] = contract_at(e, e->i8, e->v_bufs[w->id], v_at);
     }
-    x.v_step = emit_select(e, v_early, emit_i64(e, LINE), emit_i64(e, 0));
-    return x;
-}
-
-static void ask_ahead(contract_emitter *q, const ahead *x, LLVMValueRef v_k)
-{
-    emit *e = q->e;
-    for (uint32_t p = 0; p < x->n; p++) {
-        LLVMValueRef v_at = LLVMBuildMul(e->b, contract_in_depth(q, v_k), x->v_step, "");
-        emit_prefetch(e, contract_at(e, e->i8, x->v_from[p], v_at), 2);
-    }
+    return contract_lines_of(q, t, v_next, v_steps, step_bytes);
 }
 
 /* One step of k for the whole tile. */
@@ -113,7 +90,7 @@ static void add_products(contract_emitter *q, const tile *t, LLVMValueRef v_k, L
 static void sum_steps(contract_emitter *q, const tile *t, LLVMValueRef v_lo, LLVMValueRef v_hi,
                       uint32_t unroll, uint32_t n, LLVMValueRef *v_sums)
 {
-    ahead next = ahead_of(q, t);
+    contract_lines ahead = lines_ahead(q, t);
     emit *e = q->e;
     LLVMValueRef v_next[64];
     emit_loop l;
@@ -121,7 +98,7 @@ static void sum_steps(contract_emitter *q, const tile *t, LLVMValueRef v_lo, LLV
     for (uint32_t i = 0; i < n; i++) {
         v_next[i] = l.v_carry[i];
     }
-    ask_ahead(q, &next, l.v_i);
+    contract_ask_line(q, &ahead, contract_in_depth(q, l.v_i));
     for (uint32_t u = 0; u < unroll; u++) {
         add_products(q, t, contract_plus(e, l.v_i, u), v_next);
     }
