@@ -10,7 +10,7 @@ typedef struct finder {
     contract_form *f;
 } finder;
 
-enum { ALIASING = 1024 };    /* f32s in 4 KiB: rows that far apart meet in the same sets of L1 */
+enum { ALIASING = 1024 }; /* f32s in 4 KiB: rows that far apart meet in the same sets of L1 */
 
 static bool is_sum_of_products(const k_step *s)
 {
@@ -90,7 +90,8 @@ static bool take_products(finder *q)
     contract_form *f = q->f;
     const k_nest *n = q->n;
     uint32_t at = f->n_row_steps;
-    for (; at + 1 < n->n_steps && f->n_products < CONTRACT_MOST_PRODUCTS; at++) {
+    uint32_t most = f->keep ? 1 : CONTRACT_MOST_PRODUCTS;
+    for (; at + 1 < n->n_steps && f->n_products < most; at++) {
         const k_step *s = &n->steps[at];
         const k_expr *a, *b;
         if (!is_sum_of_products(s) || !take_product(q, s, &a, &b)) {
@@ -117,9 +118,13 @@ static bool take_products(finder *q)
         }
         f->b[f->n_products++] = b;
     }
-    f->store = &n->steps[n->n_steps - 1];
-    return at + 1 == n->n_steps && f->n_products > 0 && f->store->kind == K_STEP_STORE &&
-           f->store->n_axes == 0 && !f->store->add;
+    f->store = &n->steps[at];
+    f->n_stores = n->n_steps - at;
+    bool ok = f->n_products > 0 && (f->keep || (f->n_stores == 1 && f->store->n_axes == 0));
+    for (uint32_t i = 0; i < f->n_stores && ok; i++) {
+        ok = f->store[i].kind == K_STEP_STORE && !f->store[i].add;
+    }
+    return ok;
 }
 
 static bool used_by_b(const contract_form *f, const k_axis *axis)
@@ -135,18 +140,25 @@ static bool used_by_b(const contract_form *f, const k_axis *axis)
 /* The innermost axis with more than one row that only a reads. */
 static void find_rows(finder *q)
 {
-    for (uint32_t i = 0; i + 1 < q->n->n_outer; i++) {
+    for (uint32_t i = 0; i < q->n->n_outer; i++) {
         const k_axis *axis = q->n->outer[i];
-        if (!ir_dim_is_one(axis->extent) && !used_by_b(q->f, axis) && k_uses_axis(q->f->a, axis)) {
+        if (!contract_is_column(q->f, axis) && !ir_dim_is_one(axis->extent) &&
+            !used_by_b(q->f, axis) && k_uses_axis(q->f->a, axis)) {
             q->f->m = axis;
         }
     }
 }
 
-/* Do shares of the columns begin at multiples of so many? */
-static bool is_aligned(const finder *q, int64_t columns)
+bool contract_is_column(const contract_form *f, const k_axis *axis)
 {
-    return q->n->split + 1 != (int)q->n->n_outer || q->n->grain % columns == 0;
+    return axis && (axis == f->n || (f->keep && axis == f->keep->groups));
+}
+
+bool contract_shares_at(const contract_form *f, int64_t columns)
+{
+    const k_nest *n = f->nest;
+    bool divided = n->split >= 0 && contract_is_column(f, n->outer[n->split]);
+    return !divided || n->grain * (f->keep ? f->keep->group : 1) % columns == 0;
 }
 
 /* Weights that the emitter finds by itself: all columns and all of k, each at its own place. */
@@ -167,13 +179,13 @@ static bool reads_whole(const finder *q, const k_expr *b)
 static bool reads_blocks(const finder *q, const k_expr *b)
 {
     return reads_whole(q, b) && !ir_storage_is_dense(without_casts(b)->buf->storage) &&
-           is_aligned(q, IR_BLOCK_COLUMNS);
+           contract_shares_at(q->f, IR_BLOCK_COLUMNS);
 }
 
 static bool reads_pairs(const finder *q, const k_expr *b)
 {
     return reads_whole(q, b) && without_casts(b)->buf->panel % q->t->lanes == 0 &&
-           is_aligned(q, q->t->lanes);
+           contract_shares_at(q->f, q->t->lanes);
 }
 
 /* Vectors of b along n lie side by side in memory. */
@@ -186,7 +198,7 @@ static bool reads_vectors(const finder *q, const k_expr *b)
         return false;
     }
     if (b->buf->panel) {
-        return k_buf_in_panels(b->buf) && is_aligned(q, q->t->lanes) &&
+        return k_buf_in_panels(b->buf) && contract_shares_at(q->f, q->t->lanes) &&
                b->buf->panel % q->t->lanes == 0 &&
                k_affine(q->c, q->a, b->args[1], q->f->n, &stride) && ir_dim_is_one(stride);
     }
@@ -215,24 +227,26 @@ static bool reads_in_place(const finder *q)
     return !known || ir_dim_value(rows) % ALIASING != 0;
 }
 
-static bool uses_row_steps(const finder *q, const k_expr *x)
+static bool stores_use_row_steps(const finder *q)
 {
-    for (uint32_t i = 0; i < q->f->n_row_steps; i++) {
-        if (k_uses_reduced(x, i)) {
-            return true;
+    const contract_form *f = q->f;
+    bool any = false;
+    for (uint32_t s = 0; s < f->n_stores; s++) {
+        for (uint32_t i = 0; i < f->n_row_steps; i++) {
+            any |= k_uses_reduced(f->store[s].value, i) || k_uses_reduced(f->store[s].offset, i);
         }
     }
-    return false;
+    return any;
 }
 
 bool contract_form_of(ir_ctx *c, arena *a, const k_nest *n, const target *t, contract_form *out)
 {
-    *out = (contract_form){.nest = n};
+    *out = (contract_form){.nest = n, .keep = n->keep};
     finder q = {c, a, n, t, out};
     if (n->n_outer == 0 || n->n_steps < 2) {
         return false;
     }
-    out->n = n->outer[n->n_outer - 1];
+    out->n = n->keep ? n->keep->columns : n->outer[n->n_outer - 1];
     while (out->n_row_steps < n->n_steps && is_row_step(&q, &n->steps[out->n_row_steps])) {
         out->n_row_steps++;
     }
@@ -252,6 +266,5 @@ bool contract_form_of(ir_ctx *c, arena *a, const k_nest *n, const target *t, con
     }
     out->in_place = reads_in_place(&q);
     bool packs = out->n_k == 1 && ir_dim_is_const(out->k[0]->extent);
-    return (out->in_place || packs) && !uses_row_steps(&q, out->store->value) &&
-           !uses_row_steps(&q, out->store->offset);
+    return (out->in_place || packs) && !stores_use_row_steps(&q);
 }

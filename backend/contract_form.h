@@ -5,6 +5,9 @@
  *         c_p[m, n] = sum over k of a[m, k] * b_p[n, k]     one product, or two that share a
  *         store(c_0[m, n], c_1[m, n] ...)     bias, activation, gate, residual
  *
+ * Where columns are kept by groups (k_keep) n is in no loop, and stores run over the columns of a
+ * group.
+ *
  * Rows (axis m) are read by a alone, columns (axis n) by b alone, lanes lie along n. The plain nest
  * emitter can run every such nest too. */
 #ifndef AIGC_BACKEND_CONTRACT_FORM_H
@@ -29,16 +32,23 @@ typedef struct contract_form {
     uint32_t n_row_steps;                    /* the nest's first steps */
     uint32_t n_products;                     /* the steps after them */
     const k_axis *m, *n;                     /* m: NULL when there is one row */
+    const k_keep *keep; /* columns are kept by groups, of which stores are made; or NULL */
     uint32_t n_k;                            /* axes that are summed over, outermost first */
     const k_axis *const *k;                  /* of the first product */
     const k_axis *const *more_k;             /* of the second, which go along with them; or NULL */
     const k_expr *a;                         /* over batch, m, k; may use the row steps' values */
     const k_expr *b[CONTRACT_MOST_PRODUCTS]; /* over batch, n, k (b[1]: more_k) */
-    const k_step *store;                     /* over batch, m, n; uses the products' values */
+    const k_step *store;                     /* over batch, m, n; uses the products' values; with
+                                              * groups: the first of those over batch, m, a group */
+    uint32_t n_stores;
     bool in_place; /* a is read where it lies, an element at a time; else by rows
                     * that are packed first: k is then one axis of known extent */
 } contract_form;
 
+/* Do shares of the columns begin at multiples of so many? */
+bool contract_shares_at(const contract_form *f, int64_t columns);
+/* Is the axis one of columns, or of their groups? */
+bool contract_is_column(const contract_form *f, const k_axis *axis);
 /* False when the nest is not of this form, or its b cannot be read by vectors along n. */
 bool contract_form_of(ir_ctx *c, arena *a, const k_nest *n, const target *t, contract_form *out);
 

@@ -165,6 +165,8 @@ emit_value emit_expr(emit *e, const k_expr *x);
 LLVMValueRef emit_scalar(emit *e, const k_expr *x); /* at the first lane */
 LLVMValueRef emit_lanes(emit *e, const k_expr *x);  /* always a vector */
 void emit_store(emit *e, const k_buf *b, const k_expr *offset, emit_value v, bool add);
+/* Two values side by side: the second one element after the first. */
+void emit_store_pair(emit *e, const k_buf *b, const k_expr *const *offsets, const emit_value *v);
 bool emit_uses_lane(emit *e, const k_expr *x);
 LLVMValueRef emit_convert(emit *e, LLVMValueRef v, ir_dtype from, ir_dtype to);
 
@@ -179,10 +181,13 @@ void emit_attention(emit *e, const k_attention *t);
 /* The first n_steps steps of a nest, reductions all, at the current values of its outer axes; lanes
  * run along their last axes. Their values come to e->reduced. */
 void emit_row_steps(emit *e, const k_nest *n, uint32_t n_steps);
+/* The nest's STORE steps from `first` on, at the current values of its outer axes, in the same way. */
+void emit_row_stores(emit *e, const k_nest *n, uint32_t first);
 struct contract_form;
 void emit_contract(emit *e, const struct contract_form *f);
 /* What parts of a nest cost beside what they make, where a thread makes one after the other. */
 typedef struct part_costs {
+    const k_axis *m; /* the axis of a product's rows; NULL: there is one, or it is no product */
     int64_t rows; /* up to so many it packs once; -1: any, as parts have their own, or none are */
     int64_t columns; /* along the axis that is split, a part of fewer is slow */
 } part_costs;

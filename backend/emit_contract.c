@@ -148,7 +148,7 @@ static void run_tile(contract_emitter *q, const tile *t)
         q->kind->sum(q, t, v_sums);
         put_sums(q, n, v_sums);
     }
-    contract_finish(q, t);
+    (q->v_keep ? contract_keep : contract_finish)(q, t);
 }
 
 typedef struct span2 {
@@ -273,9 +273,8 @@ static void run_last_columns(contract_emitter *q, span2 m, span2 n, bool one_row
 
 static bool columns_fit(const contract_emitter *q, int64_t by)
 {
-    const k_nest *n = q->f->nest;
     bool whole = ir_dim_is_const(q->f->n->extent) && ir_dim_value(q->f->n->extent) % by == 0;
-    return whole && (n->split + 1 != (int)n->n_outer || n->grain % by == 0);
+    return whole && contract_shares_at(q->f, by);
 }
 
 /* A part of a share may be half a tile: fewer streams than that wait for memory. */
@@ -299,6 +298,28 @@ static void run_many_rows(contract_emitter *q, span2 m, span2 n)
     if (!columns_fit(q, (int64_t)q->s.vectors * q->e->lanes)) {
         run_last_columns(q, m, (span2){v_at, n.v_hi}, false);
     }
+}
+
+/* All columns, or, where they are kept by groups, as many at a time as there is room for. */
+static void run_groups(contract_emitter *q, span2 m, span2 n, bool one_row)
+{
+    emit *e = q->e;
+    void (*run)(contract_emitter *, span2, span2) = one_row ? run_one_row : run_many_rows;
+    if (!q->v_keep) {
+        run(q, m, n);
+        return;
+    }
+    LLVMValueRef v_by = emit_i64(e, one_row ? q->keep.one_row : q->keep.columns);
+    emit_loop l;
+    emit_loop_begin(e, &l, "block", n.v_lo, n.v_hi, v_by, 0, NULL);
+    span2 block = {l.v_i,
+                   emit_intrinsic2(e, "llvm.smin", LLVMBuildAdd(e->b, l.v_i, v_by, ""), n.v_hi)};
+    q->v_keep_row = m.v_lo;
+    q->v_keep_column = block.v_lo;
+    run(q, m, block);
+    LLVMValueRef v_rows = LLVMBuildSub(e->b, m.v_hi, m.v_lo, "");
+    contract_finish_groups(q, v_rows, LLVMBuildSub(e->b, block.v_hi, block.v_lo, ""));
+    emit_loop_end(e, &l, NULL);
 }
 
 /* Packing -------------------------------------------------------------------------------------- */
@@ -330,20 +351,37 @@ static void pack_rows(contract_emitter *q, span2 m)
     emit_loop_end(e, &l, NULL);
 }
 
+/* Blocks of rows have no more than are kept: at most half more tiles than they should. */
+static schedule_product schedule_of(emit *e, const contract_form *f, keep_schedule *keep)
+{
+    schedule_product s = schedule_contract(f, e->t);
+    *keep = (keep_schedule){0};
+    if (f->keep) {
+        *keep = contract_keep_schedule(f, &s, e->lanes);
+        int64_t fit = (2 * (keep->rows / s.heights[0]) + 2) / 3;
+        s.block_tiles = s.block_tiles && s.block_tiles < fit ? s.block_tiles : fit;
+        s.most_rows = s.most_rows && s.most_rows < keep->rows ? s.most_rows : keep->rows;
+    }
+    return s;
+}
+
 part_costs emit_contract_parts(emit *e, const k_nest *n)
 {
     contract_form f;
     if (n->conv || n->pool || !contract_form_of(e->c, e->a, n, e->t, &f) ||
-        n->outer[n->split] != f.n) {
+        !contract_is_column(&f, n->outer[n->split])) {
         return (part_costs){.rows = ANY, .columns = 1};
     }
-    schedule_product s = schedule_contract(&f, e->t);
+    keep_schedule keep;
+    schedule_product s = schedule_of(e, &f, &keep);
     bool batch = n->n_outer > (f.m ? 2u : 1u);
     uint32_t half = s.row_vectors / 2;
     int64_t whole = s.depth ? 1 : s.block_tiles * s.heights[0]; /* of more, the last ones are left */
-    int64_t kept = batch ? 0 : whole;
-    return (part_costs){.rows = f.in_place ? ANY : kept,
-                        .columns = (half > s.vectors ? half : s.vectors) * e->lanes};
+    int64_t kept = batch ? 0 : whole, columns = (half > s.vectors ? half : s.vectors) * e->lanes;
+    int64_t group = f.keep ? f.keep->group : 1;
+    return (part_costs){.m = f.m,
+                        .rows = f.in_place ? ANY : kept,
+                        .columns = (columns + group - 1) / group};
 }
 
 /* Does the thread's scratch memory hold the rows already, from another part of this kernel? */
@@ -403,7 +441,7 @@ static void run_block(contract_emitter *q, span2 m, span2 n)
         pack_whole_rows(q, m);
     }
     if (!rows) {
-        run_one_row(q, m, n);
+        run_groups(q, m, n, true);
         return;
     }
     emit_if f;
@@ -414,14 +452,19 @@ static void run_block(contract_emitter *q, span2 m, span2 n)
     if (packs && deep) {
         pack_whole_rows(q, m);
     }
-    run_one_row(q, m, n);
+    run_groups(q, m, n, true);
     emit_if_end(e, &f);
     emit_if_begin(e, &f, LLVMBuildNot(e->b, v_one, ""), "rows");
-    (deep ? run_pieces : run_many_rows)(q, m, n);
+    if (deep) {
+        run_pieces(q, m, n);
+    } else {
+        run_groups(q, m, n, false);
+    }
     emit_if_end(e, &f);
 }
 
-/* Scratch memory: packed rows, or a whole one where it is alone; a tile's columns; sums. */
+/* Scratch memory: packed rows, or a whole one where it is alone; a tile's columns; sums; columns
+ * that are kept. */
 static void take_scratch(contract_emitter *q)
 {
     emit *e = q->e;
@@ -430,11 +473,13 @@ static void take_scratch(contract_emitter *q)
     int64_t whole = q->s.depth && rows ? ir_dim_value(q->f->k[0]->extent) * 4 : 0;
     rows = ((rows < whole ? whole : rows) + TILE_BYTES - 1) & -TILE_BYTES;
     int64_t sums = s->depth ? s->most_rows * s->most_columns * q->f->n_products * 4 : 0;
-    if (rows + columns + sums > 0) {
-        LLVMValueRef v = emit_scratch(e, (uint64_t)(rows + columns + sums));
+    int64_t before = rows + columns + sums, kept = q->f->keep ? (int64_t)contract_keep_bytes(&q->keep) : 0;
+    if (before + kept > 0) {
+        LLVMValueRef v = emit_scratch(e, (uint64_t)(before + kept));
         q->v_packed = q->f->in_place ? NULL : v;
         q->v_columns = contract_at(e, e->i8, v, emit_i64(e, rows));
         q->v_sums = contract_at(e, e->i8, v, emit_i64(e, rows + columns));
+        q->v_keep = q->f->keep ? contract_at(e, e->i8, v, emit_i64(e, before)) : NULL;
     }
 }
 
@@ -450,7 +495,6 @@ static void run_blocks(contract_emitter *q, span2 m, span2 n)
     v_blocks = LLVMBuildSDiv(e->b, v_blocks, emit_i64(e, each), "");
     LLVMValueRef v_any = emit_intrinsic2(e, "llvm.smin", v_tiles, emit_i64(e, 1));
     v_blocks = emit_intrinsic2(e, "llvm.smax", v_blocks, v_any);
-    take_scratch(q);
     q->v_kept = rows_are_packed(q, m);
     emit_loop l;
     emit_loop_begin(e, &l, "block", emit_i64(e, 0), v_blocks, emit_i64(e, 1), 0, NULL);
@@ -463,7 +507,6 @@ static void run_blocks(contract_emitter *q, span2 m, span2 n)
     q->v_first = v_at[0];
     run_block(q, (span2){v_at[0], v_at[1]}, n);
     emit_loop_end(e, &l, NULL);
-    q->v_packed = NULL;
 }
 
 /* Outer axes ----------------------------------------------------------------------------------- */
@@ -472,9 +515,15 @@ static span2 axis_span(contract_emitter *q, const k_axis *axis)
 {
     emit *e = q->e;
     const k_nest *n = q->f->nest;
+    const k_axis *split = n->split >= 0 ? n->outer[n->split] : NULL;
     span2 s = {emit_i64(e, 0), axis ? emit_kernel_dim(e, axis->extent) : emit_i64(e, 1)};
-    if (axis && n->split >= 0 && n->outer[n->split] == axis) {
+    if (axis && axis == split) {
         emit_share(e, s.v_hi, n->grain, &s.v_lo, &s.v_hi);
+    } else if (split && axis == q->f->n && contract_is_column(q->f, split)) { /* whole groups */
+        LLVMValueRef v_group = emit_i64(e, q->f->keep->group);
+        emit_share(e, emit_kernel_dim(e, split->extent), n->grain, &s.v_lo, &s.v_hi);
+        s.v_lo = LLVMBuildMul(e->b, s.v_lo, v_group, "");
+        s.v_hi = LLVMBuildMul(e->b, s.v_hi, v_group, "");
     }
     return s;
 }
@@ -483,7 +532,7 @@ static void run_outer(contract_emitter *q, uint32_t depth)
 {
     emit *e = q->e;
     const contract_form *f = q->f;
-    if (depth + 1 == f->nest->n_outer) {
+    if (depth == f->nest->n_outer) {
         span2 m = axis_span(q, f->m), n = axis_span(q, f->n);
         if (q->s.block_tiles) {
             run_blocks(q, m, n);
@@ -493,7 +542,7 @@ static void run_outer(contract_emitter *q, uint32_t depth)
         return;
     }
     const k_axis *axis = f->nest->outer[depth];
-    if (axis == f->m) {
+    if (axis == f->m || contract_is_column(f, axis)) {
         run_outer(q, depth + 1);
         return;
     }
@@ -536,8 +585,8 @@ void emit_contract(emit *e, const contract_form *f)
     contract_emitter q = {.e = e,
                           .f = f,
                           .kind = kinds[f->kind],
-                          .s = schedule_contract(f, e->t),
                           .first_product = f->n_row_steps};
+    q.s = schedule_of(e, f, &q.keep);
     uint32_t most = q.s.heights[0] * q.s.vectors > q.s.row_vectors ? q.s.heights[0] * q.s.vectors
                                                                    : q.s.row_vectors;
     q.v_tile =
@@ -547,6 +596,7 @@ void emit_contract(emit *e, const contract_form *f)
         take_zeros(&q, most * f->n_products);
     }
     e->lanes_aligned = true;
+    take_scratch(&q);
     if (q.kind->begin) {
         q.kind->begin(&q);
     }

@@ -9,6 +9,13 @@
 
 typedef struct contract_kind contract_kind;
 
+/* Columns that are kept by groups before something is made of them (emit_contract_groups.c). */
+typedef struct keep_schedule {
+    int64_t columns; /* of a block, which is also from one kept row to the next; 0: none are kept */
+    int64_t rows;    /* at a time */
+    int64_t one_row; /* columns of a block where there is one row */
+} keep_schedule;
+
 typedef struct contract_emitter {
     emit *e;
     const contract_form *f;
@@ -23,6 +30,10 @@ typedef struct contract_emitter {
     /* With s.depth: the steps of k that are worked on, and where they end, or NULL: all of them;
      * f32[columns][most_rows][products], tile by tile, from v_first_column on; a tile of zeros. */
     LLVMValueRef v_depth[2], v_sums, v_first_column, v_zeros;
+    keep_schedule keep;
+    LLVMValueRef v_keep;                    /* f32[keep.rows][keep.columns], or NULL */
+    LLVMValueRef v_keep_row, v_keep_column; /* the first that are there */
+    LLVMValueRef v_keep_tile, v_store_groups; /* functions; NULL: none yet */
     uint32_t first_product;   /* its step */
     LLVMValueRef v_finish[2]; /* functions of the epilogue, under a mask and not; NULL: none yet */
     emit_tiles tiles;         /* where schedule_tiles */
@@ -89,5 +100,13 @@ void contract_ask_weights(contract_emitter *q, const contract_ahead *x, LLVMValu
                           uint32_t lines, int64_t line_bytes);
 /* Stores the tile's sums in v_tile by way of the epilogue (emit_contract_finish.c). */
 void contract_finish(contract_emitter *q, const tile *t);
+/* Groups of columns (emit_contract_groups.c) */
+keep_schedule contract_keep_schedule(const contract_form *f, const schedule_product *s,
+                                     uint32_t lanes);
+uint64_t contract_keep_bytes(const keep_schedule *k);
+/* Keeps the tile's sums in v_tile. */
+void contract_keep(contract_emitter *q, const tile *t);
+/* Stores what is made of so many rows and columns that are kept. */
+void contract_finish_groups(contract_emitter *q, LLVMValueRef v_rows, LLVMValueRef v_columns);
 
 #endif

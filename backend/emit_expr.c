@@ -219,12 +219,17 @@ static LLVMValueRef all_lanes(emit *e, LLVMValueRef v_mask)
     return v_mask ? v_mask : LLVMConstAllOnes(emit_vector(e, e->i1));
 }
 
+/* whole: the lanes between, and the one after the last, may be touched. */
 static LLVMValueRef load_pairs(emit *e, LLVMTypeRef t, LLVMValueRef v_ptr, LLVMValueRef v_mask,
-                               unsigned bytes)
+                               unsigned bytes, bool whole)
 {
     LLVMTypeRef vt = emit_vector(e, t), types[2] = {vt, e->ptr};
     LLVMValueRef v[2];
     for (uint32_t half = 0; half < 2; half++) {
+        if (whole) {
+            v[half] = load(e, vt, half_ptr(e, t, v_ptr, half), bytes);
+            continue;
+        }
         LLVMValueRef v_half = spread_half(e, all_lanes(e, v_mask), half);
         LLVMValueRef args[4] = {half_ptr(e, t, v_ptr, half), LLVMConstInt(e->i32, bytes, false),
                                 v_half, LLVMConstNull(vt)};
@@ -233,15 +238,25 @@ static LLVMValueRef load_pairs(emit *e, LLVMTypeRef t, LLVMValueRef v_ptr, LLVMV
     return emit_pick(e, v[0], v[1], 0, 2);
 }
 
+/* Lanes side by side, those under the mask or all. */
+static void store_vector(emit *e, LLVMValueRef v, LLVMValueRef v_ptr, LLVMValueRef v_mask,
+                         unsigned bytes)
+{
+    if (!v_mask) {
+        LLVMSetAlignment(LLVMBuildStore(e->b, v, v_ptr), bytes);
+        return;
+    }
+    LLVMTypeRef types[2] = {LLVMTypeOf(v), e->ptr};
+    LLVMValueRef args[4] = {v, v_ptr, LLVMConstInt(e->i32, bytes, false), v_mask};
+    emit_intrinsic(e, "llvm.masked.store", 2, types, 4, args);
+}
+
 static void store_pairs(emit *e, LLVMTypeRef t, LLVMValueRef v, LLVMValueRef v_ptr, unsigned bytes)
 {
-    LLVMTypeRef types[2] = {LLVMTypeOf(v), e->ptr};
     for (uint32_t half = 0; half < 2; half++) {
         LLVMValueRef v_spread = spread_half(e, v, half),
                      v_half = spread_half(e, all_lanes(e, e->v_mask), half);
-        LLVMValueRef args[4] = {v_spread, half_ptr(e, t, v_ptr, half),
-                                LLVMConstInt(e->i32, bytes, false), v_half};
-        emit_intrinsic(e, "llvm.masked.store", 2, types, 4, args);
+        store_vector(e, v_spread, half_ptr(e, t, v_ptr, half), v_half, bytes);
     }
 }
 
@@ -279,7 +294,7 @@ static LLVMValueRef load_lanes(emit *e, const k_expr *x, LLVMValueRef v_guard)
         }
     } else if (affine && ir_dim_is_value(stride, 2)) {
         LLVMValueRef v_ptr = element_ptr(e, b, t, emit_scalar(e, x->args[0]));
-        v = load_pairs(e, t, v_ptr, v_mask, bytes);
+        v = load_pairs(e, t, v_ptr, v_mask, bytes, b->id == e->k->n_bufs && !v_mask);
     } else {
         LLVMValueRef v_offsets = emit_lanes(e, x->args[0]);
         LLVMValueRef v_ptrs = LLVMBuildGEP2(e->b, t, e->v_bufs[b->id], &v_offsets, 1, "");
@@ -320,14 +335,7 @@ void emit_store(emit *e, const k_buf *b, const k_expr *offset, emit_value value,
     LLVMTypeRef vt = LLVMTypeOf(v);
     LLVMValueRef v_all = all_lanes(e, e->v_mask);
     if (affine && ir_dim_is_one(stride)) {
-        LLVMValueRef v_ptr = element_ptr(e, b, t, emit_scalar(e, offset));
-        if (!e->v_mask) {
-            LLVMSetAlignment(LLVMBuildStore(e->b, v, v_ptr), bytes);
-            return;
-        }
-        LLVMTypeRef types[2] = {vt, e->ptr};
-        LLVMValueRef args[4] = {v, v_ptr, LLVMConstInt(e->i32, bytes, false), v_all};
-        emit_intrinsic(e, "llvm.masked.store", 2, types, 4, args);
+        store_vector(e, v, element_ptr(e, b, t, emit_scalar(e, offset)), e->v_mask, bytes);
         return;
     }
     /* Without registers of masks, a masked store costs more than its elements one by one. */
@@ -340,6 +348,31 @@ void emit_store(emit *e, const k_buf *b, const k_expr *offset, emit_value value,
     LLVMTypeRef types[2] = {vt, LLVMTypeOf(v_ptrs)};
     LLVMValueRef args[4] = {v, v_ptrs, LLVMConstInt(e->i32, bytes, false), v_all};
     emit_intrinsic(e, "llvm.masked.scatter", 2, types, 4, args);
+}
+
+void emit_store_pair(emit *e, const k_buf *b, const k_expr *const *offsets, const emit_value *v)
+{
+    const ir_dim *stride;
+    bool stores = !e->v_mask || target_has(e->t, AIGC_CPU_AVX512); /* see emit_store */
+    bool together = v[0].vector && v[1].vector && stores &&
+                    k_affine(e->c, e->a, offsets[0], e->lane_axis, &stride) &&
+                    ir_dim_is_value(stride, 2);
+    if (!together) {
+        emit_store(e, b, offsets[0], v[0], false);
+        emit_store(e, b, offsets[1], v[1], false);
+        return;
+    }
+    LLVMTypeRef t = emit_memory_type(e, b->dtype);
+    LLVMValueRef v_first = to_memory(e, v[0].v, b->dtype),
+                 v_second = to_memory(e, v[1].v, b->dtype);
+    LLVMValueRef v_ptr = element_ptr(e, b, t, emit_scalar(e, offsets[0]));
+    for (uint32_t half = 0; half < 2; half++) {
+        uint32_t first = half * e->lanes / 2;
+        LLVMValueRef v_both = emit_interleave(e, v_first, v_second, first);
+        LLVMValueRef v_mask = e->v_mask ? emit_interleave(e, e->v_mask, e->v_mask, first) : NULL;
+        store_vector(e, v_both, half_ptr(e, t, v_ptr, half), v_mask,
+                     (unsigned)ir_dtype_bytes(b->dtype));
+    }
 }
 
 /* Draws: Philox4x32-10 (Salmon et al., SC 2011); the layout of key and counter is in

@@ -72,7 +72,7 @@ void emit_function_end(emit *e, emit_function *outside)
 static void take_arguments(emit *e, LLVMValueRef f)
 {
     const k_kernel *k = e->k;
-    e->v_bufs = arena_array(e->a, LLVMValueRef, k->n_bufs);
+    e->v_bufs = arena_array(e->a, LLVMValueRef, k->n_bufs + 1); /* the last: what a nest keeps */
     e->v_syms = arena_array(e->a, LLVMValueRef, k->n_syms);
     for (uint32_t i = 0; i < k->n_bufs; i++) {
         e->v_bufs[i] = LLVMGetParam(f, i);

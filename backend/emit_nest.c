@@ -230,13 +230,20 @@ static void reduce_step(nest_emitter *q, uint32_t index)
     }
 }
 
-void emit_row_steps(emit *e, const k_nest *n, uint32_t n_steps)
+/* One point, that at which the outer axes stand. */
+static nest_emitter *at_point(emit *e, const k_nest *n)
 {
     nest_emitter *q = arena_new(e->a, nest_emitter);
     *q = (nest_emitter){.e = e, .n = n, .s = {.lanes = SCHEDULE_INNER}, .n_points = 1};
     for (uint32_t i = 0; i < 2 && i < n->n_outer; i++) {
         q->points[0].v_axes[i] = e->v_axes[n->outer[n->n_outer - 1 - i]->id];
     }
+    return q;
+}
+
+void emit_row_steps(emit *e, const k_nest *n, uint32_t n_steps)
+{
+    nest_emitter *q = at_point(e, n);
     for (uint32_t i = 0; i < n_steps; i++) {
         reduce_step(q, i);
         e->reduced[i] = q->points[0].reduced[i];
@@ -295,11 +302,60 @@ static void work_store(step_walk *w, LLVMValueRef *v_carry, LLVMValueRef *v_next
     }
 }
 
+/* The step and the next, which stores beside it. */
+static void work_store_pair(step_walk *w, LLVMValueRef *v_carry, LLVMValueRef *v_next)
+{
+    nest_emitter *q = w->q;
+    (void)v_carry, (void)v_next;
+    for (uint32_t p = 0; p < q->n_points; p++) {
+        emit_memo memo;
+        enter_point(q, p, &memo);
+        const k_expr *offsets[2] = {w->s[0].offset, w->s[1].offset};
+        emit_value v[2];
+        v[0] = emit_expr(q->e, w->s[0].value);
+        v[1] = emit_expr(q->e, w->s[1].value);
+        emit_store_pair(q->e, w->s->buf, offsets, v);
+        leave_point(q, &memo);
+    }
+}
+
+/* What is stored beside what the step before stores is stored with that. */
 static void store_step(nest_emitter *q, uint32_t index)
 {
     const k_step *s = &q->n->steps[index];
-    step_walk w = {q, s, q->s.lanes == SCHEDULE_INNER && s->n_axes > 0, 0, work_store};
+    if (s->beside) {
+        return;
+    }
+    bool pair = index + 1 < q->n->n_steps && s[1].beside;
+    bool inner = q->s.lanes == SCHEDULE_INNER && s->n_axes > 0;
+    step_walk w = {q, s, inner, 0, pair ? work_store_pair : work_store};
     walk_axes(&w, 0, NULL);
+}
+
+void emit_row_stores(emit *e, const k_nest *n, uint32_t first)
+{
+    nest_emitter *q = at_point(e, n);
+    for (uint32_t i = first; i < n->n_steps; i++) {
+        store_step(q, i);
+    }
+}
+
+/* All columns of the point's group, one after the other. */
+static void keep_step(nest_emitter *q, uint32_t index)
+{
+    emit *e = q->e;
+    const k_keep *keep = q->n->keep;
+    LLVMValueRef v_first = emit_i64(e, 0), v_size = emit_i64(e, keep->group);
+    if (keep->groups) {
+        v_first = LLVMBuildMul(e->b, e->v_axes[keep->groups->id], v_size, "");
+    }
+    emit_loop l;
+    emit_loop_begin(e, &l, keep->columns->name, emit_i64(e, 0), v_size, emit_i64(e, 1), 0, NULL);
+    e->v_axes[keep->columns->id] = LLVMBuildAdd(e->b, v_first, l.v_i, "");
+    reduce_step(q, index);
+    LLVMValueRef v_to = LLVMBuildGEP2(e->b, e->f32, e->v_bufs[keep->buf->id], &l.v_i, 1, "");
+    LLVMBuildStore(e->b, q->points[0].reduced[index].v, v_to);
+    emit_loop_end(e, &l, NULL);
 }
 
 static void scan_step(nest_emitter *q, uint32_t index)
@@ -330,6 +386,8 @@ static void run_steps(nest_emitter *q)
             scan_step(q, i);
         } else if (s->op == IR_OP_argmax || s->op == IR_OP_argmin) {
             arg_step(q, i);
+        } else if (q->n->keep && q->n->keep->step == i) {
+            keep_step(q, i);
         } else {
             reduce_step(q, i);
         }
@@ -460,6 +518,11 @@ void emit_nest(emit *e, const k_nest *n)
         q->s.jam_rows = alone ? 1 : q->s.jam_rows;
         q->s.jam_cols = alone ? 1 : q->s.jam_cols;
         q->s.lanes = n->steps[i].kind == K_STEP_SCAN ? SCHEDULE_SCALAR : q->s.lanes;
+    }
+    if (n->keep) {
+        q->s = (schedule){.lanes = SCHEDULE_INNER, .jam_rows = 1, .jam_cols = 1, .unroll = 1};
+        e->v_bufs[n->keep->buf->id] =
+            LLVMBuildArrayAlloca(e->b, e->f32, emit_i64(e, n->keep->group), "keep");
     }
     bool shares = q->s.lanes == SCHEDULE_OUTER && n->split + 1 == (int)n->n_outer;
     e->lanes_aligned = !shares || n->grain % e->lanes == 0;

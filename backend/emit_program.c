@@ -393,10 +393,10 @@ static LLVMValueRef depth_of(programmer *q, const k_item *t)
     LLVMValueRef v_units = LLVMBuildUDiv(e->b, v_extent, emit_i64(e, least), "units");
     LLVMValueRef v_work = t->work->overflow ? emit_i64(e, INT64_MAX) : dim_value(q, t->work);
     LLVMValueRef v_depth = emit_pieces_depth(e, &q->team, v_work, v_units);
-    if (parts.rows < 0 || n->n_outer < 2) {
+    if (parts.rows < 0 || !parts.m) {
         return v_depth;
     }
-    LLVMValueRef v_rows = emit_dim(e, n->outer[n->n_outer - 2]->extent, kernel_sym_value, &u);
+    LLVMValueRef v_rows = emit_dim(e, parts.m->extent, kernel_sym_value, &u);
     LLVMValueRef v_few = LLVMBuildICmp(e->b, LLVMIntSLE, v_rows, emit_i64(e, parts.rows), "");
     return emit_select(e, v_few, v_depth, emit_i64(e, 0));
 }

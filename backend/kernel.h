@@ -17,6 +17,12 @@
  *
  * A matrix product is a nest too: outer m, n; r0 = reduce sum k: a[...] * b[...]; store. The
  * contract emitter recognises it and makes tiles of it; the plain nest emitter can always run it.
+ *
+ * Where an element is made of several columns of a product, those of a group are kept first. Heads
+ * of 64 columns whose halves are rotated, for T rows, outer h, t:
+ *     keep   = reduce sum k  n = 64 h ... 64 h + 63: a[t, k] * b[n, k]
+ *     store    e < 32 : out[h, t, e] = keep[e] * cos[t, e] - keep[e + 32] * sin[t, e]
+ *     store    e < 32 : out[h, t, e + 32] = keep[e + 32] * cos[t, e] + keep[e] * sin[t, e]
  */
 #ifndef AIGC_BACKEND_KERNEL_H
 #define AIGC_BACKEND_KERNEL_H
@@ -97,6 +103,7 @@ typedef struct k_step {
     const k_buf *buf; /* STORE, SCAN */
     const k_expr *offset;    /* STORE, SCAN: in elements */
     bool add;                /* STORE: buffer[offset] += value (scatter; never split) */
+    bool beside; /* STORE: over the same axes as the step before, one element after what that stores */
     bool reverse, exclusive; /* SCAN */
 } k_step;
 
@@ -143,6 +150,15 @@ typedef struct k_resize {
     const k_expr *index[5];      /* of the value: is it at the nest's own place? */
     const k_expr *value;
 } k_resize;
+/* Sums that a point keeps for the steps after: of columns group * at ... group * (at + 1) - 1, at the
+ * place along the axis `groups`. */
+typedef struct k_keep {
+    const k_buf *buf;      /* f32[group]: no argument; its id is the number of those that are */
+    const k_axis *columns; /* all of them, in no loop: within the group while its sums are formed */
+    const k_axis *groups;  /* an outer axis; NULL: there is one group */
+    int64_t group;
+    uint32_t step; /* the REDUCE step, whose value is not named otherwise */
+} k_keep;
 
 typedef struct k_nest {
     uint32_t n_outer;
@@ -151,6 +167,7 @@ typedef struct k_nest {
     int64_t grain;
     uint32_t n_steps;
     const k_step *steps;
+    const k_keep *keep; /* or NULL */
     const k_conv *conv; /* or NULL; the steps alone say as much */
     const k_pool *pool; /* the same */
     const k_resize *resize; /* the same */

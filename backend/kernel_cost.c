@@ -196,6 +196,9 @@ static void count_nest(counter *c, const k_nest *n)
 {
     c->nest = n;
     c->outer = know_axes(c, n->outer, n->n_outer);
+    if (n->keep) {
+        know_axis(c, n->keep->columns);
+    }
     for (uint32_t i = 0; i < n->n_steps && points(c, c->outer) > 0; i++) {
         const k_step *s = &n->steps[i];
         uint64_t own = know_axes(c, s->axes, s->n_axes), all = c->outer | own;

@@ -64,6 +64,19 @@ static void print_axes(printer *p, uint32_t n, const k_axis *const *axes)
     }
 }
 
+/* What a step's value is called. */
+static void print_name(printer *p, const k_nest *n, uint32_t step)
+{
+    const k_keep *keep = n->keep && n->keep->step == step ? n->keep : NULL;
+    if (keep) {
+        fprintf(p->out, "%s[%s of %lld * %s + %lld]", keep->buf->name, keep->columns->name,
+                (long long)keep->group, keep->groups ? keep->groups->name : "0",
+                (long long)keep->group);
+    } else {
+        fprintf(p->out, "r%u", step);
+    }
+}
+
 static void print_nest(printer *p, const k_nest *n)
 {
     fputs("  for", p->out);
@@ -74,7 +87,8 @@ static void print_nest(printer *p, const k_nest *n)
         static const char *const kinds[] = {"reduce", "store", "scan"};
         fprintf(p->out, "    ");
         if (s->kind == K_STEP_REDUCE) {
-            fprintf(p->out, "r%u = %s %s%s%s", i, ir_op_name(s->op), ir_dtype_name(s->acc),
+            print_name(p, n, i);
+            fprintf(p->out, " = %s %s%s%s", ir_op_name(s->op), ir_dtype_name(s->acc),
                     s->math ? " " : "", s->math ? s->math : "");
         } else {
             fprintf(p->out, "%s%s%s%s", kinds[s->kind], s->add ? " add" : "",

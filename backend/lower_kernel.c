@@ -1,5 +1,6 @@
 /* One kernel of the planned graph becomes loop nests. */
 #include "backend/lower.h"
+#include "passes/access.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -14,7 +15,9 @@ typedef struct building {
     VEC(k_nest) nests;
     const k_attention *attention;
     const k_sort *sort;
-    int split; /* the node's, an axis of the domain */
+    k_buf *keep;             /* of a product's groups, or NULL */
+    const ir_dim *stored_at; /* by the last step that stores */
+    int split;               /* the node's, an axis of the domain */
     int64_t grain;
 } building;
 
@@ -108,22 +111,55 @@ static void end_nest(building *b, uint32_t n_outer, const k_axis *const *outer, 
 /* Where a result's root is written: itself, or the region of an update. */
 typedef struct target {
     const ir_node *value;
+    const ir_node *domain;        /* whose axes are the nest's: the value, or what it is made of */
     const ir_type *stored;        /* type of the buffer */
     const ir_dim *const *offsets; /* NULL: from 0 */
 } target;
 
+/* Where element `at` of `main` is in a value made of it by elementwise ops, transposes and
+ * reshapes. False when n is not such a value. */
+static bool place_in(building *b, const ir_node *n, const ir_node *main, const ir_dim *const *at,
+                     const ir_dim **place)
+{
+    const ir_type *t = ir_node_type(n);
+    if (n == main) {
+        memcpy(place, at, t->rank * sizeof *place);
+        return true;
+    }
+    for (uint32_t i = 0; i < n->n_in; i++) {
+        const ir_dim *inner[IR_MAX_RANK];
+        if (!place_in(b, n->in[i], main, at, inner)) {
+            continue;
+        }
+        const ir_type *x = ir_node_type(n->in[i]);
+        const ir_attr *perm = ir_node_attr(n, IR_ATTR_perm);
+        if (n->op == IR_OP_reshape) {
+            lower_reshape(b->l.c, t, x, inner, place);
+            return true;
+        }
+        for (uint32_t k = 0; k < t->rank; k++) {
+            place[k] = inner[n->op == IR_OP_transpose ? perm->ints[k] : (int64_t)k];
+        }
+        return n->op == IR_OP_transpose || ir_type_same_shape(x, t);
+    }
+    return false;
+}
+
 static target target_of(const building *b, uint32_t result)
 {
     const ir_node *root = ir_graph_output(b->body, result)->node;
-    target t = {root, ir_node_type(root), NULL};
+    target t = {root, root, ir_node_type(root), NULL};
     const ir_attr *inplace = ir_node_attr(b->node, IR_ATTR_inplace);
     if (inplace && result < inplace->n && inplace->ints[result] >= 0 && root->op == IR_OP_update) {
+        bool rows = strcmp(ir_node_str(b->node, IR_ATTR_family), "reduce") == 0;
         t.value = root->in[1];
+        t.domain = access_stored(b->l.c, root, rows);
         t.offsets = ir_node_attr(root, IR_ATTR_offsets)->dims;
     }
     return t;
 }
 
+/* index: of the value. */
 static const ir_dim *target_place(building *b, const target *t, const ir_dim *const *index)
 {
     const ir_dim *moved[IR_MAX_RANK];
@@ -136,13 +172,22 @@ static const ir_dim *target_place(building *b, const target *t, const ir_dim *co
 static void add_store(building *b, uint32_t result, const target *t, const ir_dim *const *index,
                       uint32_t n_axes, const k_axis *const *axes)
 {
-    const k_expr *value = lower_value(&b->l, &b->scope, t->value, index, NULL);
+    const ir_dim *at[IR_MAX_RANK];
+    place_in(b, t->value, t->domain, index, at);
+    const k_expr *value = lower_value(&b->l, &b->scope, t->value, at, NULL);
+    const ir_dim *place = target_place(b, t, at);
     k_step s = {.kind = K_STEP_STORE,
                 .n_axes = n_axes,
                 .axes = arena_copy(b->l.a, axes, n_axes * sizeof *axes),
                 .value = lower_cast(&b->l, value, b->results[result]->dtype),
                 .buf = b->results[result],
-                .offset = lower_index(&b->l, target_place(b, t, index))};
+                .offset = lower_index(&b->l, place)};
+    const k_step *before = b->l.steps.len ? &b->l.steps.at[b->l.steps.len - 1] : NULL;
+    s.beside = before && before->kind == K_STEP_STORE && before->buf == s.buf && n_axes &&
+               before->n_axes == n_axes && !before->beside &&
+               memcmp(before->axes, axes, n_axes * sizeof *axes) == 0 &&
+               ir_dim_is_one(ir_dim_sub(b->l.c, place, b->stored_at));
+    b->stored_at = place;
     vec_push(b->l.a, &b->l.steps, s);
 }
 
@@ -175,7 +220,7 @@ static void note_window(building *b, ir_family family)
     const ir_node *n = find_family(b->body, family);
     k_nest *nest = &b->nests.at[b->nests.len - 1];
     target t = target_of(b, 0);
-    if (!n || !ir_type_same_shape(ir_node_type(n), ir_node_type(t.value))) {
+    if (!n || !ir_type_same_shape(ir_node_type(n), ir_node_type(t.domain))) {
         return;
     }
     if (family == IR_FAMILY_CONV) {
@@ -206,14 +251,117 @@ static bool is_list_of_parts(const building *b, const ir_type *t)
            ir_dim_value(last) <= MOST_PARTS && b->split + 1 != (int)t->rank;
 }
 
+/* Columns of groups -----------------------------------------------------------------------------
+ */
+
+static k_keep *new_keep(building *b, int64_t group)
+{
+    k_keep *keep = arena_new(b->l.a, k_keep);
+    k_buf *buf = arena_new(b->l.a, k_buf);
+    const ir_dim *size = ir_dim_const(b->l.c, group);
+    *buf = (k_buf){.name = "keep",
+                   .dtype = IR_f32,
+                   .storage = ir_storage_of_dtype(IR_f32),
+                   .type = ir_type_get(b->l.c, IR_f32, 1, &size),
+                   .access = K_READ_WRITE,
+                   .layout = intern(ir_ctx_names(b->l.c), "rows"),
+                   .disjoint = true};
+    *keep = (k_keep){.buf = buf, .group = group};
+    b->keep = buf;
+    return keep;
+}
+
+/* A part of the result that is stored by a step of its own: so much of the last axis. */
+typedef struct result_part {
+    int64_t begin, size;
+} result_part;
+
+enum { MOST_STORES = 8 };
+
+/* The result's parts along its last axis: of a concat, whatever is done to its elements then, those
+ * that it puts together. */
+static uint32_t find_parts(const ir_node *value, result_part *parts)
+{
+    while (ir_op_family(value->op) == IR_FAMILY_ELEMENTWISE && value->n_in == 1) {
+        value = value->in[0];
+    }
+    uint32_t rank = ir_node_type(value)->rank, n = 0;
+    int64_t begin = 0;
+    bool several = value->op == IR_OP_concat && value->n_in <= MOST_STORES &&
+                   ir_node_int(value, IR_ATTR_axis, 0) + 1 == (int64_t)rank;
+    for (; several && n < value->n_in; n++) {
+        const ir_dim *size = ir_node_type(value->in[n])->dims[rank - 1];
+        several = ir_dim_is_const(size);
+        parts[n] = (result_part){begin, several ? ir_dim_value(size) : 0};
+        begin += parts[n].size;
+    }
+    return several ? n : 0;
+}
+
+/* A product whose columns are kept by groups: a point of the nest is a row of a group. */
+static void lower_groups(building *b, int64_t group)
+{
+    arena *scratch = arena_create();
+    access w;
+    access_domain d;
+    int groups, split = -1;
+    uint32_t outside, n_outer = 0, n_inner = 0;
+    access_init(&w, scratch, b->l.c);
+    access_kernel(&w, b->node, &d);
+    access_groups(b->l.c, b->node, &d, &groups, &outside);
+    arena_destroy(scratch);
+    target t = target_of(b, 0);
+    const ir_type *full = ir_node_type(t.domain);
+    const k_axis *outer[IR_MAX_RANK], *inner[IR_MAX_RANK];
+    const ir_dim *index[IR_MAX_RANK];
+    result_part parts[MOST_STORES];
+    uint32_t n_parts = find_parts(t.domain, parts), rank = full->rank;
+    begin_nest(b);
+    k_keep *keep = b->l.keep = new_keep(b, group);
+    b->l.group = ir_dim_const(b->l.c, 0);
+    for (uint32_t i = 0; i < rank - (n_parts > 0); i++) {
+        const k_axis *axis = lower_axis(&b->l, full->dims[i], &index[i]);
+        if (!(outside >> i & 1)) {
+            inner[n_inner++] = axis;
+            continue;
+        }
+        split = b->split == (int)i ? (int)n_outer : split;
+        outer[n_outer++] = axis;
+        if (groups == (int)i) {
+            keep->groups = axis;
+            b->l.group = index[i];
+        }
+    }
+    for (uint32_t p = 0; p < n_parts; p++) { /* a part of one place needs no axis */
+        const ir_dim *at = ir_dim_const(b->l.c, 0);
+        bool wide = parts[p].size != 1;
+        if (wide) {
+            inner[n_inner] = lower_axis(&b->l, ir_dim_const(b->l.c, parts[p].size), &at);
+        }
+        index[rank - 1] = ir_dim_offset(b->l.c, at, parts[p].begin);
+        add_store(b, 0, &t, index, n_inner + wide, inner);
+    }
+    if (n_parts == 0) {
+        add_store(b, 0, &t, index, n_inner, inner);
+    }
+    end_nest(b, n_outer, outer, split);
+    b->nests.at[b->nests.len - 1].keep = keep;
+    b->l.keep = NULL;
+}
+
 /* map, contract, conv, pool: all results have one domain. For maps the last axis is within the
  * STORE steps; for contractions all axes are outside. */
 static void lower_nest(building *b, const char *kind)
 {
     uint32_t n_results = ir_graph_n_outputs(b->body);
+    int64_t group = ir_node_int(b->node, IR_ATTR_group, 0);
+    if (group) {
+        lower_groups(b, group);
+        return;
+    }
     bool plain = strcmp(kind, "map") == 0;
     target first = target_of(b, 0);
-    const ir_type *full = ir_node_type(first.value);
+    const ir_type *full = ir_node_type(first.domain);
     begin_nest(b);
     const k_axis *outer[IR_MAX_RANK], *inner[IR_MAX_RANK];
     const ir_dim *index[IR_MAX_RANK];
@@ -306,7 +454,7 @@ static void lower_rows(building *b)
     }
     for (uint32_t r = 0; r < ir_graph_n_outputs(b->body); r++) {
         target t = target_of(b, r);
-        const ir_type *type = ir_node_type(t.value);
+        const ir_type *type = ir_node_type(t.domain);
         if (ir_type_same_shape(type, full)) {
             add_store(b, r, &t, index, n_inner, inner);
         } else {
@@ -442,35 +590,6 @@ static const k_expr *attention_operand(building *b, const ir_node *x, uint32_t n
     return lower_cast(&b->l, lower_value(&b->l, &b->scope, x, index, NULL), IR_f32);
 }
 
-/* Where element `at` of `main` is in a value made of it by elementwise ops, transposes and
- * reshapes. False when n is not such a value. */
-static bool place_in(building *b, const ir_node *n, const ir_node *main, const ir_dim *const *at,
-                     const ir_dim **place)
-{
-    const ir_type *t = ir_node_type(n);
-    if (n == main) {
-        memcpy(place, at, t->rank * sizeof *place);
-        return true;
-    }
-    for (uint32_t i = 0; i < n->n_in; i++) {
-        const ir_dim *inner[IR_MAX_RANK];
-        if (!place_in(b, n->in[i], main, at, inner)) {
-            continue;
-        }
-        const ir_type *x = ir_node_type(n->in[i]);
-        const ir_attr *perm = ir_node_attr(n, IR_ATTR_perm);
-        if (n->op == IR_OP_reshape) {
-            lower_reshape(b->l.c, t, x, inner, place);
-            return true;
-        }
-        for (uint32_t k = 0; k < t->rank; k++) {
-            place[k] = inner[n->op == IR_OP_transpose ? perm->ints[k] : (int64_t)k];
-        }
-        return n->op == IR_OP_transpose || ir_type_same_shape(x, t);
-    }
-    return false;
-}
-
 /* Which of attention's axes is split: the domain is what is stored, maybe transposed. */
 static int attention_split(const building *b, const ir_dim *const *index,
                            const ir_dim *const *place)
@@ -489,7 +608,7 @@ static void lower_attention(building *b)
     const ir_type *t = ir_node_type(n), *q = ir_node_type(n->in[0]), *k = ir_node_type(n->in[1]);
     k_attention *at = arena_new(b->l.a, k_attention);
     const k_axis *batch[IR_MAX_RANK];
-    const ir_dim *index[IR_MAX_RANK] = {NULL}, *stored[IR_MAX_RANK] = {NULL}, *j, *d;
+    const ir_dim *index[IR_MAX_RANK] = {NULL}, *stored[IR_MAX_RANK], *domain[IR_MAX_RANK], *j, *d;
     begin_nest(b);
     uint32_t n_batch = t->rank - 2;
     for (uint32_t i = 0; i < n_batch; i++) {
@@ -524,11 +643,12 @@ static void lower_attention(building *b)
     b->scope.hole = n;
     target to = target_of(b, 0);
     place_in(b, to.value, n, index, stored);
+    place_in(b, to.domain, n, index, domain);
     at->out = lower_cast(&b->l, lower_value(&b->l, &b->scope, to.value, stored, NULL),
                          b->results[0]->dtype);
     at->buf = b->results[0];
     at->offset = lower_index(&b->l, target_place(b, &to, stored));
-    at->split = attention_split(b, index, stored);
+    at->split = attention_split(b, index, domain);
     at->grain = b->grain;
     b->attention = at;
 }
@@ -542,7 +662,7 @@ static bool same_place(const k_place *x, const k_place *y)
            x->space != K_SPACE_PARAM && (x->space == K_SPACE_STATE || x->at == y->at);
 }
 
-static k_buf *new_buf(building *b, const char *name, const ir_type *t, k_buf_access access)
+static k_buf *new_buf(building *b, const char *name, const ir_type *t, k_buf_access how)
 {
     k_buf *k = arena_new(b->l.a, k_buf);
     *k = (k_buf){.id = b->l.bufs.len,
@@ -550,7 +670,7 @@ static k_buf *new_buf(building *b, const char *name, const ir_type *t, k_buf_acc
                  .dtype = t->dtype,
                  .storage = ir_storage_of_dtype(t->dtype),
                  .type = t,
-                 .access = access,
+                 .access = how,
                  .layout = intern(ir_ctx_names(b->l.c), "rows"),
                  .disjoint = true};
     vec_push(b->l.a, &b->l.bufs, k);
@@ -649,6 +769,9 @@ lowered_kernel lower_kernel(ir_ctx *c, arena *a, const ir_module *m, const ir_no
         out.sources[b->l.bufs.len] = LOWER_CONST;
         out.indices[b->l.bufs.len] = i;
         vec_push(a, &b->l.bufs, b->l.const_bufs.at[i]);
+    }
+    if (b->keep) {
+        b->keep->id = b->l.bufs.len;
     }
     *k = (k_kernel){.name = ir_node_str(n, IR_ATTR_name),
                     .kind = kind,

@@ -16,10 +16,23 @@ const k_expr *lower_value_contract(lower *l, const lower_scope *s, const ir_node
 {
     const ir_attr *labels = ir_node_attr(n, IR_ATTR_labels);
     const ir_dim *letter[256] = {NULL};
+    const k_expr *outside = guard;
     const k_axis *axes[2 * IR_MAX_RANK];
-    uint32_t n_axes = 0;
-    for (uint32_t i = 0; i < ir_node_type(n)->rank; i++) {
+    uint32_t n_axes = 0, rank = ir_node_type(n)->rank;
+    ir_dtype t = ir_node_type(n)->dtype, acc = lower_acc(t);
+    for (uint32_t i = 0; i < rank; i++) {
         letter[(unsigned char)labels->strs[2][i]] = index[i];
+    }
+    const ir_dim *at = NULL;
+    if (l->keep) {
+        uint32_t last = rank - 1;
+        at = ir_dim_sub(l->c, index[last], ir_dim_scale(l->c, l->group, l->keep->group));
+        if (l->keep->columns) {
+            return lower_cast(l, lower_load(l, l->keep->buf, at, guard), t);
+        }
+        l->keep->columns = lower_axis(l, ir_node_type(n)->dims[last],
+                                      &letter[(unsigned char)labels->strs[2][last]]);
+        guard = NULL; /* all columns are summed */
     }
     for (uint32_t k = 0; k < 2; k++) { /* summed letters: each with the larger of its two sizes */
         for (const char *p = labels->strs[k]; *p; p++) {
@@ -33,7 +46,6 @@ const k_expr *lower_value_contract(lower *l, const lower_scope *s, const ir_node
             }
         }
     }
-    ir_dtype t = ir_node_type(n)->dtype, acc = lower_acc(t);
     const char *math = ir_node_str(n, IR_ATTR_math);
     bool bf16 = math && strcmp(math, "bf16") == 0;
     const k_expr *x[2];
@@ -50,6 +62,10 @@ const k_expr *lower_value_contract(lower *l, const lower_scope *s, const ir_node
     const k_expr *product = lower_binary(l, IR_OP_mul, x[0], x[1]);
     const k_expr *sum = lower_add_reduce(l, IR_OP_reduce_sum, n_axes, axes, product, acc);
     l->steps.at[l->steps.len - 1].math = math;
+    if (l->keep) {
+        l->keep->step = l->steps.len - 1;
+        sum = lower_load(l, l->keep->buf, at, outside);
+    }
     return lower_cast(l, sum, t);
 }
 

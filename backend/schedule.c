@@ -160,7 +160,7 @@ static uint32_t tallest(const contract_form *f, const target *t, uint32_t vector
 static int64_t depth_of(const contract_form *f, const target *t)
 {
     int64_t k = ir_dim_value(f->k[0]->extent), pieces = (k + DEPTH - 1) / DEPTH;
-    if (f->kind != CONTRACT_F32 || !f->m || ir_dim_is_one(f->m->extent) || k <= DEEP) {
+    if (f->kind != CONTRACT_F32 || f->keep || !f->m || ir_dim_is_one(f->m->extent) || k <= DEEP) {
         return 0;
     }
     int64_t vectors = (k + pieces * t->lanes - 1) / (pieces * t->lanes);

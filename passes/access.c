@@ -544,11 +544,53 @@ void access_root(access *w, const ir_node *n, const ir_dim *const *index)
 
 /* Formed kernels ------------------------------------------------------------------------------- */
 
-/* What result r stores: src of an update. */
-static const ir_node *stored(const ir_node *kernel, uint32_t r)
+/* Do places after the reshape follow from those before it without a division? */
+static bool unfolds(ir_ctx *c, const ir_node *reshape)
 {
-    const ir_node *n = ir_graph_output(kernel->bodies[0], r)->node;
-    return n->op == IR_OP_update ? n->in[1] : n;
+    const ir_type *x = ir_node_type(reshape->in[0]), *y = ir_node_type(reshape);
+    const ir_dim *index[IR_MAX_RANK], *at[IR_MAX_RANK];
+    access_axes(c, x, index);
+    access_reshape(c, x, y, index, at);
+    bool ok = true;
+    for (uint32_t i = 0; i < y->rank && ok; i++) {
+        ok = access_affine(at[i]);
+    }
+    return ok;
+}
+
+const ir_node *access_stored(ir_ctx *c, const ir_node *out, bool rows)
+{
+    if (out->op != IR_OP_update) {
+        return out;
+    }
+    const ir_node *n = out->in[1];
+    while (!rows && ((n->op == IR_OP_reshape && unfolds(c, n)) ||
+                     (ir_op_family(n->op) == IR_FAMILY_ELEMENTWISE && n->n_in == 1))) {
+        n = n->in[0];
+    }
+    return n;
+}
+
+static const ir_node *stored(ir_ctx *c, const ir_node *kernel, uint32_t r)
+{
+    bool rows = strcmp(ir_node_str(kernel, IR_ATTR_family), "reduce") == 0;
+    return access_stored(c, ir_graph_output(kernel->bodies[0], r)->node, rows);
+}
+
+/* The index in n, made of x as access_stored says, of the element at `at` in x. */
+static void reshaped_place(ir_ctx *c, const ir_node *n, const ir_node *x, const ir_dim *const *at,
+                           const ir_dim **out)
+{
+    if (n == x) {
+        memcpy(out, at, ir_node_type(n)->rank * sizeof *out);
+        return;
+    }
+    const ir_dim *inner[IR_MAX_RANK];
+    bool moved = n->op == IR_OP_reshape;
+    reshaped_place(c, n->in[0], x, at, moved ? inner : out);
+    if (moved) {
+        access_reshape(c, ir_node_type(n->in[0]), ir_node_type(n), inner, out);
+    }
 }
 
 static const ir_node *find_main(const ir_node *kernel)
@@ -573,7 +615,7 @@ static const ir_node *find_main(const ir_node *kernel)
 void access_kernel_domain(ir_ctx *c, const ir_node *kernel, access_domain *d)
 {
     *d = (access_domain){.main = find_main(kernel)};
-    const ir_type *t = ir_node_type(stored(kernel, 0));
+    const ir_type *t = ir_node_type(stored(c, kernel, 0));
     if (d->main && access_is_reduction(d->main)) {
         t = ir_node_type(d->main->in[0]);
         d->mask = access_reduced_axes(d->main);
@@ -588,7 +630,8 @@ void access_kernel_domain(ir_ctx *c, const ir_node *kernel, access_domain *d)
 void access_result_index(ir_ctx *c, const ir_node *kernel, const access_domain *d, uint32_t r,
                          const ir_dim **index)
 {
-    const ir_type *t = ir_node_type(stored(kernel, r));
+    const ir_node *out = ir_graph_output(kernel->bodies[0], r)->node, *x = stored(c, kernel, r);
+    const ir_type *t = ir_node_type(x);
     bool full = t->rank == d->rank;
     for (uint32_t i = 0; full && i < t->rank; i++) {
         full = t->dims[i] == d->dims[i];
@@ -603,6 +646,36 @@ void access_result_index(ir_ctx *c, const ir_node *kernel, const access_domain *
             index[at++] = d->index[i];
         }
     }
+    if (out->op == IR_OP_update && out->in[1] != x) {
+        const ir_dim *of_x[IR_MAX_RANK];
+        memcpy(of_x, index, t->rank * sizeof *index);
+        reshaped_place(c, out->in[1], x, of_x, index);
+    }
+}
+
+bool access_groups(ir_ctx *c, const ir_node *kernel, const access_domain *d, int *axis,
+                   uint32_t *outer)
+{
+    int64_t group = ir_node_int(kernel, IR_ATTR_group, 0), coef;
+    const ir_dim *rest;
+    *axis = -1;
+    *outer = 0;
+    if (group == 0) {
+        return false;
+    }
+    uint32_t last = ir_node_type(d->main)->rank - 1;
+    for (uint32_t i = 0; i < d->rank; i++) {
+        const ir_sym *s = ir_dim_as_sym(d->index[i]);
+        for (uint32_t k = 0; s && k < last; k++) {
+            *outer |= d->main_index[k] == d->index[i] ? 1u << i : 0;
+        }
+        if (s && ir_dim_split(c, d->main_index[last], s, &coef, &rest) && coef &&
+            coef % group == 0) {
+            *axis = (int)i;
+            *outer |= 1u << i;
+        }
+    }
+    return true;
 }
 
 void access_kernel(access *w, const ir_node *kernel, access_domain *d)

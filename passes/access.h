@@ -72,9 +72,18 @@ typedef struct access_domain {
     const ir_dim *main_index[IR_MAX_RANK]; /* where it is evaluated (access_kernel alone sets it) */
 } access_domain;
 void access_kernel_domain(ir_ctx *c, const ir_node *kernel, access_domain *d);
+/* Whose axes are the domain's: an output of a body itself; of an update src, or what src is made of,
+ * element by element, by casts and the like and by reshapes whose places follow from those before
+ * them without a division. rows: a kernel that folds rows. */
+const ir_node *access_stored(ir_ctx *c, const ir_node *out, bool rows);
 /* The index at which result r of the kernel is written (that of src, for an update's result). */
 void access_result_index(ir_ctx *c, const ir_node *kernel, const access_domain *d, uint32_t r,
                          const ir_dim **index);
+/* A product whose columns are kept by groups (IR_ATTR_group): which axis of the domain the groups
+ * lie along, -1 where there is but one, and which ones are its rows' and its groups'. The others
+ * lie within a group. False: the kernel has no groups. */
+bool access_groups(ir_ctx *c, const ir_node *kernel, const access_domain *d, int *axis,
+                   uint32_t *outer);
 /* Walks all results of a formed kernel; leaves are the body's inputs. */
 void access_kernel(access *w, const ir_node *kernel, access_domain *d);
 

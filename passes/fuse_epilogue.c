@@ -15,9 +15,13 @@
  * Attention's values go straight to where transposes would bring them, as long as the elements of a
  * row stay side by side.
  *
+ * A product made by tiles also takes what reads its columns by groups (column_groups.h): the
+ * rotation of heads by position, and the write to a cache that lies by heads.
+ *
  * Leaves alone: products whose value has readers outside of the region, users of another shape, and
  * everything behind a reduction. */
 #include "passes/access.h"
+#include "passes/column_groups.h"
 #include "passes/fuse_cost.h"
 #include "passes/kernel_form.h"
 #include "passes/tiles.h"
@@ -108,36 +112,52 @@ static uint32_t escapes(const finder *f, const members *s, const ir_node **last)
     return n;
 }
 
-/* Can the user of a member join? */
-static bool may_join(const finder *f, const members *s, const ir_node *u)
+/* Is it one of those ops that a region takes? */
+typedef bool (*region_takes)(const members *s, const ir_node *u);
+
+/* An elementwise op at the places of the product. */
+static bool is_at_places(const members *s, const ir_node *u)
 {
-    const ir_node *product = s->at[0];
-    bool writes = u->op == IR_OP_update && is_member(s, u->in[1]) && !is_member(s, u->in[0]);
-    if (is_member(s, u) || f->taken[u->id]) {
-        return false;
+    const ir_type *t = ir_node_type(s->at[0]);
+    bool ok = ir_op_family(u->op) == IR_FAMILY_ELEMENTWISE && same_dims(ir_node_type(u), t);
+    for (uint32_t i = 0; i < u->n_in && ok; i++) {
+        ok = !is_member(s, u->in[i]) || same_dims(ir_node_type(u->in[i]), t);
     }
-    if (!writes && (ir_op_family(u->op) != IR_FAMILY_ELEMENTWISE ||
-                    !same_dims(ir_node_type(u), ir_node_type(product)))) {
+    return ok;
+}
+
+/* An op that may read a product at other places than its own. */
+static bool is_move_or_elementwise(const members *s, const ir_node *u)
+{
+    (void)s;
+    return fuse_is_pointwise(u) && u->op != IR_OP_take && u->op != IR_OP_gather;
+}
+
+/* Can the user of a member join? */
+static bool may_join(const finder *f, const members *s, const ir_node *u, region_takes takes)
+{
+    bool writes = u->op == IR_OP_update && is_member(s, u->in[1]) && !is_member(s, u->in[0]);
+    if (is_member(s, u) || f->taken[u->id] || (!writes && !takes(s, u))) {
         return false;
     }
     arena_point mark = arena_mark(f->a);
     bool *seen = arena_array(f->a, bool, ir_graph_size(f->g));
     bool free = true;
     for (uint32_t i = 0; i < u->n_in && free; i++) {
-        bool inside = is_member(s, u->in[i]);
-        free = inside ? u->op == IR_OP_update ||
-                            same_dims(ir_node_type(u->in[i]), ir_node_type(product))
-                      : !depends(f, s, product->id, u->in[i], seen);
+        free = is_member(s, u->in[i]) || !depends(f, s, s->at[0]->id, u->in[i], seen);
     }
     arena_release(f->a, mark);
     return free;
 }
 
-/* The largest region with one value leaving it; the product alone if there is no other. */
-static members grow(const finder *f, const ir_node *product, const ir_node **root)
+/* Does the region end well with the value that leaves it? */
+typedef bool (*region_ends)(const finder *f, const members *s, const ir_node *root, void *data);
+
+/* The largest region from s on with one value leaving it. */
+static members grow(const finder *f, members s, const ir_node **root, region_takes takes,
+                    region_ends ends_well, void *data)
 {
-    members s = {1, {product}}, best = s;
-    *root = product;
+    members best = s;
     bool grown = true;
     while (grown && s.n < MOST_REGION) {
         grown = false;
@@ -146,7 +166,7 @@ static members grow(const finder *f, const ir_node *product, const ir_node **roo
             for (uint32_t k = 0; k < f->users[s.at[i]->id].len; k++) {
                 const ir_node *u = f->users[s.at[i]->id].at[k];
                 bool ends = s.at[i]->op == IR_OP_update; /* nothing follows what is written */
-                if (!ends && (!next || u->id < next->id) && may_join(f, &s, u)) {
+                if (!ends && (!next || u->id < next->id) && may_join(f, &s, u, takes)) {
                     next = u;
                 }
             }
@@ -155,7 +175,7 @@ static members grow(const finder *f, const ir_node *product, const ir_node **roo
             s.at[s.n++] = next;
             grown = true;
             const ir_node *last = NULL;
-            if (escapes(f, &s, &last) == 1) {
+            if (escapes(f, &s, &last) == 1 && (!ends_well || ends_well(f, &s, last, data))) {
                 best = s;
                 *root = last;
             }
@@ -358,6 +378,58 @@ static void read_side(finder *f, const members *s, const ir_node *product, const
     }
 }
 
+/* Groups of columns --------------------------------------------------------------------------- */
+
+typedef struct group_search {
+    const members *region;
+    column_groups groups, last; /* of the best region; of the last one looked at */
+} group_search;
+
+static bool outside_region(void *data, const ir_node *n)
+{
+    const members *s = ((const group_search *)data)->region;
+    return n == s->at[0] || !is_member(s, n);
+}
+
+/* Worth it where something is computed on the way, or written to a state: views are free. */
+static bool makes_groups(const finder *f, const members *s, const ir_node *root, void *data)
+{
+    group_search *q = data;
+    q->region = s;
+    bool pays = root->op == IR_OP_update;
+    for (uint32_t i = 1; i < s->n; i++) {
+        pays |= !is_at_places(s, s->at[i]) && ir_op_family(s->at[i]->op) == IR_FAMILY_ELEMENTWISE;
+    }
+    if (!pays || root->op == IR_OP_reshape) {
+        return false;
+    }
+    q->last = column_groups_of(f->ctx, f->a, s->at[0], root, f->c->panel, outside_region, q);
+    if (q->last.size) {
+        q->groups = q->last;
+    }
+    return q->last.size != 0;
+}
+
+/* What is made of a product's columns by groups, as a rotation of heads, and written where it is
+ * kept. The size of a group; 0: nothing is. */
+static int64_t take_groups(const finder *f, members *s, const ir_node **root)
+{
+    enum { DEAR = 1 }; /* to be done once for every column that an element is made of */
+    group_search q = {.region = s};
+    const ir_node *product = s->at[0];
+    if (!tiles_rows(f->tiles, product) || (*root)->op == IR_OP_update || f->output[(*root)->id] ||
+        f->tree.ops[(*root)->id] > DEAR) {
+        return 0;
+    }
+    uint32_t before = s->n;
+    *s = grow(f, *s, root, is_move_or_elementwise, makes_groups, &q);
+    if (f->c->explain && s->n == before && q.last.why) {
+        fprintf(f->c->explain, "%s: %%%u contract: no groups of columns, %s\n", ir_graph_name(f->g),
+                product->id, q.last.why);
+    }
+    return s->n > before ? q.groups.size : 0;
+}
+
 /* The only user of a value that nothing else needs, or NULL. */
 static const ir_node *only_user(const finder *f, const ir_node *x)
 {
@@ -376,7 +448,17 @@ static void take_transposes(const finder *f, members *s, const ir_node **root)
     }
 }
 
-static void explain(const finder *f, const members *s, const ir_node *root)
+static const char *way_of(const finder *f, const members *s, const ir_node *x, int64_t group)
+{
+    return is_at_places(s, x)      ? "as its epilogue"
+           : x->op == IR_OP_update ? "as the place it is written to"
+           : !group                ? "as the place it stores to"
+           : ir_op_family(x->op) == IR_FAMILY_MOVE
+               ? "as the place among a group's columns"
+               : intern_printf(ir_ctx_names(f->ctx), "on groups of %lld columns", (long long)group);
+}
+
+static void explain(const finder *f, const members *s, const ir_node *root, int64_t group)
 {
     if (!f->c->explain) {
         return;
@@ -384,10 +466,8 @@ static void explain(const finder *f, const members *s, const ir_node *root)
     const ir_dim *bytes = ir_type_bytes(f->ctx, ir_node_type(s->at[0]));
     const char *name = ir_op_name(s->at[0]->op);
     for (uint32_t i = 1; i < s->n; i++) {
-        bool moves = s->at[i]->op == IR_OP_transpose;
         fprintf(f->c->explain, "%s: %%%u %s <- %s: fused %s (%s bytes)\n", ir_graph_name(f->g),
-                s->at[0]->id, name, ir_op_name(s->at[i]->op),
-                moves ? "as the place it stores to" : "as its epilogue",
+                s->at[0]->id, name, ir_op_name(s->at[i]->op), way_of(f, s, s->at[i], group),
                 ir_dim_text(f->ctx, bytes));
     }
     for (uint32_t k = 0; k < f->users[root->id].len; k++) {
@@ -398,8 +478,8 @@ static void explain(const finder *f, const members *s, const ir_node *root)
 
 static void form(finder *f, const ir_node *product)
 {
-    const ir_node *root;
-    members s = grow(f, product, &root);
+    const ir_node *root = product;
+    members s = grow(f, (members){1, {product}}, &root, is_at_places, NULL, NULL);
     bool *inlined = arena_array(f->a, bool, ir_graph_size(f->g));
     bool through = false;
     ir_family family = ir_op_family(product->op);
@@ -412,7 +492,8 @@ static void form(finder *f, const ir_node *product)
     if (family == IR_FAMILY_ATTENTION) {
         take_transposes(f, &s, &root);
     }
-    explain(f, &s, root);
+    int64_t columns = family == IR_FAMILY_CONTRACT ? take_groups(f, &s, &root) : 0;
+    explain(f, &s, root, columns);
     if (s.n == 1 && !through) {
         return;
     }
@@ -431,6 +512,7 @@ static void form(finder *f, const ir_node *product)
     form_group *group = form_add(f->p, root);
     group->main = product;
     group->inlined = inlined;
+    group->columns = columns;
 }
 
 static ir_graph *fuse(pass_ctx *c, tiles *t, const ir_graph *g, uint32_t *number)

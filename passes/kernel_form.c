@@ -150,12 +150,18 @@ static void emit_group(emission *e, form_group *group)
     }
     intern_table *names = ir_ctx_names(c);
     const char *family = group->family ? group->family : ir_op_kernel_family(group->main->op);
-    ir_attr attrs[3] = {ir_attr_s(IR_ATTR_name, kernel_name(p, group)),
-                        ir_attr_s(IR_ATTR_family, intern(names, family)),
-                        ir_attr_is(IR_ATTR_inplace, n_results, inplace)};
+    ir_attr attrs[4] = {ir_attr_s(IR_ATTR_name, kernel_name(p, group)),
+                        ir_attr_s(IR_ATTR_family, intern(names, family))};
+    uint32_t n_attrs = 2;
+    if (updates) {
+        attrs[n_attrs++] = ir_attr_is(IR_ATTR_inplace, n_results, inplace);
+    }
+    if (group->columns) {
+        attrs[n_attrs++] = ir_attr_i(IR_ATTR_group, group->columns);
+    }
     const ir_node *kernel =
-        ir_graph_add(e->out, IR_OP_kernel, b.operands.len, b.operands.at, n_results, types,
-                     updates ? 3 : 2, attrs, 1, &b.g, group->main->loc);
+        ir_graph_add(e->out, IR_OP_kernel, b.operands.len, b.operands.at, n_results, types, n_attrs,
+                     attrs, 1, &b.g, group->main->loc);
     uint32_t at = 0;
     for (uint32_t i = 0; i < group->roots.len; i++) {
         const ir_node *root = group->roots.at[i];

@@ -11,6 +11,7 @@ typedef struct form_group {
     const ir_node *main; /* gives the kernel its family, name and place in the source */
     const char *family;  /* NULL: that of main's op */
     VEC(const ir_node *) roots;
+    int64_t columns; /* of a product, in the groups that its result is made of; 0: it is not */
     bool *inlined; /* [size] what is evaluated within; NULL: what the plan says for all groups */
 } form_group;
 

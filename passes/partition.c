@@ -96,6 +96,9 @@ static void add_choice(choices *c, share s)
 static bool may_split(const share_kernel *k, uint32_t axis)
 {
     const access_domain *d = &k->domain;
+    if (k->group && !(k->outer >> axis & 1)) {
+        return false;
+    }
     if ((d->mask & (1u << axis)) || ir_dim_is_one(d->dims[axis])) {
         return false;
     }
@@ -124,11 +127,20 @@ static int64_t tile_channels(const region *r)
     return r->c->channels ? r->c->channels : 1;
 }
 
+/* Tiles of a product's columns begin at multiples of a vector, and of what blocks of weights hold. */
+static int64_t column_unit(const region *r)
+{
+    return r->c->panel / 2 > COLUMNS ? r->c->panel / 2 : COLUMNS;
+}
+
 static int64_t default_grain(const region *r, const share_kernel *k, uint32_t axis)
 {
     const ir_type *t = k->node->types[0];
     if (is_conv(k)) {
         return axis == 0 ? 1 : axis == 1 ? tile_channels(r) : ROWS;
+    }
+    if (k->group && (int)axis == k->groups) {
+        return column_unit(r) / common_divisor(column_unit(r), k->group);
     }
     if (axis + 1 < k->domain.rank) {
         return 1;
@@ -138,17 +150,18 @@ static int64_t default_grain(const region *r, const share_kernel *k, uint32_t ax
     return product && r->c->panel > line ? r->c->panel : line;
 }
 
-/* Tiles of a product's columns begin at multiples of a vector, and of what blocks of weights hold;
- * those of a convolution's channels where panels of weights do. */
+/* Tiles of a convolution's channels begin where panels of weights do. */
 static bool grain_fits(const region *r, const share_kernel *k, share s)
 {
     if (is_conv(k) && s.axis == 1) {
         return s.grain % tile_channels(r) == 0;
     }
-    int64_t lanes = r->c->panel / 2 > COLUMNS ? r->c->panel / 2 : COLUMNS;
+    if (k->group) {
+        return s.axis != k->groups || s.grain * k->group % column_unit(r) == 0;
+    }
     bool columns =
         k->domain.main && k->domain.main->op == IR_OP_contract && s.axis + 1 == (int)k->domain.rank;
-    return !columns || r->c->panel == 0 || s.grain % lanes == 0;
+    return !columns || r->c->panel == 0 || s.grain % column_unit(r) == 0;
 }
 
 static void own_choices(const region *r, item *it)

@@ -129,6 +129,9 @@ void shares_describe(ir_ctx *c, arena *a, const value_table *t, const uint32_t *
     access_init(&w, a, c);
     w.parts_bounded = true;
     access_kernel(&w, kernel, &k->domain);
+    k->group = access_groups(c, kernel, &k->domain, &k->groups, &k->outer)
+                   ? ir_node_int(kernel, IR_ATTR_group, 0)
+                   : 0;
     add_reads(c, a, t, same, &w, k);
     add_writes(c, a, t, same, k);
     if (w.overrun) { /* reads may be missing */

@@ -24,6 +24,9 @@ typedef struct share_kernel {
     const ir_node *node;
     access_domain domain;
     VEC(share_access) accesses;
+    int64_t group;  /* columns of a product's groups, 0: it has none; where it has, */
+    int groups;     /* the axis that they lie along, or -1, */
+    uint32_t outer; /* and its axes that may be divided, as a mask */
     double work; /* operations at the smallest sizes */
     bool tiny;   /* constant and not worth dividing */
 } share_kernel;

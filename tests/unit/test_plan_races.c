@@ -280,12 +280,14 @@ static void check_races(fixture *f, const ir_graph *g, int64_t t, const char *wh
     }
 }
 
-static ir_graph *plan(fixture *f, int level)
+/* panel: of the module's parameters, which lie in panels already; 0: there are none. */
+static ir_graph *plan(fixture *f, int level, uint32_t panel)
 {
-    pass_ctx c = {.module = &f->m, .d = f->d, .scratch = arena_create(), .level = level};
+    pass_ctx c = {
+        .module = &f->m, .d = f->d, .scratch = arena_create(), .level = level, .panel = panel};
     ir_graph *g = ir_graph_clone(f->b.graph);
-    for (int id = PASS_fuse_epilogue; id <= PASS_open_shares; id++) {
-        if (pass_get((pass_id)id)->level <= level) {
+    for (int id = panel ? PASS_canonicalize : PASS_fuse_epilogue; id <= PASS_open_shares; id++) {
+        if (pass_get((pass_id)id)->level <= level && id != PASS_layout) {
             ir_graph *next = pass_run((pass_id)id, &c, g);
             ir_graph_destroy(g);
             g = next;
@@ -304,7 +306,7 @@ static void test_random(void **state)
         ir_state s;
         fixture *f = make_random(seed, &s);
         for (int level = 0; level < 2; level++) {
-            ir_graph *g = plan(f, level);
+            ir_graph *g = plan(f, level, 0);
             char what[64];
             snprintf(what, sizeof what, "seed %llu level %d", (unsigned long long)seed, level);
             check_races(f, g, 5, what);
@@ -321,7 +323,7 @@ static void test_llama(void **state)
     build_llama(f, (llama){32, 4, 2, 8, 40, 24, 3, 16});
     assert_false(f->b.failed);
     for (int level = 0; level < 2; level++) {
-        ir_graph *g = plan(f, level);
+        ir_graph *g = plan(f, level, 0);
         check_races(f, g, 1, "llama");
         check_races(f, g, 3, "llama");
         ir_graph_destroy(g);
@@ -330,8 +332,64 @@ static void test_llama(void **state)
     arena_destroy(f->a);
 }
 
+/* Every matrix of the graph becomes a parameter of the module, in panels. */
+static void add_params(fixture *f, const ir_graph *g, uint32_t panel, ir_param *params)
+{
+    for (uint32_t i = 0; i < ir_graph_size(g); i++) {
+        const ir_node *n = ir_graph_node(g, i);
+        if (n->op == IR_OP_param && ir_node_type(n)->rank == 2) {
+            params[f->m.n_params++] = (ir_param){.name = ir_node_str(n, IR_ATTR_name),
+                                                 .type = ir_node_type(n),
+                                                 .storage = IR_STORAGE_f32,
+                                                 .layout = intern(ir_ctx_names(f->c), "panels"),
+                                                 .panel = panel};
+        }
+        if (n->op == IR_OP_loop) {
+            add_params(f, n->bodies[0], panel, params);
+        }
+    }
+}
+
+static uint32_t count_groups(const ir_graph *g)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < ir_graph_size(g); i++) {
+        const ir_node *n = ir_graph_node(g, i);
+        count += n->op == IR_OP_kernel && ir_node_int(n, IR_ATTR_group, 0);
+        count += n->op == IR_OP_loop ? count_groups(n->bodies[0]) : 0;
+    }
+    return count;
+}
+
+/* Products that rotate heads and write them to the caches: who writes what others read? */
+static void test_groups(void **state)
+{
+    static const llama shapes[] = {
+        {32, 4, 2, 16, 24, 24, 2, 16},
+        {32, 2, 2, 16, 24, 24, 2, 16},
+        {32, 6, 3, 16, 24, 24, 2, 16},
+    };
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        ir_param params[32];
+        fixture *f = fixture_create(1, 16);
+        build_llama(f, shapes[i]);
+        assert_false(f->b.failed);
+        f->m.params = params;
+        add_params(f, f->b.graph, 8, params);
+        ir_graph *g = plan(f, 1, 8);
+        assert_int_equal(count_groups(g), 3);
+        check_races(f, g, 1, "llama in panels");
+        check_races(f, g, 3, "llama in panels");
+        assert_true(plan_verify(&f->m, g, f->d));
+        ir_graph_destroy(g);
+        ir_graph_destroy(f->b.graph);
+        arena_destroy(f->a);
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_llama), cmocka_unit_test(test_random)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_llama), cmocka_unit_test(test_groups),
+                                       cmocka_unit_test(test_random)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
