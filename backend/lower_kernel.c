@@ -1,25 +1,9 @@
 /* One kernel of the planned graph becomes loop nests. */
-#include "backend/lower.h"
+#include "backend/lower_building.h"
 #include "passes/access.h"
 
 #include <stdio.h>
 #include <string.h>
-
-typedef struct building {
-    lower l;
-    const ir_node *node;
-    const ir_graph *body; /* with the kernel's own symbols */
-    lower_scope scope;
-    const k_buf **operands; /* [inputs of the body] */
-    const k_buf **results;  /* [results] */
-    VEC(k_nest) nests;
-    const k_attention *attention;
-    const k_sort *sort;
-    k_buf *keep;             /* of a product's groups, or NULL */
-    const ir_dim *stored_at; /* by the last step that stores */
-    int split;               /* the node's, an axis of the domain */
-    int64_t grain;
-} building;
 
 /* Symbols: those of the body in order of appearance become s0, s1, ... ---------------------------
  */
@@ -89,7 +73,7 @@ static const ir_graph *own_symbols(ir_ctx *c, const ir_graph *body, symbols *z)
 /* Nests -------------------------------------------------------------------------------------------
  */
 
-static void begin_nest(building *b)
+void lower_begin_nest(building *b)
 {
     b->l.steps.len = 0;
     b->l.steps.at = NULL;
@@ -99,7 +83,7 @@ static void begin_nest(building *b)
     b->l.resize = NULL;
 }
 
-static void end_nest(building *b, uint32_t n_outer, const k_axis *const *outer, int split)
+void lower_end_nest(building *b, uint32_t n_outer, const k_axis *const *outer, int split)
 {
     k_nest n = {.n_outer = n_outer, .split = split, .grain = b->grain};
     n.outer = arena_copy(b->l.a, outer, n_outer * sizeof *outer);
@@ -108,18 +92,10 @@ static void end_nest(building *b, uint32_t n_outer, const k_axis *const *outer, 
     vec_push(b->l.a, &b->nests, n);
 }
 
-/* Where a result's root is written: itself, or the region of an update. */
-typedef struct target {
-    const ir_node *value;
-    const ir_node *domain;        /* whose axes are the nest's: the value, or what it is made of */
-    const ir_type *stored;        /* type of the buffer */
-    const ir_dim *const *offsets; /* NULL: from 0 */
-} target;
-
 /* Where element `at` of `main` is in a value made of it by elementwise ops, transposes and
  * reshapes. False when n is not such a value. */
-static bool place_in(building *b, const ir_node *n, const ir_node *main, const ir_dim *const *at,
-                     const ir_dim **place)
+bool lower_place_in(building *b, const ir_node *n, const ir_node *main, const ir_dim *const *at,
+                    const ir_dim **place)
 {
     const ir_type *t = ir_node_type(n);
     if (n == main) {
@@ -128,7 +104,7 @@ static bool place_in(building *b, const ir_node *n, const ir_node *main, const i
     }
     for (uint32_t i = 0; i < n->n_in; i++) {
         const ir_dim *inner[IR_MAX_RANK];
-        if (!place_in(b, n->in[i], main, at, inner)) {
+        if (!lower_place_in(b, n->in[i], main, at, inner)) {
             continue;
         }
         const ir_type *x = ir_node_type(n->in[i]);
@@ -145,10 +121,10 @@ static bool place_in(building *b, const ir_node *n, const ir_node *main, const i
     return false;
 }
 
-static target target_of(const building *b, uint32_t result)
+lower_target lower_target_of(const building *b, uint32_t result)
 {
     const ir_node *root = ir_graph_output(b->body, result)->node;
-    target t = {root, root, ir_node_type(root), NULL};
+    lower_target t = {root, root, ir_node_type(root), NULL};
     const ir_attr *inplace = ir_node_attr(b->node, IR_ATTR_inplace);
     if (inplace && result < inplace->n && inplace->ints[result] >= 0 && root->op == IR_OP_update) {
         bool rows = strcmp(ir_node_str(b->node, IR_ATTR_family), "reduce") == 0;
@@ -159,8 +135,7 @@ static target target_of(const building *b, uint32_t result)
     return t;
 }
 
-/* index: of the value. */
-static const ir_dim *target_place(building *b, const target *t, const ir_dim *const *index)
+const ir_dim *lower_target_place(building *b, const lower_target *t, const ir_dim *const *index)
 {
     const ir_dim *moved[IR_MAX_RANK];
     for (uint32_t i = 0; i < t->stored->rank; i++) {
@@ -169,13 +144,13 @@ static const ir_dim *target_place(building *b, const target *t, const ir_dim *co
     return lower_linear(&b->l, t->stored, moved);
 }
 
-static void add_store(building *b, uint32_t result, const target *t, const ir_dim *const *index,
-                      uint32_t n_axes, const k_axis *const *axes)
+void lower_add_store(building *b, uint32_t result, const lower_target *t,
+                     const ir_dim *const *index, uint32_t n_axes, const k_axis *const *axes)
 {
     const ir_dim *at[IR_MAX_RANK];
-    place_in(b, t->value, t->domain, index, at);
+    lower_place_in(b, t->value, t->domain, index, at);
     const k_expr *value = lower_value(&b->l, &b->scope, t->value, at, NULL);
-    const ir_dim *place = target_place(b, t, at);
+    const ir_dim *place = lower_target_place(b, t, at);
     k_step s = {.kind = K_STEP_STORE,
                 .n_axes = n_axes,
                 .axes = arena_copy(b->l.a, axes, n_axes * sizeof *axes),
@@ -191,7 +166,7 @@ static void add_store(building *b, uint32_t result, const target *t, const ir_di
     vec_push(b->l.a, &b->l.steps, s);
 }
 
-static const ir_node *find_family(const ir_graph *g, ir_family f)
+const ir_node *lower_find_family(const ir_graph *g, ir_family f)
 {
     for (uint32_t i = 0; i < ir_graph_size(g); i++) {
         if (ir_op_family(ir_graph_node(g, i)->op) == f) {
@@ -217,9 +192,9 @@ static bool is_at_place(const k_nest *nest, const k_resize *r)
  */
 static void note_window(building *b, ir_family family)
 {
-    const ir_node *n = find_family(b->body, family);
+    const ir_node *n = lower_find_family(b->body, family);
     k_nest *nest = &b->nests.at[b->nests.len - 1];
-    target t = target_of(b, 0);
+    lower_target t = lower_target_of(b, 0);
     if (!n || !ir_type_same_shape(ir_node_type(n), ir_node_type(t.domain))) {
         return;
     }
@@ -251,104 +226,6 @@ static bool is_list_of_parts(const building *b, const ir_type *t)
            ir_dim_value(last) <= MOST_PARTS && b->split + 1 != (int)t->rank;
 }
 
-/* Columns of groups -----------------------------------------------------------------------------
- */
-
-static k_keep *new_keep(building *b, int64_t group)
-{
-    k_keep *keep = arena_new(b->l.a, k_keep);
-    k_buf *buf = arena_new(b->l.a, k_buf);
-    const ir_dim *size = ir_dim_const(b->l.c, group);
-    *buf = (k_buf){.name = "keep",
-                   .dtype = IR_f32,
-                   .storage = ir_storage_of_dtype(IR_f32),
-                   .type = ir_type_get(b->l.c, IR_f32, 1, &size),
-                   .access = K_READ_WRITE,
-                   .layout = intern(ir_ctx_names(b->l.c), "rows"),
-                   .disjoint = true};
-    *keep = (k_keep){.buf = buf, .group = group};
-    b->keep = buf;
-    return keep;
-}
-
-/* A part of the result that is stored by a step of its own: so much of the last axis. */
-typedef struct result_part {
-    int64_t begin, size;
-} result_part;
-
-enum { MOST_STORES = 8 };
-
-/* The result's parts along its last axis: of a concat, whatever is done to its elements then, those
- * that it puts together. */
-static uint32_t find_parts(const ir_node *value, result_part *parts)
-{
-    while (ir_op_family(value->op) == IR_FAMILY_ELEMENTWISE && value->n_in == 1) {
-        value = value->in[0];
-    }
-    uint32_t rank = ir_node_type(value)->rank, n = 0;
-    int64_t begin = 0;
-    bool several = value->op == IR_OP_concat && value->n_in <= MOST_STORES &&
-                   ir_node_int(value, IR_ATTR_axis, 0) + 1 == (int64_t)rank;
-    for (; several && n < value->n_in; n++) {
-        const ir_dim *size = ir_node_type(value->in[n])->dims[rank - 1];
-        several = ir_dim_is_const(size);
-        parts[n] = (result_part){begin, several ? ir_dim_value(size) : 0};
-        begin += parts[n].size;
-    }
-    return several ? n : 0;
-}
-
-/* A product whose columns are kept by groups: a point of the nest is a row of a group. */
-static void lower_groups(building *b, int64_t group)
-{
-    arena *scratch = arena_create();
-    access w;
-    access_domain d;
-    int groups, split = -1;
-    uint32_t outside, n_outer = 0, n_inner = 0;
-    access_init(&w, scratch, b->l.c);
-    access_kernel(&w, b->node, &d);
-    access_groups(b->l.c, b->node, &d, &groups, &outside);
-    arena_destroy(scratch);
-    target t = target_of(b, 0);
-    const ir_type *full = ir_node_type(t.domain);
-    const k_axis *outer[IR_MAX_RANK], *inner[IR_MAX_RANK];
-    const ir_dim *index[IR_MAX_RANK];
-    result_part parts[MOST_STORES];
-    uint32_t n_parts = find_parts(t.domain, parts), rank = full->rank;
-    begin_nest(b);
-    k_keep *keep = b->l.keep = new_keep(b, group);
-    b->l.group = ir_dim_const(b->l.c, 0);
-    for (uint32_t i = 0; i < rank - (n_parts > 0); i++) {
-        const k_axis *axis = lower_axis(&b->l, full->dims[i], &index[i]);
-        if (!(outside >> i & 1)) {
-            inner[n_inner++] = axis;
-            continue;
-        }
-        split = b->split == (int)i ? (int)n_outer : split;
-        outer[n_outer++] = axis;
-        if (groups == (int)i) {
-            keep->groups = axis;
-            b->l.group = index[i];
-        }
-    }
-    for (uint32_t p = 0; p < n_parts; p++) { /* a part of one place needs no axis */
-        const ir_dim *at = ir_dim_const(b->l.c, 0);
-        bool wide = parts[p].size != 1;
-        if (wide) {
-            inner[n_inner] = lower_axis(&b->l, ir_dim_const(b->l.c, parts[p].size), &at);
-        }
-        index[rank - 1] = ir_dim_offset(b->l.c, at, parts[p].begin);
-        add_store(b, 0, &t, index, n_inner + wide, inner);
-    }
-    if (n_parts == 0) {
-        add_store(b, 0, &t, index, n_inner, inner);
-    }
-    end_nest(b, n_outer, outer, split);
-    b->nests.at[b->nests.len - 1].keep = keep;
-    b->l.keep = NULL;
-}
-
 /* map, contract, conv, pool: all results have one domain. For maps the last axis is within the
  * STORE steps; for contractions all axes are outside. */
 static void lower_nest(building *b, const char *kind)
@@ -360,9 +237,9 @@ static void lower_nest(building *b, const char *kind)
         return;
     }
     bool plain = strcmp(kind, "map") == 0;
-    target first = target_of(b, 0);
+    lower_target first = lower_target_of(b, 0);
     const ir_type *full = ir_node_type(first.domain);
-    begin_nest(b);
+    lower_begin_nest(b);
     const k_axis *outer[IR_MAX_RANK], *inner[IR_MAX_RANK];
     const ir_dim *index[IR_MAX_RANK];
     uint32_t n_outer = 0, n_inner = 0;
@@ -392,11 +269,11 @@ static void lower_nest(building *b, const char *kind)
             index[rank] = ir_dim_const(b->l.c, part);
         }
         for (uint32_t r = 0; r < n_results; r++) {
-            target t = target_of(b, r);
-            add_store(b, r, &t, index, n_inner, inner);
+            lower_target t = lower_target_of(b, r);
+            lower_add_store(b, r, &t, index, n_inner, inner);
         }
     }
-    end_nest(b, n_outer, outer, split);
+    lower_end_nest(b, n_outer, outer, split);
     if (strcmp(kind, "conv") == 0) {
         note_window(b, IR_FAMILY_CONV);
     } else if (strcmp(kind, "pool") == 0) {
@@ -440,7 +317,7 @@ static void lower_rows(building *b)
     const k_axis *outer[IR_MAX_RANK], *inner[IR_MAX_RANK];
     const ir_dim *index[IR_MAX_RANK], *kept[IR_MAX_RANK], *ones[IR_MAX_RANK];
     int split = -1;
-    begin_nest(b);
+    lower_begin_nest(b);
     for (uint32_t i = 0; i < full->rank; i++) {
         const k_axis *axis = lower_axis(&b->l, full->dims[i], &index[i]);
         ones[i] = mask & (1u << i) ? ir_dim_const(b->l.c, 0) : index[i];
@@ -453,15 +330,15 @@ static void lower_rows(building *b)
         }
     }
     for (uint32_t r = 0; r < ir_graph_n_outputs(b->body); r++) {
-        target t = target_of(b, r);
+        lower_target t = lower_target_of(b, r);
         const ir_type *type = ir_node_type(t.domain);
         if (ir_type_same_shape(type, full)) {
-            add_store(b, r, &t, index, n_inner, inner);
+            lower_add_store(b, r, &t, index, n_inner, inner);
         } else {
-            add_store(b, r, &t, type->rank == full->rank ? ones : kept, 0, NULL);
+            lower_add_store(b, r, &t, type->rank == full->rank ? ones : kept, 0, NULL);
         }
     }
-    end_nest(b, n_outer, outer, split);
+    lower_end_nest(b, n_outer, outer, split);
 }
 
 static void lower_scan(building *b)
@@ -471,7 +348,7 @@ static void lower_scan(building *b)
     uint32_t along = (uint32_t)ir_node_int(root, IR_ATTR_axis, 0), n_outer = 0;
     const k_axis *outer[IR_MAX_RANK], *axis = NULL;
     const ir_dim *index[IR_MAX_RANK];
-    begin_nest(b);
+    lower_begin_nest(b);
     for (uint32_t i = 0; i < t->rank; i++) {
         const k_axis *a = lower_axis(&b->l, t->dims[i], &index[i]);
         if (i == along) {
@@ -493,7 +370,7 @@ static void lower_scan(building *b)
                 .reverse = ir_node_int(root, IR_ATTR_reverse, 0) != 0,
                 .exclusive = ir_node_int(root, IR_ATTR_exclusive, 0) != 0};
     vec_push(b->l.a, &b->l.steps, s);
-    end_nest(b, n_outer, outer, -1);
+    lower_end_nest(b, n_outer, outer, -1);
 }
 
 /* dst copied, then every element of src added at its place. */
@@ -506,7 +383,7 @@ static void lower_scatter(building *b)
         const ir_type *t = part ? src : d;
         const k_axis *axes[IR_MAX_RANK];
         const ir_dim *index[IR_MAX_RANK], *to[IR_MAX_RANK];
-        begin_nest(b);
+        lower_begin_nest(b);
         for (uint32_t i = 0; i < t->rank; i++) {
             axes[i] = lower_axis(&b->l, t->dims[i], &index[i]);
             to[i] = index[i];
@@ -533,7 +410,7 @@ static void lower_scatter(building *b)
                     .offset = lower_index(&b->l, lower_linear(&b->l, d, to)),
                     .add = part == 1};
         vec_push(b->l.a, &b->l.steps, s);
-        end_nest(b, t->rank, axes, -1);
+        lower_end_nest(b, t->rank, axes, -1);
     }
 }
 
@@ -546,7 +423,7 @@ static void lower_sort(building *b)
     k_sort *s = arena_new(b->l.a, k_sort);
     const k_axis *outer[IR_MAX_RANK];
     const ir_dim *index[IR_MAX_RANK], *to[IR_MAX_RANK];
-    begin_nest(b);
+    lower_begin_nest(b);
     for (uint32_t i = 0; i < t->rank; i++) {
         const k_axis *a = lower_axis(&b->l, t->dims[i], &index[i]);
         to[i] = index[i];
@@ -572,85 +449,6 @@ static void lower_sort(building *b)
         s->indices_offset = at;
     }
     b->sort = s;
-}
-
-/* The index of an operand of attention: its batch axes broadcast, then its own two. */
-static const k_expr *attention_operand(building *b, const ir_node *x, uint32_t n_batch,
-                                       const ir_dim *const *batch, const ir_dim *row,
-                                       const ir_dim *col)
-{
-    const ir_type *t = ir_node_type(x);
-    const ir_dim *index[IR_MAX_RANK];
-    for (uint32_t i = 0; i + 2 < t->rank; i++) {
-        index[i] = ir_dim_is_one(t->dims[i]) ? ir_dim_const(b->l.c, 0)
-                                             : batch[n_batch - (t->rank - 2) + i];
-    }
-    index[t->rank - 2] = row;
-    index[t->rank - 1] = col;
-    return lower_cast(&b->l, lower_value(&b->l, &b->scope, x, index, NULL), IR_f32);
-}
-
-/* Which of attention's axes is split: the domain is what is stored, maybe transposed. */
-static int attention_split(const building *b, const ir_dim *const *index,
-                           const ir_dim *const *place)
-{
-    for (int i = 0; b->split >= 0 && i < IR_MAX_RANK && index[i]; i++) {
-        if (index[i] == place[b->split]) {
-            return i;
-        }
-    }
-    return b->split;
-}
-
-static void lower_attention(building *b)
-{
-    const ir_node *n = find_family(b->body, IR_FAMILY_ATTENTION);
-    const ir_type *t = ir_node_type(n), *q = ir_node_type(n->in[0]), *k = ir_node_type(n->in[1]);
-    k_attention *at = arena_new(b->l.a, k_attention);
-    const k_axis *batch[IR_MAX_RANK];
-    const ir_dim *index[IR_MAX_RANK] = {NULL}, *stored[IR_MAX_RANK], *domain[IR_MAX_RANK], *j, *d;
-    begin_nest(b);
-    uint32_t n_batch = t->rank - 2;
-    for (uint32_t i = 0; i < n_batch; i++) {
-        batch[i] = lower_axis(&b->l, t->dims[i], &index[i]);
-    }
-    at->n_batch = n_batch;
-    at->batch = arena_copy(b->l.a, batch, n_batch * sizeof *batch);
-    at->i = lower_axis(&b->l, t->dims[n_batch], &index[n_batch]);
-    at->dv = lower_axis(&b->l, t->dims[n_batch + 1], &index[n_batch + 1]);
-    at->j = lower_axis(&b->l, k->dims[k->rank - 2], &j);
-    at->d = lower_axis(&b->l, q->dims[q->rank - 1], &d);
-    at->q = attention_operand(b, n->in[0], n_batch, index, index[n_batch], d);
-    at->k = attention_operand(b, n->in[1], n_batch, index, j, d);
-    at->v = attention_operand(b, n->in[2], n_batch, index, j, index[n_batch + 1]);
-    at->scale = ir_node_float(n, IR_ATTR_scale, 1);
-    const char *math = ir_node_str(n, IR_ATTR_math);
-    at->bf16 = math && strcmp(math, "bf16") == 0;
-    at->score = lower_hole(&b->l, IR_f32);
-    if (n->n_bodies) {
-        lower_scope score = {.body = n->bodies[0], .outside = &b->scope, .owner = n};
-        const ir_dim *place[IR_MAX_RANK];
-        memcpy(place, index, sizeof place);
-        place[n_batch + 1] = j;
-        at->score = lower_cast(
-            &b->l, lower_value(&b->l, &score, ir_graph_output(n->bodies[0], 0)->node, place, NULL),
-            IR_f32);
-    }
-    const ir_attr *causal = ir_node_attr(n, IR_ATTR_causal),
-                  *reach = ir_node_attr(n, IR_ATTR_reach);
-    at->causal = causal ? causal->dim : NULL;
-    at->reach = reach ? reach->dim : NULL;
-    b->scope.hole = n;
-    target to = target_of(b, 0);
-    place_in(b, to.value, n, index, stored);
-    place_in(b, to.domain, n, index, domain);
-    at->out = lower_cast(&b->l, lower_value(&b->l, &b->scope, to.value, stored, NULL),
-                         b->results[0]->dtype);
-    at->buf = b->results[0];
-    at->offset = lower_index(&b->l, target_place(b, &to, stored));
-    at->split = attention_split(b, index, domain);
-    at->grain = b->grain;
-    b->attention = at;
 }
 
 /* Buffers -----------------------------------------------------------------------------------------
