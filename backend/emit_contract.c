@@ -51,6 +51,13 @@ uint32_t contract_unroll(const contract_emitter *q, const tile *t)
     return t->rows == 1 ? q->s.row_unroll : 1;
 }
 
+LLVMValueRef contract_column(contract_emitter *q, const tile *t, uint32_t vector)
+{
+    emit *e = q->e;
+    LLVMValueRef v_apart = t->v_apart ? t->v_apart : emit_i64(e, e->lanes);
+    return LLVMBuildMul(e->b, v_apart, emit_i64(e, vector), "");
+}
+
 void contract_set_column(contract_emitter *q, const tile *t, LLVMValueRef v_vector)
 {
     emit *e = q->e;
@@ -133,6 +140,28 @@ static void run_piece(contract_emitter *q, const tile *t)
     q->v_tile = v_tile;
 }
 
+static void finish(contract_emitter *q, const tile *t)
+{
+    (q->v_keep ? contract_keep : contract_finish)(q, t);
+}
+
+/* Vectors that lie apart go through the epilogue one by one. */
+static void finish_apart(contract_emitter *q, const tile *t, LLVMValueRef *v_sums)
+{
+    emit *e = q->e;
+    for (uint32_t v = 0; v < t->vectors; v++) {
+        LLVMValueRef v_own[CONTRACT_MOST_PRODUCTS];
+        for (uint32_t p = 0; p < q->f->n_products; p++) {
+            v_own[p] = v_sums[p * t->vectors + v];
+        }
+        put_sums(q, q->f->n_products, v_own);
+        tile one = *t;
+        one.vectors = 1;
+        one.v_n = LLVMBuildAdd(e->b, t->v_n, contract_column(q, t, v), "");
+        finish(q, &one);
+    }
+}
+
 static void run_tile(contract_emitter *q, const tile *t)
 {
     LLVMValueRef v_sums[64];
@@ -146,9 +175,13 @@ static void run_tile(contract_emitter *q, const tile *t)
             v_sums[i] = LLVMConstNull(emit_vector(q->e, q->e->f32));
         }
         q->kind->sum(q, t, v_sums);
+        if (t->v_apart) {
+            finish_apart(q, t, v_sums);
+            return;
+        }
         put_sums(q, n, v_sums);
     }
-    (q->v_keep ? contract_keep : contract_finish)(q, t);
+    finish(q, t);
 }
 
 typedef struct span2 {
@@ -217,6 +250,25 @@ LLVMValueRef contract_backwards(contract_emitter *q)
     return LLVMBuildTrunc(q->e->b, q->e->v_turn, q->e->i1, "");
 }
 
+/* One row's streams lie apart where each vector is one: every stream then goes on for as long as
+ * the columns do, where it would else end with a tile and begin elsewhere. Measured on Zen 5,
+ * weights of q4_0 with K = 2048, 18 KiB a panel: a plain loop reads 12 % faster so, a Llama 1.1B
+ * token on one core takes 9 % less. Where rows are short, calls of the epilogue, one a vector, cost
+ * more than that (15M: 8 %). */
+static void place_streams(contract_emitter *q, LLVMValueRef v_lo, LLVMValueRef v_to, tile *t)
+{
+    enum { LONG = 2048 };
+    emit *e = q->e;
+    bool streams = q->kind->stream == e->lanes && t->vectors > 1;
+    if (!streams || ir_dim_value(q->f->k[0]->extent) < LONG) {
+        return;
+    }
+    LLVMValueRef v_vectors = emit_i64(e, t->vectors);
+    LLVMValueRef v_done = LLVMBuildSub(e->b, t->v_n, v_lo, "");
+    t->v_n = LLVMBuildAdd(e->b, v_lo, LLVMBuildUDiv(e->b, v_done, v_vectors, ""), "");
+    t->v_apart = LLVMBuildUDiv(e->b, LLVMBuildSub(e->b, v_to, v_lo, ""), v_vectors, "apart");
+}
+
 /* Columns by blocks of so many vectors; returns where they end. One row goes backwards in every
  * other turn of a loop: of weights that are read in every turn and are more than a cache holds, it
  * begins with what the last turn has left there. */
@@ -241,6 +293,7 @@ static LLVMValueRef run_columns(contract_emitter *q, span2 m, LLVMValueRef v_lo,
         LLVMValueRef v_last = LLVMBuildSub(e->b, v_to, emit_i64(e, by), "");
         LLVMValueRef v_back = LLVMBuildSub(e->b, LLVMBuildAdd(e->b, v_lo, v_last, ""), l.v_i, "");
         t.v_n = emit_select(e, contract_backwards(q), v_back, l.v_i);
+        place_streams(q, v_lo, v_to, &t);
         run_tile(q, &t);
     } else {
         run_rows(q, m, t);

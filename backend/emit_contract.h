@@ -44,6 +44,7 @@ typedef struct tile {
     LLVMValueRef v_m, v_n;
     LLVMValueRef v_first, v_last; /* the rows that pass by these columns, and where they end */
     uint32_t rows, vectors;
+    LLVMValueRef v_apart; /* of one row: columns from one vector to the next, or NULL: side by side */
     LLVMValueRef v_rows; /* NULL, or how many of the rows are the kernel's */
     LLVMValueRef v_mask, v_end; /* the mask and where the columns end, or NULL */
 } tile;
@@ -57,6 +58,8 @@ struct contract_kind {
     void (*take_columns)(contract_emitter *q, const tile *t, LLVMValueRef v_rows);
     /* NULL, or leaves the sums in v_tile where the tile is one that it is for; else false. */
     bool (*sum_in_memory)(contract_emitter *q, const tile *t);
+    /* One row's vectors of so many columns are streams of their own; 0: they lie side by side. */
+    uint32_t stream;
     /* NULL, or around all of the kernel's tiles. */
     void (*begin)(contract_emitter *q);
     void (*end)(contract_emitter *q);
@@ -73,6 +76,8 @@ const k_buf *contract_weights(const contract_form *f, uint32_t p);
 /* Steps of k in one turn: one for several rows, as the next one's loads would take registers from
  * sums. */
 uint32_t contract_unroll(const contract_emitter *q, const tile *t);
+/* The tile's vector v_vector begins so many columns after its first. */
+LLVMValueRef contract_column(contract_emitter *q, const tile *t, uint32_t vector);
 /* Lanes along n from the tile's vector v_vector on; and back to scalars. */
 void contract_set_column(contract_emitter *q, const tile *t, LLVMValueRef v_vector);
 void contract_leave_column(contract_emitter *q);

@@ -203,8 +203,8 @@ strip q8_open_strip(contract_emitter *q, uint32_t p, const stream *s, LLVMValueR
 
 /* One row reads its weights from memory and waits for nothing else: lines that come next in the
  * stream are asked for early, as what is summed up meanwhile fills the window in which the machine
- * itself would find them; at the stream's end, where the machine cannot know how it goes on, those of
- * the next tile's begin. Measured on Zen 5: 1 and 2 KiB are alike. */
+ * itself would find them; at the stream's end, where the machine cannot know how it goes on, those
+ * of the next tile's begin. Measured on Zen 5: 1 and 2 KiB are alike. */
 typedef struct asked {
     int64_t blocks;      /* so far ahead */
     LLVMValueRef v_last; /* the first block that looks beyond the stream's end */
@@ -216,7 +216,7 @@ static asked asked_of(contract_emitter *q, const tile *t)
     enum { AHEAD = 1024 };
     emit *e = q->e;
     int64_t bytes = blocks_of(e, contract_weights(q->f, 0)).bytes, n = q8_depth(q) / CONTRACT_BLOCK;
-    int64_t panels = (int64_t)t->vectors * e->lanes / COLUMNS;
+    int64_t panels = t->v_apart ? 1 : (int64_t)t->vectors * e->lanes / COLUMNS;
     asked x = {.blocks = (AHEAD + bytes - 1) / bytes};
     x.v_last = emit_i64(e, n - x.blocks);
     x.v_jump = emit_select(e, contract_backwards(q), emit_i64(e, -(panels + 1) * n),
@@ -365,7 +365,8 @@ static void sum(contract_emitter *q, const tile *t, LLVMValueRef *v_sums)
     row rows[32];
     for (uint32_t p = 0; p < n_products; p++) {
         for (uint32_t v = 0; v < t->vectors; v++) {
-            streams[p][v] = q8_stream(q, p, contract_plus(e, t->v_n, (int64_t)v * e->lanes));
+            LLVMValueRef v_column = contract_column(q, t, v);
+            streams[p][v] = q8_stream(q, p, LLVMBuildAdd(e->b, t->v_n, v_column, ""));
         }
     }
     for (uint32_t r = 0; r < t->rows; r++) {
@@ -471,6 +472,7 @@ static void pack_row(contract_emitter *q, LLVMValueRef v_row)
 
 const contract_kind contract_q8 = {.pack_row = pack_row,
                                    .sum = sum,
+                                   .stream = COLUMNS,
                                    .sum_in_memory = q8_sum_by_tiles,
                                    .take_columns = q8_take_columns,
                                    .begin = q8_begin_tiles,

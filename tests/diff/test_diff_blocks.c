@@ -35,6 +35,7 @@ static const struct {
     {160,  33 },
     {1024, 100},
     {64,   200},
+    {2048, 130}, /* streams that lie apart */
     {8192, 2  }, /* more rows below than are packed at a time */
 };
 static const int64_t row_counts[] = {1, 2, 5, 7, 13, 20, 50};
