@@ -44,7 +44,7 @@ typedef struct tile {
     LLVMValueRef v_m, v_n;
     LLVMValueRef v_first, v_last; /* the rows that pass by these columns, and where they end */
     uint32_t rows, vectors;
-    LLVMValueRef v_apart; /* of one row: columns from one vector to the next, or NULL: side by side */
+    LLVMValueRef v_apart; /* one row: columns from a vector to the next, or NULL: side by side */
     LLVMValueRef v_rows; /* NULL, or how many of the rows are the kernel's */
     LLVMValueRef v_mask, v_end; /* the mask and where the columns end, or NULL */
 } tile;
