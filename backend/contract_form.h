@@ -29,14 +29,14 @@ typedef enum contract_math {
 typedef struct contract_form {
     const k_nest *nest;
     contract_math kind;
-    uint32_t n_row_steps;                    /* the nest's first steps */
-    uint32_t n_products;                     /* the steps after them */
-    const k_axis *m, *n;                     /* m: NULL when there is one row */
-    const k_keep *keep; /* columns are kept by groups, of which stores are made; or NULL */
-    uint32_t n_k;                            /* axes that are summed over, outermost first */
-    const k_axis *const *k;                  /* of the first product */
-    const k_axis *const *more_k;             /* of the second, which go along with them; or NULL */
-    const k_expr *a;                         /* over batch, m, k; may use the row steps' values */
+    uint32_t n_row_steps;        /* the nest's first steps */
+    uint32_t n_products;         /* the steps after them */
+    const k_axis *m, *n;         /* m: NULL when there is one row */
+    const k_keep *keep;          /* columns are kept by groups, of which stores are made; or NULL */
+    uint32_t n_k;                /* axes that are summed over, outermost first */
+    const k_axis *const *k;      /* of the first product */
+    const k_axis *const *more_k; /* of the second, which go along with them; or NULL */
+    const k_expr *a;             /* over batch, m, k; may use the row steps' values */
     const k_expr *b[CONTRACT_MOST_PRODUCTS]; /* over batch, n, k (b[1]: more_k) */
     const k_step *store;                     /* over batch, m, n; uses the products' values; with
                                               * groups: the first of those over batch, m, a group */

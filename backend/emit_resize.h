@@ -4,8 +4,8 @@
 
 #include "backend/emit.h"
 
-/* A nest with n->resize whose rows grow by a whole factor, or are of known and moderate sizes; false
- * of others, which the plain nest emitter runs. */
+/* A nest with n->resize whose rows grow by a whole factor, or are of known and moderate sizes;
+ * false of others, which the plain nest emitter runs. */
 bool emit_resize(emit *e, const k_nest *n);
 
 #endif

@@ -52,7 +52,8 @@ typedef struct counter {
     double extents[MOST_AXES];
     const k_nest *nest; /* being counted, or NULL */
     uint64_t outer;     /* axes around all steps */
-    double fraction;    /* of the points that are computed: attention's that are seen, taps that are met */
+    double fraction;    /* of the points that are computed: attention's that are seen, taps that are
+                           met */
     bool *counted;      /* [k->n_exprs]: in this step */
     touched *touched;   /* [k->n_bufs] */
     double flops;

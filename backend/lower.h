@@ -34,9 +34,9 @@ typedef struct lower {
     uint32_t n_exprs, n_axes;
     const k_resize *resize; /* the first of the nest being built, or NULL */
     VEC(const k_buf *) bufs;
-    VEC(k_step) steps;           /* of the nest being built */
+    VEC(k_step) steps; /* of the nest being built */
     k_keep *keep; /* of the nest being built, or NULL: its product's columns are kept by groups */
-    const ir_dim *group; /* of keep: the place along `groups` */
+    const ir_dim *group;         /* of keep: the place along `groups` */
     VEC(const ir_data *) consts; /* of the constant buffers, by position in const_bufs */
     VEC(const k_buf *) const_bufs;
 } lower;

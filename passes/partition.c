@@ -127,7 +127,8 @@ static int64_t tile_channels(const region *r)
     return r->c->channels ? r->c->channels : 1;
 }
 
-/* Tiles of a product's columns begin at multiples of a vector, and of what blocks of weights hold. */
+/* Tiles of a product's columns begin at multiples of a vector, and of what blocks of weights hold.
+ */
 static int64_t column_unit(const region *r)
 {
     return r->c->panel / 2 > COLUMNS ? r->c->panel / 2 : COLUMNS;

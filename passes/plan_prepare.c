@@ -40,7 +40,7 @@ typedef struct region {
     bool **copy;     /* [size][n_in] the operand is copied first */
     bool *copy_output;
     const ir_node *last; /* item; NULL: there is none */
-    bool *copy_twice; /* of outputs: what is copied must first be saved from other copies */
+    bool *copy_twice;    /* of outputs: what is copied must first be saved from other copies */
 } region;
 
 /* Is of an operand read only what lies where result r is written at the time? */

@@ -15,7 +15,8 @@ typedef const ir_node *(*rewrite_node)(void *data, ir_builder *b, const ir_node 
 /* A new graph with every node replaced by fn's answer; bodies first, by the same fn. */
 ir_graph *rewrite_graph(const ir_graph *g, rewrite_node fn, void *data);
 
-/* A new graph whose loops are what fn makes of them; in: a loop's new inputs. All else is copied. */
+/* A new graph whose loops are what fn makes of them; in: a loop's new inputs. All else is copied.
+ */
 typedef const ir_node *(*rewrite_loop)(pass_ctx *c, ir_graph *g, const ir_node *n,
                                        const ir_node *const *in);
 ir_graph *rewrite_loops(pass_ctx *c, const ir_graph *g, rewrite_loop fn);

@@ -54,6 +54,8 @@ def versions():
         root = node_modules(package)
         about = files.read_json(os.path.join(root, package, "package.json")) if root else None
         found.append(f"{package} {about['version']}" if about else f"{package} left out (not installed)")
+    if os.environ.get("AIGC_BENCH_IK"):
+        found.append("ik_llama.cpp (built here)")
     python = torch_python()
     if python:
         v = subprocess.run([python, "-c", "import torch; print(torch.__version__)"], stdout=subprocess.PIPE, text=True).stdout.strip()
