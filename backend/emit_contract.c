@@ -1,11 +1,12 @@
 /* Products of matrices, by tiles: so many rows by so many vectors of columns are summed up in
  * registers while k runs, and leave through the epilogue.
  *
- *     for rows of a block                         they stay in L2 while all columns pass by
- *         for pieces of k                         all of k, unless rows are long
- *             for columns of a tile               a panel of b stays in L2 while the block passes
- * by for rows of a tile              the highest tiles first, then lower ones for k: c[r][v] +=
- * a[r, k] * b[k, v] after the last piece: epilogue(c)
+ *     for rows of a block                     they stay in L2 while all columns pass by
+ *         for pieces of k                     all of k, unless rows are long
+ *             for columns of a tile           a panel of b stays in L2 while the block passes by
+ *                 for rows of a tile          the highest tiles first, then lower ones
+ *                     for k: c[r][v] += a[r, k] * b[k, v]
+ *                     after the last piece: epilogue(c)
  *
  * One row alone (a token at a time) reads b once, in several streams side by side. Rows that are
  * not read in place are packed first: their statistics, then their values, each row beside the
@@ -418,6 +419,15 @@ static schedule_product schedule_of(emit *e, const contract_form *f, keep_schedu
     return s;
 }
 
+/* Rows that scratch memory holds from one part of the kernel to the next: those of one block, as of
+ * more the last ones are left; of long ones, packed piece by piece, one row. */
+static int64_t rows_kept(const contract_form *f, const schedule_product *s)
+{
+    bool batch = f->nest->n_outer > (f->m ? 2u : 1u);
+    int64_t whole = s->depth ? 1 : s->block_tiles * s->heights[0];
+    return f->in_place ? ANY : batch ? 0 : whole;
+}
+
 part_costs emit_contract_parts(emit *e, const k_nest *n)
 {
     contract_form f;
@@ -427,22 +437,19 @@ part_costs emit_contract_parts(emit *e, const k_nest *n)
     }
     keep_schedule keep;
     schedule_product s = schedule_of(e, &f, &keep);
-    bool batch = n->n_outer > (f.m ? 2u : 1u);
-    uint32_t half = s.row_vectors / 2;
-    int64_t whole =
-        s.depth ? 1 : s.block_tiles * s.heights[0]; /* of more, the last ones are left */
-    int64_t kept = batch ? 0 : whole, columns = (half > s.vectors ? half : s.vectors) * e->lanes;
+    int64_t half = s.row_vectors / 2, columns = (half > s.vectors ? half : s.vectors) * e->lanes;
     int64_t group = f.keep ? f.keep->group : 1;
     return (part_costs){
-        .m = f.m, .rows = f.in_place ? ANY : kept, .columns = (columns + group - 1) / group};
+        .m = f.m, .rows = rows_kept(&f, &s), .columns = (columns + group - 1) / group};
 }
 
 /* Does the thread's scratch memory hold the rows already, from another part of this kernel? */
 static LLVMValueRef rows_are_packed(contract_emitter *q, span2 m)
 {
     emit *e = q->e;
-    int64_t kept = q->f->nest->split < 0 ? 0 : emit_contract_parts(e, q->f->nest).rows;
-    if (kept <= 0) {
+    const k_nest *n = q->f->nest;
+    int64_t kept = rows_kept(q->f, &q->s);
+    if (kept <= 0 || n->split < 0 || !contract_is_column(q->f, n->outer[n->split])) {
         return LLVMConstInt(e->i1, 0, false);
     }
     LLVMValueRef v_rows = LLVMBuildSub(e->b, m.v_hi, m.v_lo, "");

@@ -72,8 +72,7 @@ static void store_vector(resizer *q, LLVMValueRef v, LLVMValueRef v_base, LLVMVa
     LLVMSetAlignment(LLVMBuildStore(q->c->e->b, v, f32_at(q->c, v_base, v_i)), 4);
 }
 
-/* Rows --------------------------------------------------------------------------------------------
- */
+/* Rows ----------------------------------------------------------------------------------------- */
 
 /* The rows of x around the row of y at the values of its axes, and each one's share. */
 static void find_rows(resizer *q)
@@ -176,9 +175,7 @@ static void mix_row(resizer *q)
     q->v_row = q->v_mixed;
 }
 
-/* Vectors of y
- * -------------------------------------------------------------------------------------
- */
+/* Vectors of y --------------------------------------------------------------------------------- */
 
 /* Stores what becomes of a vector of resized values from place v_at on; masked: of those places
  * only that are this thread's. */

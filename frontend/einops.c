@@ -544,9 +544,9 @@ static value run_einsum(call *c, value *args)
 }
 
 const builtin builtins_einops[] = {
-    {"rearrange",    "*", run_rearrange, 0},
+    {"rearrange", "*", run_rearrange, 0},
     {"reduce", "*", run_reduce, 0},
-    {"repeat",              "*", run_repeat, 0},
-    {"einsum",           "*", run_einsum, 0},
-    {0            },
+    {"repeat", "*", run_repeat, 0},
+    {"einsum", "*", run_einsum, 0},
+    {0},
 };

@@ -12,6 +12,7 @@
  * Runs after plan_memory, as a result may lie over what another kernel has read. Changes nothing
  * but the attribute `open`. */
 #include "passes/pass.h"
+#include "passes/rewrite.h"
 #include "passes/values.h"
 #include "support/vec.h"
 
@@ -125,19 +126,13 @@ static ir_graph *open_graph(pass_ctx *c, const ir_graph *g, bool met)
 {
     const bool *open = find_open(c, g, met);
     ir_graph *out = ir_graph_begin_rewrite(g);
-    const ir_node **new_of = arena_array(c->scratch, const ir_node *, ir_graph_size(g) + 1);
-    for (uint32_t i = 0; i < ir_graph_n_inputs(g); i++) {
-        new_of[ir_graph_input(g, i)->id] = ir_graph_input(out, i);
-    }
+    const ir_node **new_of = rewrite_inputs(g, out);
     for (uint32_t i = 0; i < ir_graph_size(g); i++) {
         const ir_node *n = ir_graph_node(g, i);
         if (new_of[i]) {
             continue;
         }
-        const ir_node **in = arena_array(c->scratch, const ir_node *, n->n_in + 1);
-        for (uint32_t k = 0; k < n->n_in; k++) {
-            in[k] = new_of[n->in[k]->id];
-        }
+        const ir_node **in = rewrite_operands(out, n, new_of);
         if (n->op == IR_OP_loop) {
             ir_graph *body = open_graph(c, n->bodies[0], true);
             new_of[i] = ir_graph_copy_node_bodies(out, n, in, &body);
