@@ -105,6 +105,11 @@ void contract_ask_weights(contract_emitter *q, const contract_ahead *x, LLVMValu
                           uint32_t lines, int64_t line_bytes);
 /* Stores the tile's sums in v_tile by way of the epilogue (emit_contract_finish.c). */
 void contract_finish(contract_emitter *q, const tile *t);
+/* A function for what becomes of sums, called for every tile or block: n arguments of its own, the
+ * first a pointer and the others i64s, whose values come to v; then those of the nest's outer axes. */
+enum { CONTRACT_PART_MOST = 16 };
+void contract_part_begin(contract_emitter *q, const char *name, uint32_t n, LLVMValueRef *v,
+                         emit_part *part);
 /* Groups of columns (emit_contract_groups.c) */
 keep_schedule contract_keep_schedule(const contract_form *f, const schedule_product *s,
                                      uint32_t lanes);

@@ -8,14 +8,11 @@
  *
  * The sums lie in L2 at the worst, and nowhere else. */
 #include "backend/emit_contract.h"
+#include "support/divisor.h"
 
 static int64_t least_multiple(int64_t x, int64_t y)
 {
-    int64_t n = x;
-    while (n % y) {
-        n += x;
-    }
-    return n;
+    return x / common_divisor(x, y) * y;
 }
 
 keep_schedule contract_keep_schedule(const contract_form *f, const schedule_product *s,
@@ -123,25 +120,11 @@ static void store_groups(contract_emitter *q, LLVMValueRef *v)
 
 static LLVMValueRef store_function(contract_emitter *q)
 {
-    emit *e = q->e;
-    const k_nest *n = q->f->nest;
-    LLVMTypeRef types[ARGUMENTS + EMIT_MOST_AXES];
-    for (uint32_t i = 0; i < ARGUMENTS + n->n_outer; i++) {
-        types[i] = i == KEPT ? e->ptr : e->i64;
-    }
-    char name[64];
-    snprintf(name, sizeof name, "k%u_groups", e->k->id);
     emit_part part;
-    emit_part_begin(e, name, types, ARGUMENTS + n->n_outer, &part);
     LLVMValueRef v[ARGUMENTS];
-    for (uint32_t i = 0; i < ARGUMENTS; i++) {
-        v[i] = emit_part_argument(e, &part, i);
-    }
-    for (uint32_t i = 0; i < n->n_outer; i++) {
-        e->v_axes[n->outer[i]->id] = emit_part_argument(e, &part, ARGUMENTS + i);
-    }
+    contract_part_begin(q, "groups", ARGUMENTS, v, &part);
     store_groups(q, v);
-    emit_part_end(e, &part);
+    emit_part_end(q->e, &part);
     return part.fn;
 }
 
