@@ -177,7 +177,7 @@ static uint64_t hash_attr(const ir_attr *a)
     }
 }
 
-static bool same_attr(const ir_attr *x, const ir_attr *y)
+bool ir_attr_same(const ir_attr *x, const ir_attr *y)
 {
     if (x->key != y->key || x->n != y->n) {
         return false;
@@ -219,7 +219,7 @@ static bool same_node(const ir_node *x, const ir_node *y)
         return false;
     }
     for (uint32_t i = 0; i < x->n_attrs; i++) {
-        if (!same_attr(&x->attrs[i], &y->attrs[i])) {
+        if (!ir_attr_same(&x->attrs[i], &y->attrs[i])) {
             return false;
         }
     }

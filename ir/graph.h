@@ -86,6 +86,8 @@ typedef struct ir_attr {
 const char *ir_attr_name(ir_attr_key key);
 ir_attr_kind ir_attr_kind_of(ir_attr_key key);
 bool ir_attr_from_name(const char *name, ir_attr_key *key);
+/* The same key and value. */
+bool ir_attr_same(const ir_attr *x, const ir_attr *y);
 
 /* Makers; lists are copied when a node is added. */
 static inline ir_attr ir_attr_i(ir_attr_key key, int64_t i)

@@ -22,40 +22,17 @@ static ir_graph *eliminate(cse *s, const ir_graph *old);
 
 static bool same_graph(const ir_graph *x, const ir_graph *y);
 
-static bool same_attrs(const ir_node *x, const ir_node *y)
-{
-    for (uint32_t i = 0; i < x->n_attrs; i++) {
-        const ir_attr *a = &x->attrs[i], *b = &y->attrs[i];
-        size_t size = 0;
-        switch (ir_attr_kind_of(a->key)) {
-        case IR_ATTR_KIND_INTS:
-        case IR_ATTR_KIND_DIMS:
-        case IR_ATTR_KIND_STRS:
-            size = a->n * sizeof *a->ints;
-            if (a->key != b->key || a->n != b->n || (size && memcmp(a->ints, b->ints, size) != 0)) {
-                return false;
-            }
-            break;
-        case IR_ATTR_KIND_DTYPE:
-            if (a->key != b->key || a->dtype != b->dtype) {
-                return false;
-            }
-            break;
-        default:
-            if (a->key != b->key || a->i != b->i) {
-                return false;
-            }
-        }
-    }
-    return true;
-}
-
 static bool same_node(const ir_node *x, const ir_node *y)
 {
     if (x->op != y->op || x->n_in != y->n_in || x->n_results != y->n_results ||
         x->n_attrs != y->n_attrs || x->n_bodies != y->n_bodies ||
-        memcmp(x->types, y->types, x->n_results * sizeof *x->types) != 0 || !same_attrs(x, y)) {
+        memcmp(x->types, y->types, x->n_results * sizeof *x->types) != 0) {
         return false;
+    }
+    for (uint32_t i = 0; i < x->n_attrs; i++) {
+        if (!ir_attr_same(&x->attrs[i], &y->attrs[i])) {
+            return false;
+        }
     }
     for (uint32_t i = 0; i < x->n_in; i++) {
         if (x->in[i]->id != y->in[i]->id) {

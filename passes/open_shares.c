@@ -11,61 +11,13 @@
  *
  * Runs after plan_memory, as a result may lie over what another kernel has read. Changes nothing
  * but the attribute `open`. */
+#include "passes/footprint.h"
 #include "passes/pass.h"
 #include "passes/rewrite.h"
 #include "passes/values.h"
 #include "support/vec.h"
 
 #include <string.h>
-
-typedef struct stretch {
-    const char *space; /* interned; what nobody writes is not looked at */
-    const ir_dim *at;
-} stretch;
-
-typedef struct footprint {
-    VEC(stretch) reads;
-    VEC(stretch) writes;
-} footprint;
-
-/* Memory of a result: two that lie in one place at the same time lie over each other exactly, by
- * plan_memory's rules, so that where they begin says which they are. */
-static stretch stretch_of(const ir_node *n, uint32_t result)
-{
-    return (stretch){ir_node_attr(n, IR_ATTR_space)->strs[result],
-                     ir_node_attr(n, IR_ATTR_at)->dims[result]};
-}
-
-static footprint footprint_of(arena *a, const ir_node *n)
-{
-    footprint f = {0};
-    for (uint32_t i = 0; i < n->n_in; i++) {
-        vec_push(a, &f.reads, stretch_of(n->in[i], 0));
-    }
-    for (uint32_t r = 0; r < n->n_results; r++) {
-        vec_push(a, &f.writes, stretch_of(n, r));
-    }
-    return f;
-}
-
-static bool overlap(const stretch *x, uint32_t n_x, const stretch *y, uint32_t n_y)
-{
-    for (uint32_t i = 0; i < n_x; i++) {
-        for (uint32_t j = 0; j < n_y; j++) {
-            if (x[i].space == y[j].space && x[i].at == y[j].at) {
-                return true;
-            }
-        }
-    }
-    return false;
-}
-
-static bool share_memory(const footprint *x, const footprint *y)
-{
-    return overlap(x->writes.at, x->writes.len, y->writes.at, y->writes.len) ||
-           overlap(x->writes.at, x->writes.len, y->reads.at, y->reads.len) ||
-           overlap(x->reads.at, x->reads.len, y->writes.at, y->writes.len);
-}
 
 /* Families that do nothing anew for every part, but for rows that products keep packed. A product's
  * rows are tiles of many; its columns and batches can be cut anywhere. */
@@ -90,7 +42,7 @@ static void open_some(pass_ctx *c, const ir_graph *g, const ir_node *const *kern
     for (uint32_t i = 0; i < n; i++) {
         bool alone = has_parts(kernels[i]);
         for (uint32_t j = 0; j < n && alone; j++) {
-            alone = i == j || !share_memory(&f[i], &f[j]);
+            alone = i == j || !footprints_meet(&f[i], &f[j]);
         }
         open[kernels[i]->id] = alone;
         if (alone && c->explain) {
@@ -100,7 +52,7 @@ static void open_some(pass_ctx *c, const ir_graph *g, const ir_node *const *kern
     }
 }
 
-static bool *find_open(pass_ctx *c, const ir_graph *g, bool met)
+static const bool *find_open(pass_ctx *c, const ir_graph *g, bool met)
 {
     bool *open = arena_array(c->scratch, bool, ir_graph_size(g) + 1);
     VEC(const ir_node *) since = {0};
@@ -122,34 +74,10 @@ static bool *find_open(pass_ctx *c, const ir_graph *g, bool met)
     return open;
 }
 
-static ir_graph *open_graph(pass_ctx *c, const ir_graph *g, bool met)
-{
-    const bool *open = find_open(c, g, met);
-    ir_graph *out = ir_graph_begin_rewrite(g);
-    const ir_node **new_of = rewrite_inputs(g, out);
-    for (uint32_t i = 0; i < ir_graph_size(g); i++) {
-        const ir_node *n = ir_graph_node(g, i);
-        if (new_of[i]) {
-            continue;
-        }
-        const ir_node **in = rewrite_operands(out, n, new_of);
-        if (n->op == IR_OP_loop) {
-            ir_graph *body = open_graph(c, n->bodies[0], true);
-            new_of[i] = ir_graph_copy_node_bodies(out, n, in, &body);
-        } else {
-            ir_attr set = ir_attr_i(IR_ATTR_open, open[i]);
-            bool say = open[i] || ir_node_attr(n, IR_ATTR_open);
-            new_of[i] = ir_graph_copy_node_attrs(out, n, in, say, &set);
-        }
-    }
-    ir_graph_end_rewrite(out, g, new_of);
-    return out;
-}
-
 ir_graph *pass_open_shares(pass_ctx *c, const ir_graph *g)
 {
     if (ir_graph_stage(g) != IR_STAGE_PLANNED) {
         return ir_graph_clone(g);
     }
-    return open_graph(c, g, false);
+    return rewrite_marks(c, g, IR_ATTR_open, find_open);
 }

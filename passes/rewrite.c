@@ -58,6 +58,36 @@ ir_graph *rewrite_loops(pass_ctx *c, const ir_graph *old, rewrite_loop fn)
     return g;
 }
 
+static ir_graph *mark_graph(pass_ctx *c, const ir_graph *g, ir_attr_key key, rewrite_mark fn,
+                            bool in_loop)
+{
+    const bool *marked = fn(c, g, in_loop);
+    ir_graph *out = ir_graph_begin_rewrite(g);
+    const ir_node **new_of = rewrite_inputs(g, out);
+    for (uint32_t i = 0; i < ir_graph_size(g); i++) {
+        const ir_node *n = ir_graph_node(g, i);
+        if (new_of[i]) {
+            continue;
+        }
+        const ir_node **in = rewrite_operands(out, n, new_of);
+        if (n->op == IR_OP_loop) {
+            ir_graph *body = mark_graph(c, n->bodies[0], key, fn, true);
+            new_of[i] = ir_graph_copy_node_bodies(out, n, in, &body);
+        } else {
+            ir_attr set = ir_attr_i(key, marked[i]);
+            bool say = marked[i] || ir_node_attr(n, key);
+            new_of[i] = ir_graph_copy_node_attrs(out, n, in, say, &set);
+        }
+    }
+    ir_graph_end_rewrite(out, g, new_of);
+    return out;
+}
+
+ir_graph *rewrite_marks(pass_ctx *c, const ir_graph *g, ir_attr_key key, rewrite_mark fn)
+{
+    return mark_graph(c, g, key, fn, false);
+}
+
 uint32_t rewrite_count_kernels(const ir_graph *g)
 {
     uint32_t n = 0;

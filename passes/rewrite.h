@@ -21,6 +21,11 @@ typedef const ir_node *(*rewrite_loop)(pass_ctx *c, ir_graph *g, const ir_node *
                                        const ir_node *const *in);
 ir_graph *rewrite_loops(pass_ctx *c, const ir_graph *g, rewrite_loop fn);
 
+/* A new graph whose kernels have the attribute set to 1 where fn says so, [size], and to none, or 0,
+ * elsewhere. fn is asked for the graph and for the bodies of its loops. */
+typedef const bool *(*rewrite_mark)(pass_ctx *c, const ir_graph *g, bool in_loop);
+ir_graph *rewrite_marks(pass_ctx *c, const ir_graph *g, ir_attr_key key, rewrite_mark fn);
+
 /* Kernels of a graph and of the loops in it. */
 uint32_t rewrite_count_kernels(const ir_graph *g);
 
