@@ -154,6 +154,17 @@ bool contract_is_column(const contract_form *f, const k_axis *axis)
     return axis && (axis == f->n || (f->keep && axis == f->keep->groups));
 }
 
+const k_axis *contract_batch_axis(const contract_form *f, uint32_t i)
+{
+    for (uint32_t k = 0; k < f->nest->n_outer; k++) {
+        const k_axis *axis = f->nest->outer[k];
+        if (axis != f->m && !contract_is_column(f, axis) && i-- == 0) {
+            return axis;
+        }
+    }
+    return NULL;
+}
+
 bool contract_shares_at(const contract_form *f, int64_t columns)
 {
     const k_nest *n = f->nest;
@@ -267,4 +278,73 @@ bool contract_form_of(ir_ctx *c, arena *a, const k_nest *n, const target *t, con
     out->in_place = reads_in_place(&q);
     bool packs = out->n_k == 1 && ir_dim_is_const(out->k[0]->extent);
     return (out->in_place || packs) && !stores_use_row_steps(&q);
+}
+
+/* Rows of two products ------------------------------------------------------------------------- */
+
+enum { MOST_PAIRS = 2 * IR_MAX_RANK + 2 }; /* a group's place is one more, a norm's axis another */
+
+/* Axes of one product that stand for those of another: the sums', then those outside. */
+typedef struct axis_pairs {
+    uint32_t n;
+    const k_axis *x[MOST_PAIRS], *y[MOST_PAIRS];
+} axis_pairs;
+
+static bool pair(axis_pairs *p, const k_axis *x, const k_axis *y)
+{
+    p->x[p->n] = x;
+    p->y[p->n++] = y;
+    return x->extent == y->extent;
+}
+
+static bool pair_axes(const contract_form *x, const contract_form *y, axis_pairs *p)
+{
+    bool same = x->n_k == y->n_k && x->n_k <= IR_MAX_RANK && !x->m == !y->m;
+    for (uint32_t i = 0; i < x->n_k && same; i++) {
+        same = pair(p, x->k[i], y->k[i]);
+    }
+    same = same && (!x->m || pair(p, x->m, y->m));
+    for (uint32_t i = 0; same; i++) {
+        const k_axis *bx = contract_batch_axis(x, i), *by = contract_batch_axis(y, i);
+        if (!bx || !by) {
+            return bx == by;
+        }
+        same = pair(p, bx, by);
+    }
+    return false;
+}
+
+static bool same_row_steps(const contract_form *x, const contract_form *y, const axis_pairs *p)
+{
+    bool same = x->n_row_steps == y->n_row_steps;
+    for (uint32_t i = 0; i < x->n_row_steps && same; i++) {
+        const k_step *sx = &x->nest->steps[i], *sy = &y->nest->steps[i];
+        axis_pairs own = *p;
+        same = sx->op == sy->op && sx->acc == sy->acc && pair(&own, sx->axes[0], sy->axes[0]) &&
+               same_along(sx->value, sy->value, own.n, own.x, own.y);
+    }
+    return same;
+}
+
+static const k_axis *split_axis(const contract_form *f)
+{
+    return f->nest->split < 0 ? NULL : f->nest->outer[f->nest->split];
+}
+
+static bool same_shares(const contract_form *x, const contract_form *y, const axis_pairs *p)
+{
+    const k_axis *sx = split_axis(x), *sy = split_axis(y);
+    bool same = !sx && !sy;
+    for (uint32_t i = 0; i < p->n && sx; i++) {
+        same |= p->x[i] == sx && p->y[i] == sy && x->nest->grain == y->nest->grain;
+    }
+    return same || (contract_is_column(x, sx) && contract_is_column(y, sy));
+}
+
+bool contract_same_rows(const contract_form *x, const contract_form *y)
+{
+    axis_pairs p = {0};
+    return x->kind == y->kind && x->in_place == y->in_place && pair_axes(x, y, &p) &&
+           same_shares(x, y, &p) && same_row_steps(x, y, &p) &&
+           same_along(x->a, y->a, p.n, p.x, p.y);
 }

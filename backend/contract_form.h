@@ -16,7 +16,11 @@
 #include "backend/kernel.h"
 #include "backend/target.h"
 
-enum { CONTRACT_MOST_PRODUCTS = 2, CONTRACT_BLOCK = 32 };
+enum {
+    CONTRACT_MOST_PRODUCTS = 2,
+    CONTRACT_MOST_TOGETHER = 4, /* nests of the same rows, in turns for every block of them */
+    CONTRACT_BLOCK = 32
+};
 
 /* How products are formed. */
 typedef enum contract_math {
@@ -49,6 +53,11 @@ typedef struct contract_form {
 bool contract_shares_at(const contract_form *f, int64_t columns);
 /* Is the axis one of columns, or of their groups? */
 bool contract_is_column(const contract_form *f, const k_axis *axis);
+/* The i-th outer axis that is neither rows nor columns; NULL: there are fewer. */
+const k_axis *contract_batch_axis(const contract_form *f, uint32_t i);
+/* Do two products sum along the same rows, so that what is packed of a row serves both? Their axes
+ * but those of columns are then alike, one after the other, and so are shares of them. */
+bool contract_same_rows(const contract_form *x, const contract_form *y);
 /* False when the nest is not of this form, or its b cannot be read by vectors along n. */
 bool contract_form_of(ir_ctx *c, arena *a, const k_nest *n, const target *t, contract_form *out);
 

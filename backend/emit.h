@@ -183,8 +183,9 @@ void emit_attention(emit *e, const k_attention *t);
 void emit_row_steps(emit *e, const k_nest *n, uint32_t n_steps);
 /* The nest's STORE steps from `first` on, at the current values of its outer axes, in the same way. */
 void emit_row_stores(emit *e, const k_nest *n, uint32_t first);
-struct contract_form;
-void emit_contract(emit *e, const struct contract_form *f);
+/* Products, made together where there are several: of the same rows. False, with nothing emitted:
+ * they are none, or not alike enough. */
+bool emit_contract(emit *e, const k_nest *nests, uint32_t n);
 /* What parts of a nest cost beside what they make, where a thread makes one after the other. */
 typedef struct part_costs {
     const k_axis *m; /* the axis of a product's rows; NULL: there is one, or it is no product */

@@ -492,8 +492,22 @@ static void run_pieces(contract_emitter *q, span2 m, span2 n)
     emit_loop_end(e, &columns, NULL);
 }
 
-static void run_block(contract_emitter *q, span2 m, span2 n)
+/* Products that are made together: of the same rows, which the first one packs for all. */
+typedef struct product_team {
+    uint32_t n;
+    contract_emitter *q;
+} product_team;
+
+static void run_columns_of_all(const product_team *all, span2 m, const span2 *n, bool one_row)
 {
+    for (uint32_t i = 0; i < all->n; i++) {
+        run_groups(&all->q[i], m, n[i], one_row);
+    }
+}
+
+static void run_block(const product_team *all, span2 m, const span2 *n)
+{
+    contract_emitter *q = all->q;
     emit *e = q->e;
     const ir_dim *rows = q->f->m ? q->f->m->extent : NULL;
     bool packs = !q->f->in_place, deep = q->s.depth > 0;
@@ -501,7 +515,7 @@ static void run_block(contract_emitter *q, span2 m, span2 n)
         pack_whole_rows(q, m);
     }
     if (!rows) {
-        run_groups(q, m, n, true);
+        run_columns_of_all(all, m, n, true);
         return;
     }
     emit_if f;
@@ -512,42 +526,61 @@ static void run_block(contract_emitter *q, span2 m, span2 n)
     if (packs && deep) {
         pack_whole_rows(q, m);
     }
-    run_groups(q, m, n, true);
+    run_columns_of_all(all, m, n, true);
     emit_if_end(e, &f);
     emit_if_begin(e, &f, LLVMBuildNot(e->b, v_one, ""), "rows");
-    if (deep) {
-        run_pieces(q, m, n);
+    if (deep) { /* one product alone */
+        run_pieces(q, m, n[0]);
     } else {
-        run_groups(q, m, n, false);
+        run_columns_of_all(all, m, n, false);
     }
     emit_if_end(e, &f);
 }
 
-/* Scratch memory: packed rows, or a whole one where it is alone; a tile's columns; sums; columns
- * that are kept. */
-static void take_scratch(contract_emitter *q)
+static int64_t packed_bytes(const contract_emitter *q)
 {
-    emit *e = q->e;
-    const schedule_product *s = &q->s;
-    int64_t rows = q->f->in_place ? 0 : s->most_rows * s->row_bytes, columns = s->column_bytes;
+    int64_t rows = q->f->in_place ? 0 : q->s.most_rows * q->s.row_bytes;
     int64_t whole = q->s.depth && rows ? ir_dim_value(q->f->k[0]->extent) * 4 : 0;
-    rows = ((rows < whole ? whole : rows) + TILE_BYTES - 1) & -TILE_BYTES;
-    int64_t sums = s->depth ? s->most_rows * s->most_columns * q->f->n_products * 4 : 0;
-    int64_t before = rows + columns + sums,
-            kept = q->f->keep ? (int64_t)contract_keep_bytes(&q->keep) : 0;
-    if (before + kept > 0) {
-        LLVMValueRef v = emit_scratch(e, (uint64_t)(before + kept));
+    return ((rows < whole ? whole : rows) + TILE_BYTES - 1) & -TILE_BYTES;
+}
+
+static int64_t sum_bytes(const contract_emitter *q)
+{
+    return q->s.depth ? q->s.most_rows * q->s.most_columns * q->f->n_products * 4 : 0;
+}
+
+/* Scratch memory: packed rows, or a whole one where it is alone; then, of one product at a time, a
+ * tile's columns; sums; columns that are kept. */
+static void take_scratch(const product_team *all)
+{
+    emit *e = all->q->e;
+    int64_t rows = packed_bytes(all->q), most = 0;
+    for (uint32_t i = 0; i < all->n; i++) {
+        const contract_emitter *q = &all->q[i];
+        int64_t kept = q->f->keep ? (int64_t)contract_keep_bytes(&q->keep) : 0;
+        int64_t own = q->s.column_bytes + sum_bytes(q) + kept;
+        most = own > most ? own : most;
+    }
+    if (rows + most == 0) {
+        return;
+    }
+    LLVMValueRef v = emit_scratch(e, (uint64_t)(rows + most));
+    for (uint32_t i = 0; i < all->n; i++) {
+        contract_emitter *q = &all->q[i];
+        int64_t at = rows + q->s.column_bytes;
         q->v_packed = q->f->in_place ? NULL : v;
         q->v_columns = contract_at(e, e->i8, v, emit_i64(e, rows));
-        q->v_sums = contract_at(e, e->i8, v, emit_i64(e, rows + columns));
-        q->v_keep = q->f->keep ? contract_at(e, e->i8, v, emit_i64(e, before)) : NULL;
+        q->v_sums = contract_at(e, e->i8, v, emit_i64(e, at));
+        at += sum_bytes(q);
+        q->v_keep = q->f->keep ? contract_at(e, e->i8, v, emit_i64(e, at)) : NULL;
     }
 }
 
 /* All rows by blocks of tiles, of which all have as many but for one. No rows are no block: a
  * thread without rows may be among those whose kernel has one. */
-static void run_blocks(contract_emitter *q, span2 m, span2 n)
+static void run_blocks(const product_team *all, span2 m, const span2 *n)
 {
+    contract_emitter *q = all->q;
     emit *e = q->e;
     int64_t tall = q->s.heights[0], each = q->s.block_tiles;
     LLVMValueRef v_rows = LLVMBuildSub(e->b, m.v_hi, m.v_lo, ""),
@@ -565,8 +598,10 @@ static void run_blocks(contract_emitter *q, span2 m, span2 n)
         v = LLVMBuildMul(e->b, LLVMBuildSDiv(e->b, v, v_blocks, ""), emit_i64(e, tall), "");
         v_at[i] = LLVMBuildAdd(e->b, m.v_lo, emit_intrinsic2(e, "llvm.smin", v, v_rows), "");
     }
-    q->v_first = v_at[0];
-    run_block(q, (span2){v_at[0], v_at[1]}, n);
+    for (uint32_t i = 0; i < all->n; i++) {
+        all->q[i].v_first = v_at[0];
+    }
+    run_block(all, (span2){v_at[0], v_at[1]}, n);
     emit_loop_end(e, &l, NULL);
 }
 
@@ -589,42 +624,39 @@ static span2 axis_span(contract_emitter *q, const k_axis *axis)
     return s;
 }
 
-static void run_outer(contract_emitter *q, uint32_t depth)
+static void run_outer(const product_team *all, uint32_t depth)
 {
+    contract_emitter *q = all->q;
     emit *e = q->e;
-    const contract_form *f = q->f;
-    if (depth == f->nest->n_outer) {
-        span2 m = axis_span(q, f->m), n = axis_span(q, f->n);
-        if (q->s.block_tiles) {
-            run_blocks(q, m, n);
-        } else {
-            run_block(q, m, n);
+    const k_axis *axis = contract_batch_axis(q->f, depth);
+    if (!axis) {
+        span2 m = axis_span(q, q->f->m), n[CONTRACT_MOST_TOGETHER];
+        for (uint32_t i = 0; i < all->n; i++) {
+            n[i] = axis_span(&q[i], q[i].f->n);
         }
-        return;
-    }
-    const k_axis *axis = f->nest->outer[depth];
-    if (axis == f->m || contract_is_column(f, axis)) {
-        run_outer(q, depth + 1);
+        (q->s.block_tiles ? run_blocks : run_block)(all, m, n);
         return;
     }
     span2 s = axis_span(q, axis);
     emit_loop l;
     emit_loop_begin(e, &l, axis->name, s.v_lo, s.v_hi, emit_i64(e, 1), 0, NULL);
-    e->v_axes[axis->id] = l.v_i;
-    run_outer(q, depth + 1);
+    for (uint32_t i = 0; i < all->n; i++) {
+        e->v_axes[contract_batch_axis(q[i].f, depth)->id] = l.v_i;
+    }
+    run_outer(all, depth + 1);
     emit_loop_end(e, &l, NULL);
 }
 
-static void run_shares(contract_emitter *q)
+static void run_shares(const product_team *all)
 {
-    emit *e = q->e;
-    if (q->f->nest->split >= 0) {
-        run_outer(q, 0);
+    emit *e = all->q->e;
+    if (all->q->f->nest->split >= 0) {
+        run_outer(all, 0);
         return;
     }
     emit_if only;
     emit_alone_begin(e, &only);
-    run_outer(q, 0);
+    run_outer(all, 0);
     emit_if_end(e, &only);
 }
 
@@ -641,25 +673,88 @@ static void take_zeros(contract_emitter *q, uint32_t vectors)
     }
 }
 
-void emit_contract(emit *e, const contract_form *f)
+static uint32_t most_vectors(const schedule_product *s)
 {
-    contract_emitter q = {.e = e, .f = f, .kind = kinds[f->kind], .first_product = f->n_row_steps};
-    q.s = schedule_of(e, f, &q.keep);
-    uint32_t most = q.s.heights[0] * q.s.vectors > q.s.row_vectors ? q.s.heights[0] * q.s.vectors
-                                                                   : q.s.row_vectors;
-    q.v_tile =
-        LLVMBuildArrayAlloca(e->b, e->f32, emit_i64(e, most * f->n_products * e->lanes), "tile");
-    LLVMSetAlignment(q.v_tile, 64);
-    if (q.s.depth) {
-        take_zeros(&q, most * f->n_products);
+    uint32_t rows = s->heights[0] * s->vectors;
+    return rows > s->row_vectors ? rows : s->row_vectors;
+}
+
+/* Schedules of products of the same rows: blocks of rows fit all of them. False: they differ too
+ * much. */
+static bool schedule_together(const product_team *all)
+{
+    contract_emitter *q = all->q;
+    int64_t tiles = q->s.block_tiles, rows = q->s.most_rows;
+    bool fit = true;
+    for (uint32_t i = 1; i < all->n; i++) {
+        const schedule_product *x = &q->s, *y = &q[i].s;
+        fit &= x->heights[0] == y->heights[0] && x->rows_in_tiles == y->rows_in_tiles &&
+               x->row_bytes == y->row_bytes && !x->depth && !y->depth &&
+               !x->block_tiles == !y->block_tiles;
+        tiles = y->block_tiles < tiles ? y->block_tiles : tiles;
+        rows = y->most_rows < rows ? y->most_rows : rows;
+    }
+    for (uint32_t i = 0; i < all->n && fit; i++) {
+        q[i].s.block_tiles = tiles;
+        q[i].s.most_rows = rows;
+    }
+    return fit;
+}
+
+/* Memory that tiles of one product at a time use: theirs alone are what sums leave by. */
+static void begin_tiles(const product_team *all)
+{
+    emit *e = all->q->e;
+    for (uint32_t i = 0; i < all->n; i++) {
+        contract_emitter *q = &all->q[i];
+        uint32_t vectors = most_vectors(&q->s) * q->f->n_products;
+        q->v_tile = LLVMBuildArrayAlloca(e->b, e->f32, emit_i64(e, vectors * e->lanes), "tile");
+        LLVMSetAlignment(q->v_tile, 64);
+        if (q->s.depth) {
+            take_zeros(q, vectors);
+        }
+    }
+    take_scratch(all);
+    if (all->q->kind->begin) {
+        all->q->kind->begin(all->q);
+    }
+    for (uint32_t i = 1; i < all->n; i++) {
+        all->q[i].tiles = all->q->tiles;
+        all->q[i].v_block = all->q->v_block;
+    }
+}
+
+static bool forms_of(emit *e, const k_nest *nests, uint32_t n, contract_form *f)
+{
+    bool fit = n <= CONTRACT_MOST_TOGETHER;
+    for (uint32_t i = 0; i < n && fit; i++) {
+        fit = contract_form_of(e->c, e->a, &nests[i], e->t, &f[i]) &&
+              (i == 0 || contract_same_rows(&f[0], &f[i]));
+    }
+    return fit;
+}
+
+bool emit_contract(emit *e, const k_nest *nests, uint32_t n)
+{
+    contract_form f[CONTRACT_MOST_TOGETHER];
+    contract_emitter q[CONTRACT_MOST_TOGETHER];
+    const product_team all = {n, q};
+    if (!forms_of(e, nests, n, f)) {
+        return false;
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        q[i] = (contract_emitter){
+            .e = e, .f = &f[i], .kind = kinds[f[i].kind], .first_product = f[i].n_row_steps};
+        q[i].s = schedule_of(e, &f[i], &q[i].keep);
+    }
+    if (!schedule_together(&all)) {
+        return false;
     }
     e->lanes_aligned = true;
-    take_scratch(&q);
-    if (q.kind->begin) {
-        q.kind->begin(&q);
+    begin_tiles(&all);
+    run_shares(&all);
+    if (q->kind->end) {
+        q->kind->end(q);
     }
-    run_shares(&q);
-    if (q.kind->end) {
-        q.kind->end(&q);
-    }
+    return true;
 }

@@ -176,7 +176,8 @@ LLVMValueRef emit_kernel(emit *e, const k_kernel *k)
     } else if (k->sort) {
         emit_sort(e, k->sort);
     }
-    for (uint32_t i = 0; i < k->n_nests; i++) {
+    bool done = k->joined && emit_contract(e, k->nests, k->n_nests);
+    for (uint32_t i = 0; i < k->n_nests && !done; i++) {
         emit_nest(e, &k->nests[i]);
     }
     LLVMBuildRetVoid(e->b);

@@ -500,12 +500,7 @@ void emit_nest(emit *e, const k_nest *n)
     if (emit_resize(e, n)) {
         return;
     }
-    if (emit_turn(e, n)) {
-        return;
-    }
-    contract_form product;
-    if (contract_form_of(e->c, e->a, n, e->t, &product)) {
-        emit_contract(e, &product);
+    if (emit_turn(e, n) || emit_contract(e, n, 1)) {
         return;
     }
     nest_emitter *q = arena_new(e->a, nest_emitter);

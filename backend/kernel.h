@@ -224,6 +224,8 @@ typedef struct k_kernel {
     const ir_sym *const *syms;
     uint32_t n_nests;
     const k_nest *nests; /* run one after the other without a barrier: each thread its share */
+    bool joined;         /* the nests are products of the same rows, that touch nothing of each other's:
+                          * in whatever order */
     const k_attention *attention;
     const k_sort *sort;
     uint32_t n_exprs; /* ids of exprs are below this */

@@ -105,19 +105,25 @@ ir_dtype lower_acc(ir_dtype t);
 /* Kernels (lower_kernel.c) ----------------------------------------------------------------------
  */
 
+/* Operands and results of the nodes that are one kernel: a node's operands, its results, then the
+ * next node's. */
+typedef struct lower_values {
+    uint32_t n;
+    const k_place *places;
+    const ir_param *const *params; /* NULL: none */
+} lower_values;
+
 typedef struct lowered_kernel {
     const k_kernel *kernel;
-    /* Where each buffer of the kernel comes from: operand i of the node, its result i, or a
-     * constant of the body. */
-    enum lower_source { LOWER_OPERAND, LOWER_RESULT, LOWER_CONST } * sources; /* [n_bufs] */
+    /* Where each buffer of the kernel comes from: one of the values, or a constant of a body. */
+    enum lower_source { LOWER_VALUE, LOWER_CONST } * sources; /* [n_bufs] */
     uint32_t *indices;
     const ir_data **consts;
     const ir_dim **dims; /* [kernel->n_syms] */
 } lowered_kernel;
 
-/* places: where operands, then results are, to know which buffers overlap. kernel->id is not set.
- */
-lowered_kernel lower_kernel(ir_ctx *c, arena *a, const ir_module *m, const ir_node *n,
-                            const k_place *places, const ir_param *const *params);
+/* n nodes that become one kernel: nests that are run one after the other. kernel->id is not set. */
+lowered_kernel lower_kernel(ir_ctx *c, arena *a, const ir_node *const *nodes, uint32_t n,
+                            const lower_values *of);
 
 #endif

@@ -14,7 +14,7 @@ typedef struct building {
     VEC(k_nest) nests;
     const k_attention *attention;
     const k_sort *sort;
-    k_buf *keep;             /* of a product's groups, or NULL */
+    VEC(k_buf *) keeps;      /* of products' groups */
     const ir_dim *stored_at; /* by the last step that stores */
     int split;               /* the node's, an axis of the domain */
     int64_t grain;

@@ -15,7 +15,7 @@ static k_keep *new_keep(building *b, int64_t group)
                    .layout = intern(ir_ctx_names(b->l.c), "rows"),
                    .disjoint = true};
     *keep = (k_keep){.buf = buf, .group = group};
-    b->keep = buf;
+    vec_push(b->l.a, &b->keeps, buf);
     return keep;
 }
 

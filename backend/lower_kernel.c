@@ -53,21 +53,29 @@ static void note_graph(symbols *z, const ir_graph *g)
     }
 }
 
-static const ir_graph *own_symbols(ir_ctx *c, const ir_graph *body, symbols *z)
+/* The bodies of n kernels with symbols of their own, which are those of one kernel. */
+static const ir_graph **own_symbols(arena *a, ir_ctx *c, const ir_node *const *nodes, uint32_t n,
+                                    symbols *z)
 {
+    const ir_graph **bodies = arena_array(a, const ir_graph *, n);
     *z = (symbols){.n = 0};
-    note_graph(z, body);
+    for (uint32_t i = 0; i < n; i++) {
+        bodies[i] = nodes[i]->bodies[0];
+        note_graph(z, bodies[i]);
+    }
     /* Two steps, so that no name is taken for another on the way. */
     for (int step = 0; step < 2; step++) {
         for (uint32_t i = 0; i < z->n; i++) {
             const ir_sym *from = step ? z->own[i] : z->stands_for[i];
             const char *name = intern_printf(ir_ctx_names(c), step ? "s%u" : "?s%u", i);
             const ir_sym *to = ir_sym_get(c, name, from->lo, from->hi);
-            body = ir_graph_subst(body, from, ir_dim_sym(c, to));
+            for (uint32_t k = 0; k < n; k++) {
+                bodies[k] = ir_graph_subst(bodies[k], from, ir_dim_sym(c, to));
+            }
             z->own[i] = to;
         }
     }
-    return body;
+    return bodies;
 }
 
 /* Nests -------------------------------------------------------------------------------------------
@@ -475,56 +483,90 @@ static k_buf *new_buf(building *b, const char *name, const ir_type *t, k_buf_acc
     return k;
 }
 
-static void make_bufs(building *b, const k_place *places, const ir_param *const *params,
-                      lowered_kernel *out)
+/* Buffers of operands and results: of all nodes that are one kernel, one node after the other. */
+typedef struct buf_list {
+    const lower_values *of;
+    const ir_node **values; /* [of->n]: operands; NULL: a result */
+    k_buf **made;           /* [of->n] */
+    uint32_t n, n_in, n_out;
+    lowered_kernel *out;
+} buf_list;
+
+static k_buf *add_buf(building *b, buf_list *l, const char *name, const ir_type *t,
+                      k_buf_access how)
+{
+    l->out->sources[b->l.bufs.len] = LOWER_VALUE;
+    l->out->indices[b->l.bufs.len] = l->n;
+    return new_buf(b, name, t, how);
+}
+
+/* The buffer of an operand that an earlier node reads, too; nobody writes those. */
+static k_buf *operand_of_earlier(const buf_list *l, uint32_t before, const ir_node *operand)
+{
+    for (uint32_t i = 0; i < before; i++) {
+        if (l->values[i] == operand) {
+            return l->made[i];
+        }
+    }
+    return NULL;
+}
+
+static void add_operands(building *b, buf_list *l)
 {
     const ir_node *n = b->node;
-    uint32_t total = n->n_in + n->n_results;
-    k_buf **made = arena_array(b->l.a, k_buf *, total);
+    uint32_t before = l->n;
     b->operands = arena_array(b->l.a, const k_buf *, n->n_in);
-    b->results = arena_array(b->l.a, const k_buf *, n->n_results);
-    out->sources = arena_array(b->l.a, enum lower_source, total + 64);
-    out->indices = arena_array(b->l.a, uint32_t, total + 64);
-    for (uint32_t i = 0; i < n->n_in; i++) {
-        const char *name = intern_printf(ir_ctx_names(b->l.c), "in%u", i);
-        out->sources[b->l.bufs.len] = LOWER_OPERAND;
-        out->indices[b->l.bufs.len] = i;
-        made[i] = new_buf(b, name, ir_node_type(ir_graph_input(b->body, i)), K_READ);
-        if (params[i]) {
-            made[i]->storage = params[i]->storage;
-            made[i]->layout = params[i]->layout;
-            made[i]->panel = params[i]->panel;
-            made[i]->pack_transposed = params[i]->pack_transposed;
+    for (uint32_t i = 0; i < n->n_in; i++, l->n++) {
+        const ir_param *p = l->of->params[l->n];
+        k_buf *k = operand_of_earlier(l, before, n->in[i]);
+        if (!k) {
+            const char *name = intern_printf(ir_ctx_names(b->l.c), "in%u", l->n_in++);
+            k = add_buf(b, l, name, ir_node_type(ir_graph_input(b->body, i)), K_READ);
+            k->storage = p ? p->storage : k->storage;
+            k->layout = p ? p->layout : k->layout;
+            k->panel = p ? p->panel : 0;
+            k->pack_transposed = p && p->pack_transposed;
         }
-        b->operands[i] = made[i];
+        l->values[l->n] = n->in[i];
+        l->made[l->n] = k;
+        b->operands[i] = k;
     }
+}
+
+static void add_results(building *b, buf_list *l)
+{
+    const ir_node *n = b->node;
     const ir_attr *inplace = ir_node_attr(n, IR_ATTR_inplace);
-    for (uint32_t r = 0; r < n->n_results; r++) {
-        if (inplace && r < inplace->n && inplace->ints[r] >= 0) {
-            k_buf *own = made[inplace->ints[r]];
-            own->access = K_READ_WRITE;
-            b->results[r] = own;
-            made[n->n_in + r] = own;
-            continue;
+    uint32_t first_operand = l->n - n->n_in;
+    b->results = arena_array(b->l.a, const k_buf *, n->n_results);
+    for (uint32_t r = 0; r < n->n_results; r++, l->n++) {
+        bool own = !inplace || r >= inplace->n || inplace->ints[r] < 0;
+        k_buf *k;
+        if (own) {
+            const char *name = intern_printf(ir_ctx_names(b->l.c), "out%u", l->n_out++);
+            k = add_buf(b, l, name, ir_node_type(ir_graph_output(b->body, r)->node), K_WRITE);
+        } else {
+            k = l->made[first_operand + inplace->ints[r]];
+            k->access = K_READ_WRITE;
         }
-        const char *name = intern_printf(ir_ctx_names(b->l.c), "out%u", r);
-        out->sources[b->l.bufs.len] = LOWER_RESULT;
-        out->indices[b->l.bufs.len] = r;
-        made[n->n_in + r] =
-            new_buf(b, name, ir_node_type(ir_graph_output(b->body, r)->node), K_WRITE);
-        b->results[r] = made[n->n_in + r];
+        l->made[l->n] = k;
+        b->results[r] = k;
     }
-    for (uint32_t i = 0; i < total; i++) {
+}
+
+static void note_overlaps(const buf_list *l)
+{
+    for (uint32_t i = 0; i < l->n; i++) {
         for (uint32_t k = 0; k < i; k++) {
-            if (made[i] != made[k] && same_place(&places[i], &places[k])) {
-                made[i]->disjoint = made[k]->disjoint = false;
+            if (l->made[i] != l->made[k] && same_place(&l->of->places[i], &l->of->places[k])) {
+                l->made[i]->disjoint = l->made[k]->disjoint = false;
             }
         }
     }
 }
 
-lowered_kernel lower_kernel(ir_ctx *c, arena *a, const ir_module *m, const ir_node *n,
-                            const k_place *places, const ir_param *const *params)
+/* One of the nodes that are the kernel. */
+static void lower_node(building *b, buf_list *l, const ir_node *n, const ir_graph *body)
 {
     static const struct {
         const char *kind;
@@ -536,43 +578,62 @@ lowered_kernel lower_kernel(ir_ctx *c, arena *a, const ir_module *m, const ir_no
         {"sort",      lower_sort     },
         {"attention", lower_attention}
     };
-    (void)m;
+    b->node = n;
+    b->body = body;
+    b->split = (int)ir_node_int(n, IR_ATTR_split, -1);
+    b->grain = ir_node_int(n, IR_ATTR_grain, 1);
+    add_operands(b, l);
+    add_results(b, l);
+    b->scope = (lower_scope){.body = b->body, .bufs = b->operands};
+    const char *kind = ir_node_str(n, IR_ATTR_family);
+    for (uint32_t i = 0; i < sizeof special / sizeof *special; i++) {
+        if (strcmp(special[i].kind, kind) == 0) {
+            special[i].lower(b);
+            return;
+        }
+    }
+    lower_nest(b, kind);
+}
+
+/* Constants come after all other buffers; then what nests keep, which is no argument. */
+static void number_bufs(building *b, lowered_kernel *out)
+{
+    for (uint32_t i = 0; i < b->l.consts.len; i++) {
+        out->sources[b->l.bufs.len] = LOWER_CONST;
+        out->indices[b->l.bufs.len] = i;
+        vec_push(b->l.a, &b->l.bufs, b->l.const_bufs.at[i]);
+    }
+    for (uint32_t i = 0; i < b->keeps.len; i++) {
+        b->keeps.at[i]->id = b->l.bufs.len;
+    }
+}
+
+lowered_kernel lower_kernel(ir_ctx *c, arena *a, const ir_node *const *nodes, uint32_t n,
+                            const lower_values *of)
+{
+    enum { MOST_CONSTS = 64 };
     symbols z;
-    lowered_kernel out = {0};
+    lowered_kernel out = {.sources = arena_array(a, enum lower_source, of->n + MOST_CONSTS),
+                          .indices = arena_array(a, uint32_t, of->n + MOST_CONSTS)};
     building *b = arena_new(a, building);
     b->l = (lower){.a = a,
                    .c = c,
                    .exprs = map_create(a),
                    .values = map_create(a),
                    .variables = map_create(a)};
-    b->node = n;
-    b->body = own_symbols(c, n->bodies[0], &z);
-    b->split = (int)ir_node_int(n, IR_ATTR_split, -1);
-    b->grain = ir_node_int(n, IR_ATTR_grain, 1);
-    make_bufs(b, places, params, &out);
-    b->scope = (lower_scope){.body = b->body, .bufs = b->operands};
-    const char *kind = ir_node_str(n, IR_ATTR_family);
-    bool done = false;
-    for (uint32_t i = 0; i < sizeof special / sizeof *special && !done; i++) {
-        if (strcmp(special[i].kind, kind) == 0) {
-            special[i].lower(b);
-            done = true;
-        }
+    buf_list l = {.of = of,
+                  .values = arena_array(a, const ir_node *, of->n),
+                  .made = arena_array(a, k_buf *, of->n),
+                  .out = &out};
+    const ir_graph **bodies = own_symbols(a, c, nodes, n, &z);
+    for (uint32_t i = 0; i < n; i++) {
+        lower_node(b, &l, nodes[i], bodies[i]);
     }
-    if (!done) {
-        lower_nest(b, kind);
-    }
+    note_overlaps(&l);
+    number_bufs(b, &out);
     k_kernel *k = arena_new(a, k_kernel);
-    for (uint32_t i = 0; i < b->l.consts.len; i++) { /* constants come after all other buffers */
-        out.sources[b->l.bufs.len] = LOWER_CONST;
-        out.indices[b->l.bufs.len] = i;
-        vec_push(a, &b->l.bufs, b->l.const_bufs.at[i]);
-    }
-    if (b->keep) {
-        b->keep->id = b->l.bufs.len;
-    }
-    *k = (k_kernel){.name = ir_node_str(n, IR_ATTR_name),
-                    .kind = kind,
+    *k = (k_kernel){.name = ir_node_str(nodes[0], IR_ATTR_name),
+                    .kind = ir_node_str(nodes[0], IR_ATTR_family),
                     .family = b->attention ? K_FAMILY_ATTENTION
                               : b->sort    ? K_FAMILY_SORT
                                            : K_FAMILY_NEST,
@@ -582,6 +643,7 @@ lowered_kernel lower_kernel(ir_ctx *c, arena *a, const ir_module *m, const ir_no
                     .syms = arena_copy(a, z.own, z.n * sizeof *z.own),
                     .n_nests = b->nests.len,
                     .nests = b->nests.at,
+                    .joined = n > 1,
                     .attention = b->attention,
                     .sort = b->sort,
                     .n_exprs = b->l.n_exprs};

@@ -1,6 +1,7 @@
 /* The planned graph of an entry becomes a list of kernels, loops and calls, each with its places.
  */
 #include "backend/lower.h"
+#include "passes/values.h"
 #include "passes/work.h"
 
 #include <stdlib.h>
@@ -136,38 +137,82 @@ static const k_kernel *unique_kernel(programmer *p, const k_kernel *k)
     return kept;
 }
 
-static k_item kernel_item(programmer *p, const frame *f, const ir_node *n)
+/* Operands and results of n nodes, with their places. */
+static lower_values values_of_nodes(programmer *p, const frame *f, const ir_node *const *nodes,
+                                    uint32_t n)
 {
-    k_place *places = arena_array(p->a, k_place, n->n_in + n->n_results);
-    const ir_param **params = arena_array(p->a, const ir_param *, n->n_in);
-    for (uint32_t i = 0; i < n->n_in; i++) {
-        places[i] = place_of(p, f, n->in[i]);
-        params[i] = param_of(p, f, n->in[i]);
+    uint32_t total = 0, at = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        total += nodes[i]->n_in + nodes[i]->n_results;
     }
-    for (uint32_t r = 0; r < n->n_results; r++) {
-        places[n->n_in + r] = result_place(p, n, r);
+    k_place *places = arena_array(p->a, k_place, total);
+    const ir_param **params = arena_array(p->a, const ir_param *, total);
+    for (uint32_t i = 0; i < n; i++) {
+        for (uint32_t k = 0; k < nodes[i]->n_in; k++) {
+            params[at] = param_of(p, f, nodes[i]->in[k]);
+            places[at++] = place_of(p, f, nodes[i]->in[k]);
+        }
+        for (uint32_t r = 0; r < nodes[i]->n_results; r++) {
+            places[at++] = result_place(p, nodes[i], r);
+        }
     }
-    lowered_kernel l = lower_kernel(p->c, p->a, p->m, n, places, params);
+    return (lower_values){total, places, params};
+}
+
+/* What the kernel of n nodes is called: by the names of all. */
+static const char *name_of_nodes(programmer *p, const ir_node *const *nodes, uint32_t n)
+{
+    const char *name = ir_node_str(nodes[0], IR_ATTR_name);
+    for (uint32_t i = 1; i < n; i++) {
+        const char *more = ir_node_str(nodes[i], IR_ATTR_name), *number = strrchr(more, '_');
+        name = intern_printf(ir_ctx_names(p->c), "%s+%s", name, number ? number + 1 : more);
+    }
+    return name;
+}
+
+static k_item kernel_item(programmer *p, const frame *f, const ir_node *const *nodes, uint32_t n)
+{
+    lower_values of = values_of_nodes(p, f, nodes, n);
+    lowered_kernel l = lower_kernel(p->c, p->a, nodes, n, &of);
     k_item t = {.kind = K_ITEM_KERNEL,
                 .kernel = unique_kernel(p, l.kernel),
                 .number = p->use_names.len,
-                .name = ir_node_str(n, IR_ATTR_name),
+                .name = name_of_nodes(p, nodes, n),
                 .dims = l.dims,
-                .open = ir_node_int(n, IR_ATTR_open, 0) != 0};
-    t.work = t.open ? work_of_kernel(p->c, n) : NULL;
+                .open = n == 1 && ir_node_int(nodes[0], IR_ATTR_open, 0) != 0};
+    t.work = t.open ? work_of_kernel(p->c, nodes[0]) : NULL;
     k_place *own = arena_array(p->a, k_place, l.kernel->n_bufs);
     for (uint32_t i = 0; i < l.kernel->n_bufs; i++) {
         uint32_t k = l.indices[i];
-        own[i] = l.sources[i] == LOWER_OPERAND  ? places[k]
-                 : l.sources[i] == LOWER_RESULT ? places[n->n_in + k]
-                                                : (k_place){.space = K_SPACE_CONST,
-                                                            .at = ir_dim_const(p->c, 0),
-                                                            .data = l.consts[k]};
+        own[i] = l.sources[i] == LOWER_VALUE ? of.places[k]
+                                             : (k_place){.space = K_SPACE_CONST,
+                                                         .at = ir_dim_const(p->c, 0),
+                                                         .data = l.consts[k]};
     }
     t.places = own;
     vec_push(p->a, &p->use_names, t.name);
-    vec_push(p->a, &p->use_locs, n->loc);
+    vec_push(p->a, &p->use_locs, nodes[0]->loc);
     return t;
+}
+
+/* Kernels from node i on that are made as one; *end: where to go on. */
+static k_item joined_item(programmer *p, const frame *f, uint32_t i, uint32_t *end)
+{
+    VEC(const ir_node *) nodes = {0};
+    *end = i + 1;
+    vec_push(p->a, &nodes, ir_graph_node(f->g, i));
+    for (uint32_t k = i + 1; k < ir_graph_size(f->g); k++) {
+        const ir_node *n = ir_graph_node(f->g, k);
+        bool item = values_is_item(n);
+        if (item && !ir_node_int(n, IR_ATTR_joined, 0)) {
+            break;
+        }
+        if (item) {
+            vec_push(p->a, &nodes, n);
+            *end = k + 1;
+        }
+    }
+    return kernel_item(p, f, nodes.at, nodes.len);
 }
 
 static k_item extern_item(programmer *p, const frame *f, const ir_node *n)
@@ -218,11 +263,13 @@ static k_item loop_item(programmer *p, const frame *f, const ir_node *n)
 
 static void add_items(programmer *p, const frame *f, item_list *out)
 {
-    for (uint32_t i = 0; i < ir_graph_size(f->g); i++) {
+    uint32_t end;
+    for (uint32_t i = 0; i < ir_graph_size(f->g); i = end) {
         const ir_node *n = ir_graph_node(f->g, i);
         k_item t;
+        end = i + 1;
         if (n->op == IR_OP_kernel) {
-            t = kernel_item(p, f, n);
+            t = joined_item(p, f, i, &end);
         } else if (n->op == IR_OP_loop) {
             t = loop_item(p, f, n);
         } else if (n->op == IR_OP_extern) {

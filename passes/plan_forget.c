@@ -1,6 +1,6 @@
 /* A planned graph as it was before plan_memory: text from outside may claim any place for a value,
- * so what it says of places, and of threads that share none, is dropped, and the memory planned
- * anew. */
+ * so what it says of places, and of kernels that were found to share none, is dropped, and the
+ * memory planned anew. */
 #include "passes/plan.h"
 
 static ir_graph *without_places(const ir_graph *g, arena *a);
@@ -14,7 +14,7 @@ static const ir_node *copy_node(ir_graph *out, const ir_node *n, const ir_node *
     for (uint32_t i = 0; i < n->n_attrs; i++) {
         ir_attr_key key = n->attrs[i].key;
         bool place = key == IR_ATTR_space || key == IR_ATTR_at || key == IR_ATTR_bytes;
-        if (!place && key != IR_ATTR_open) {
+        if (!place && key != IR_ATTR_open && key != IR_ATTR_joined) {
             attrs[n_attrs++] = n->attrs[i];
         }
     }

@@ -643,6 +643,47 @@ static bool run_loop(checker *k, frame *f, const ir_node *n)
     return k->ok;
 }
 
+/* Kernels that are made together --------------------------------------------------------------- */
+
+/* Does x write what y reads or writes? */
+static bool writes_of(checker *k, const ir_node *x, const ir_node *y)
+{
+    place p = {0}, q = {0};
+    bool meets = false;
+    for (uint32_t r = 0; r < x->n_results && !meets && get_place(k, x, r, &p); r++) {
+        for (uint32_t i = 0; i < y->n_in + y->n_results && !meets; i++) {
+            bool in = i < y->n_in;
+            meets = get_place(k, in ? y->in[i] : y, in ? 0 : i - y->n_in, &q) && q.in == p.in &&
+                    q.begin < p.end && p.begin < q.end;
+        }
+    }
+    return meets;
+}
+
+/* They take turns at every block of rows: nobody may wait for another, or touch what it makes. */
+static bool check_joined(checker *k, const ir_graph *g, uint32_t at)
+{
+    const ir_node *n = ir_graph_node(g, at);
+    bool more = ir_node_int(n, IR_ATTR_joined, 0) != 0;
+    while (more && at-- > 0) {
+        const ir_node *m = ir_graph_node(g, at);
+        if (m->op == IR_OP_loop || m->op == IR_OP_extern) {
+            break;
+        }
+        if (m->op != IR_OP_kernel) {
+            continue;
+        }
+        more = ir_node_int(m, IR_ATTR_joined, 0) != 0;
+        if (ir_node_int(n, IR_ATTR_barrier, 0) || is_open(n) || is_open(m)) {
+            return fail(k, n, "a kernel is made with one that other threads take part in");
+        }
+        if (writes_of(k, n, m) || writes_of(k, m, n)) {
+            return fail(k, n, "kernels that are made together use what one of them writes");
+        }
+    }
+    return more ? fail(k, n, "a kernel is made with one that is not there") : k->ok;
+}
+
 static bool run_graph(checker *k, frame *f)
 {
     bool must_meet = false;
@@ -655,7 +696,7 @@ static bool run_graph(checker *k, frame *f)
                 return fail(k, n, "threads do not meet after a loop");
             }
             must_meet = n->op == IR_OP_extern;
-            run_kernel(k, f, n);
+            (void)(check_joined(k, f->g, i) && run_kernel(k, f, n));
             break;
         case IR_OP_loop:
             run_loop(k, f, n);

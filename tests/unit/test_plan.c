@@ -342,7 +342,7 @@ static void test_llama(void **state)
 /* The verifier finds what is wrong
  * ----------------------------------------------------------------- */
 
-/* A copy of the graph with the k-th kernel's place, size or barrier changed. */
+/* A copy of the graph with an attribute of the k-th kernel changed. */
 static ir_graph *spoil(const ir_graph *g, uint32_t k, ir_attr attr)
 {
     ir_graph *out = ir_graph_begin_rewrite(g);
@@ -409,6 +409,39 @@ static void test_verifier(void **state)
     finish(f, g);
 }
 
+/* Products of the same rows are one kernel; what is said of such kernels is not taken on trust. */
+static void test_joined(void **state)
+{
+    (void)state;
+    fixture *f = fixture_create(1, 64);
+    const ir_node *x = input(f, "x", SHAPE(f->t, K(f, 64)));
+    result(f, "a", linear(f, x, "w1", 64, 64));
+    result(f, "b", linear(f, x, "w2", 32, 64));
+    result(f, "c", linear(f, linear(f, x, "w3", 64, 64), "w4", 64, 64));
+    ir_graph *g = run(f, f->b.graph, PASS_join_products, 1);
+    const ir_node *first = find(g, IR_OP_kernel, 0);
+    assert_int_equal(ir_node_int(first, IR_ATTR_joined, 0), 0);
+    assert_int_equal(ir_node_int(find(g, IR_OP_kernel, 1), IR_ATTR_joined, 0), 1);
+    assert_int_equal(ir_node_int(find(g, IR_OP_kernel, 2), IR_ATTR_joined, 0), 1);
+    assert_int_equal(ir_node_int(find(g, IR_OP_kernel, 3), IR_ATTR_joined, 0), 0);
+    assert_true(plan_verify(&f->m, g, f->d));
+    const struct {
+        uint32_t kernel;
+        ir_attr attr;
+    } wrong[] = {
+        {0, ir_attr_i(IR_ATTR_joined, 1)},  /* with none */
+        {3, ir_attr_i(IR_ATTR_joined, 1)},  /* with what it reads, and waits for */
+        {1, ir_attr_i(IR_ATTR_barrier, 1)}, /* waits for what it is made with */
+    };
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        ir_graph *bad = spoil(g, wrong[i].kernel, wrong[i].attr);
+        assert_false(plan_verify(&f->m, bad, f->d));
+        diag_clear(f->d);
+        ir_graph_destroy(bad);
+    }
+    finish(f, g);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -427,6 +460,7 @@ int main(void)
         cmocka_unit_test(test_swapped_carries),
         cmocka_unit_test(test_llama),
         cmocka_unit_test(test_verifier),
+        cmocka_unit_test(test_joined),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

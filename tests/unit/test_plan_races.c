@@ -286,7 +286,7 @@ static ir_graph *plan(fixture *f, int level, uint32_t panel)
     pass_ctx c = {
         .module = &f->m, .d = f->d, .scratch = arena_create(), .level = level, .panel = panel};
     ir_graph *g = ir_graph_clone(f->b.graph);
-    for (int id = panel ? PASS_canonicalize : PASS_fuse_epilogue; id <= PASS_open_shares; id++) {
+    for (int id = panel ? PASS_canonicalize : PASS_fuse_epilogue; id <= PASS_join_products; id++) {
         if (pass_get((pass_id)id)->level <= level && id != PASS_layout) {
             ir_graph *next = pass_run((pass_id)id, &c, g);
             ir_graph_destroy(g);
