@@ -209,6 +209,8 @@ LLVMValueRef emit_scratch(emit *e, uint64_t bytes);
  * i32 again, ptr scratch). */
 LLVMTypeRef emit_kernel_type(emit *e, const k_kernel *k);
 LLVMValueRef emit_kernel(emit *e, const k_kernel *k);
+/* Its function, with nothing in it yet. */
+LLVMValueRef emit_kernel_begin(emit *e, const k_kernel *k);
 /* A function that a kernel calls: parts of it that need all registers. Between begin and end, code
  * goes into it; only its own arguments are known there. It returns nothing. */
 typedef struct emit_function {

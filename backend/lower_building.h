@@ -44,8 +44,17 @@ void lower_add_store(building *b, uint32_t result, const lower_target *t,
 /* The body's first node of a family; NULL: it has none. */
 const ir_node *lower_find_family(const ir_graph *g, ir_family f);
 
+/* Families: map, contract, conv, pool, and what has no other (lower_nest.c); */
+void lower_nest(building *b, const char *kind);
+/* reduce; */
+void lower_rows(building *b);
+/* scan, scatter, sort (lower_order.c); */
+void lower_scan(building *b);
+void lower_scatter(building *b);
+void lower_sort(building *b);
+/* attention (lower_attention.c). */
+void lower_attention(building *b);
 /* A product whose columns are kept by groups of so many (lower_groups.c). */
 void lower_groups(building *b, int64_t group);
-void lower_attention(building *b);
 
 #endif
