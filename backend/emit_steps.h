@@ -1,5 +1,5 @@
-/* The steps of a nest at points of its outer axes: several at once, so that what they load is loaded
- * once. */
+/* The steps of a nest at points of its outer axes: several at once, so that what they load is
+ * loaded once. */
 #ifndef AIGC_BACKEND_EMIT_STEPS_H
 #define AIGC_BACKEND_EMIT_STEPS_H
 

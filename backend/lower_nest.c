@@ -1,5 +1,5 @@
-/* Kernels that are one nest over the domain of their results: maps, products, windows; and rows that
- * are folded. */
+/* Kernels that are one nest over the domain of their results: maps, products, windows; and rows
+ * that are folded. */
 #include "backend/lower_building.h"
 
 #include <string.h>

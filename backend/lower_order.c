@@ -1,5 +1,5 @@
-/* Kernels whose elements follow each other along one axis, or meet at places that data says: running
- * sums, sorting, scattering. */
+/* Kernels whose elements follow each other along one axis, or meet at places that data says:
+ * running sums, sorting, scattering. */
 #include "backend/lower_building.h"
 
 void lower_scan(building *b)
