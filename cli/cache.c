@@ -15,12 +15,13 @@ typedef struct cache_header {
     uint64_t a, b, size, sum; /* of what follows */
 } cache_header;
 
-/* What follows: this, the object, its symbol, and of every imported file a hash and its path. */
+/* What follows: this, the object, its symbol and its header, and of every imported file a hash and
+ * its path. Texts end with a 0. */
 typedef struct cache_content {
-    uint64_t object_size, symbol_size, n_files, reserved; /* symbol_size: with its last 0 */
+    uint64_t object_size, n_files;
 } cache_content;
 
-static const char magic[8] = "aigcobj2";
+static const char magic[8] = "aigcobj3";
 
 void cache_key_bytes(cache_key *k, const void *bytes, size_t size)
 {
@@ -126,8 +127,9 @@ static bool depends_on(const source_file *f)
 
 static char *content_of(const cache_entry *e, const source_map *sources, size_t *size)
 {
-    cache_content c = {.object_size = e->size, .symbol_size = strlen(e->symbol) + 1};
-    *size = sizeof c + c.object_size + c.symbol_size;
+    cache_content c = {.object_size = e->size};
+    size_t symbol = strlen(e->symbol) + 1, header = strlen(e->header) + 1;
+    *size = sizeof c + e->size + symbol + header;
     for (uint32_t i = 1; source_get(sources, i); i++) {
         const source_file *f = source_get(sources, i);
         if (depends_on(f)) {
@@ -141,7 +143,8 @@ static char *content_of(const cache_entry *e, const source_map *sources, size_t 
     }
     at = mempcpy(at, &c, sizeof c);
     at = mempcpy(at, e->object, e->size);
-    at = mempcpy(at, e->symbol, c.symbol_size);
+    at = mempcpy(at, e->symbol, symbol);
+    at = mempcpy(at, e->header, header);
     for (uint32_t i = 1; source_get(sources, i); i++) {
         const source_file *f = source_get(sources, i);
         if (depends_on(f)) {
@@ -188,8 +191,10 @@ static bool open_content(const char *bytes, size_t size, source_map *sources, ca
         return false;
     }
     const char *at = object + c->object_size;
-    *out = (cache_entry){take_text(&at, end), object, c->object_size};
-    return out->symbol && files_are_same(at, end, c->n_files, sources);
+    *out = (cache_entry){.object = object, .size = c->object_size};
+    out->symbol = take_text(&at, end);
+    out->header = take_text(&at, end);
+    return out->symbol && out->header && files_are_same(at, end, c->n_files, sources);
 }
 
 bool cache_read(const cache_key *k, source_map *sources, arena *a, cache_entry *out)

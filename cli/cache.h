@@ -19,6 +19,7 @@ void cache_key_text(cache_key *k, const char *text);
 
 typedef struct cache_entry {
     const char *symbol; /* the object exports SYMBOL_model */
+    const char *header; /* its text for C */
     const void *object;
     size_t size;
 } cache_entry;

@@ -1,5 +1,4 @@
 /* aigc build: an object with its header, a shared library, a program, or text. */
-#include "cli/header.h"
 #include "cli/session.h"
 #include "ir/text.h"
 
@@ -105,9 +104,7 @@ static int write_object(const args *a, compiler *c, const void *object, size_t s
         size_t n = strlen(a->output);
         char *path =
             arena_printf(c->a, "%.*s.h", (int)(ends_with(a->output, ".o") ? n - 2 : n), a->output);
-        const char *slash = strrchr(a->file, '/'),
-                   *text = header_text(c->m, c->symbol, slash ? slash + 1 : a->file, c->a);
-        code = text ? write_file(path, text, strlen(text)) : EXIT_FAILED;
+        code = c->header ? write_file(path, c->header, strlen(c->header)) : EXIT_FAILED;
         if (a->verbose && code == 0) {
             fprintf(stderr, "%s: %zu bytes; %s\n", a->output, size, path);
         }
@@ -142,28 +139,40 @@ static int write_linked(const args *a, compiler *c, const void *object, size_t s
     return code;
 }
 
-/* The object or the text; NULL where c->d has errors. */
-static const void *make(compiler *c, const compile_options *o, emit_kind kind, size_t *size)
+/* The text; NULL where c->d has errors. */
+static const char *make_text(compiler *c, const compile_options *o, emit_kind kind)
 {
-    if (kind == ASM || kind == LLVM || kind == IR) {
-        const char *text = kind != IR             ? compile_text(c, o, kinds[kind])
-                           : compile_passes(c, o) ? ir_print_module(c->m, c->a)
-                                                  : NULL;
-        *size = text ? strlen(text) : 0;
-        return text;
+    return kind != IR             ? compile_text(c, o, kinds[kind])
+           : compile_passes(c, o) ? ir_print_module(c->m, c->a)
+                                  : NULL;
+}
+
+/* The object or the text; NULL where c->d has errors. An object that was made before needs no
+ * compiling, but a program what the source says of `generate`. */
+static const void *make(const args *a, compiler *c, const compile_options *o, emit_kind kind,
+                        size_t *size)
+{
+    bool object = kind == OBJECT || kind == SHARED || kind == EXE;
+    const void *made = object ? compile_from_cache(c, a->file, o, size) : NULL;
+    if (made && kind != EXE) {
+        return made;
     }
-    const source_file *f = source_get(diag_sources(c->d), 1);
-    const void *object = compile_from_cache(c, f->path, o, size);
-    object = object ? object : compile_object(c, o, size);
-    bool told = kind != OBJECT || compile_lower(c, o); /* its header tells what plans say */
-    return told ? object : NULL;
+    if (!compile_source(c, a->file, o)) {
+        return NULL;
+    }
+    if (object) {
+        return made ? made : compile_object(c, o, size);
+    }
+    const char *text = make_text(c, o, kind);
+    *size = text ? strlen(text) : 0;
+    return text;
 }
 
 static int build(const args *a, compiler *c, const compile_options *o, emit_kind kind)
 {
     size_t size = 0;
     progress *shown = session_progress(a, "compiling");
-    const void *made = compile_source(c, a->file, o) ? make(c, o, kind, &size) : NULL;
+    const void *made = make(a, c, o, kind, &size);
     progress_stop(shown);
     if (!made) {
         return EXIT_INPUT;

@@ -1,6 +1,7 @@
 #include "cli/compile.h"
 #include "backend/codegen.h"
 #include "cli/cache.h"
+#include "cli/header.h"
 #include "ir/text.h"
 #include "ir/verify.h"
 
@@ -160,6 +161,7 @@ const void *compile_from_cache(compiler *c, const char *path, const compile_opti
         return NULL;
     }
     c->symbol = e.symbol;
+    c->header = e.header;
     *size = e.size;
     return e.object;
 }
@@ -168,10 +170,13 @@ const void *compile_object(compiler *c, const compile_options *o, size_t *size)
 {
     const source_file *f = source_get(diag_sources(c->d), 1);
     const void *object = emit_object(c, o, size);
+    const char *slash = strrchr(f->path, '/');
+    c->header = object ? header_text(c->m, c->symbol, slash ? slash + 1 : f->path, c->a) : NULL;
     /* Warnings are told each time: what gives any is compiled each time. */
-    if (object && !o->no_cache && !o->profile && diag_warning_count(c->d) == 0) {
+    bool keep = object && c->header && !o->no_cache && !o->profile;
+    if (keep && diag_warning_count(c->d) == 0) {
         cache_key k = compile_key(f, o);
-        cache_entry e = {.symbol = c->symbol, .object = object, .size = *size};
+        cache_entry e = {.symbol = c->symbol, .header = c->header, .object = object, .size = *size};
         cache_write(&k, &e, diag_sources(c->d));
     }
     return object;

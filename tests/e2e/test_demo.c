@@ -189,6 +189,22 @@ static void test_changed_import(void **state)
     }
 }
 
+/* An object that is in the cache comes with the header that it was made with. */
+static void test_built_again(void **state)
+{
+    (void)state;
+    int code;
+    char *text = e2e_command(
+        &code,
+        "cd %s && for n in 1 2; do rm -f x.o x.h && AIGC_CACHE_DIR=%s/cache4 %s build %s -o x.o && "
+        "mkdir -p made$n && cp x.o x.h made$n && ls cache4 | wc -l; done 2>&1 && "
+        "cmp made1/x.o made2/x.o && cmp made1/x.h made2/x.h && grep -c llama_forward made2/x.h",
+        folder, folder, AIGC_COMMAND, LLAMA);
+    assert_int_equal(code, 0);
+    assert_non_null(strstr(text, "1\n1\n"));
+    free(text);
+}
+
 static void test_exit_codes(void **state)
 {
     (void)state;
@@ -262,6 +278,7 @@ int main(void)
                                        cmocka_unit_test(test_other_target),
                                        cmocka_unit_test(test_damaged_cache),
                                        cmocka_unit_test(test_changed_import),
+                                       cmocka_unit_test(test_built_again),
                                        cmocka_unit_test(test_exit_codes)};
     return cmocka_run_group_tests(tests, begin, end);
 }
