@@ -3,8 +3,8 @@
  * here.
  *
  * Before   %e = exp %x                   After   %y = kernel %x {family="reduce"} (
- *          %s = reduce_sum %e                      %e = exp ...; %s = reduce_sum %e ...; div %e,
- * %s) %y = div %e, %s
+ *          %s = reduce_sum %e                      %e = exp ...; %s = reduce_sum %e; div %e, %s)
+ *          %y = div %e, %s
  *
  * Nodes are met from the last to the first, so all readers of a value are in kernels already. A
  * value is computed in its readers when that costs less than a kernel of its own with a store and
@@ -14,334 +14,9 @@
  * reader.
  *
  * Keeps: values, types, inputs, outputs. At level 0 every op is a kernel of its own. */
-#include "passes/access.h"
-#include "passes/fuse_cost.h"
-#include "passes/kernel_form.h"
+#include "passes/fuse_groups.h"
 
 #include <string.h>
-
-enum { MOST_NODES = 96, MOST_ROOTS = 8, MOST_GROUPS = 16 };
-
-typedef enum group_kind {
-    GROUP_MAP,
-    GROUP_REDUCE,
-    GROUP_PRODUCT,
-    GROUP_SCAN,
-    GROUP_SOLID
-} group_kind;
-
-typedef struct root {
-    const ir_node *node;
-    const ir_dim *index[IR_MAX_RANK]; /* where it is evaluated; of src, for an update */
-} root;
-
-typedef struct group {
-    group_kind kind;
-    form_group *form;
-    VEC(root) roots;
-    uint32_t rank; /* the domain: axes of the (first) root */
-    const ir_dim *dims[IR_MAX_RANK];
-    const ir_dim *index[IR_MAX_RANK];
-    uint32_t full_rank, mask; /* GROUP_REDUCE */
-    const ir_dim *full_dims[IR_MAX_RANK];
-    const ir_dim *full_index[IR_MAX_RANK];
-    uint32_t n_nodes;
-} group;
-
-typedef struct group_list {
-    uint32_t n;
-    group *at[MOST_GROUPS];
-    bool more; /* too many */
-} group_list;
-
-typedef struct fuser {
-    pass_ctx *c;
-    ir_ctx *ctx;
-    arena *a;
-    const ir_graph *g;
-    form_plan *p;
-    fuse_tree tree;
-    VEC(uint32_t) * users; /* [size] of nodes */
-    bool *must;            /* [size] needed in memory whatever is fused */
-    bool *live;
-    group **root_of;     /* [size] */
-    group_list **within; /* [size] groups that evaluate the node */
-    VEC(group *) groups;
-    const group *walking;
-} fuser;
-
-/* Asking --------------------------------------------------------------------------------------- */
-
-static bool is_leaf(void *data, const ir_node *n)
-{
-    const fuser *f = data;
-    return !f->p->inlined[n->id] && f->root_of[n->id] != f->walking;
-}
-
-static void walk(fuser *f, const group *k, access *w)
-{
-    access_init(w, f->a, f->ctx);
-    w->is_leaf = is_leaf;
-    w->data = f;
-    f->walking = k;
-    if (k->kind == GROUP_REDUCE) {
-        w->full_rank = k->full_rank;
-        w->mask = k->mask;
-        memcpy(w->full_dims, k->full_dims, sizeof k->full_dims);
-        memcpy(w->full_index, k->full_index, sizeof k->full_index);
-    }
-    for (uint32_t i = 0; i < k->roots.len; i++) {
-        access_root(w, k->roots.at[i].node, k->roots.at[i].index);
-    }
-}
-
-static void add_group(group_list *l, group *k)
-{
-    for (uint32_t i = 0; i < l->n; i++) {
-        if (l->at[i] == k) {
-            return;
-        }
-    }
-    if (l->n == MOST_GROUPS) {
-        l->more = true;
-    } else {
-        l->at[l->n++] = k;
-    }
-}
-
-static group_list readers(const fuser *f, const ir_node *n)
-{
-    group_list l = {0};
-    for (uint32_t i = 0; i < f->users[n->id].len; i++) {
-        const group_list *of = f->within[f->users[n->id].at[i]];
-        for (uint32_t k = 0; of && k < of->n; k++) {
-            add_group(&l, of->at[k]);
-        }
-        l.more |= of && of->more;
-    }
-    return l;
-}
-
-static void set_within(fuser *f, const ir_node *n, const group_list *l)
-{
-    if (!f->within[n->id]) {
-        f->within[n->id] = arena_new(f->a, group_list);
-    }
-    for (uint32_t i = 0; i < l->n; i++) {
-        add_group(f->within[n->id], l->at[i]);
-        l->at[i]->n_nodes++;
-    }
-}
-
-static void explain(const fuser *f, const ir_node *n, const group_list *l, const char *verdict)
-{
-    if (!f->c->explain) {
-        return;
-    }
-    for (uint32_t i = 0; i < l->n; i++) {
-        const ir_dim *bytes = ir_type_bytes(f->ctx, ir_node_type(n));
-        fprintf(f->c->explain, "%s: %%%u %s -> %s: %s (%s bytes)\n", ir_graph_name(f->g), n->id,
-                ir_op_name(n->op), ir_op_name(l->at[i]->form->main->op), verdict,
-                ir_dim_text(f->ctx, bytes));
-    }
-}
-
-/* Groups --------------------------------------------------------------------------------------- */
-
-static group_kind kind_of(const ir_node *n)
-{
-    switch (ir_op_family(n->op)) {
-    case IR_FAMILY_REDUCE:
-    case IR_FAMILY_NORM:
-        return GROUP_REDUCE;
-    case IR_FAMILY_CONTRACT:
-    case IR_FAMILY_ATTENTION:
-        return GROUP_PRODUCT;
-    case IR_FAMILY_SCAN:
-        return GROUP_SCAN;
-    case IR_FAMILY_CONV:
-    case IR_FAMILY_POOL:
-    case IR_FAMILY_SORT:
-    case IR_FAMILY_SCATTER:
-        return GROUP_SOLID;
-    default:
-        return GROUP_MAP;
-    }
-}
-
-static void add_root(fuser *f, group *k, const ir_node *n, const ir_dim *const *index)
-{
-    root r = {.node = n};
-    memcpy(r.index, index, IR_MAX_RANK * sizeof *index);
-    vec_push(f->a, &k->roots, r);
-    f->root_of[n->id] = k;
-    group_list l = {.n = 1, .at = {k}};
-    set_within(f, n, &l);
-}
-
-/* The full shape of a reduction that is the root of its group. */
-static void set_full(fuser *f, group *k, const ir_node *n, const ir_dim **index)
-{
-    const ir_type *x = ir_node_type(n->in[0]);
-    bool keep = x->rank == k->rank;
-    uint32_t at = 0;
-    k->full_rank = x->rank;
-    k->mask = access_reduced_axes(n);
-    for (uint32_t i = 0; i < x->rank; i++) {
-        bool reduced = k->mask & (1u << i);
-        k->full_dims[i] = x->dims[i];
-        k->full_index[i] = access_axis(f->ctx, i, x->dims[i]);
-        if (keep) {
-            index[i] = ir_dim_is_one(ir_node_type(n)->dims[i]) ? ir_dim_const(f->ctx, 0)
-                                                               : k->full_index[i];
-        } else if (!reduced) {
-            index[at++] = k->full_index[i];
-        }
-    }
-}
-
-static void new_group(fuser *f, const ir_node *n)
-{
-    group *k = arena_new(f->a, group);
-    const ir_node *value = n->op == IR_OP_update ? n->in[1] : n;
-    const ir_type *t = ir_node_type(value);
-    const ir_dim *index[IR_MAX_RANK] = {NULL};
-    k->kind = kind_of(n);
-    k->form = form_add(f->p, n);
-    vec_push(f->a, &f->groups, k);
-    k->rank = t->rank;
-    memcpy(k->dims, t->dims, sizeof k->dims);
-    access_axes(f->ctx, t, index);
-    if (k->kind == GROUP_REDUCE) {
-        set_full(f, k, n, index);
-    }
-    memcpy(k->index, index, sizeof index);
-    add_root(f, k, n, index);
-}
-
-/* Reductions ----------------------------------------------------------------------------------- */
-
-/* Is every result of the full shape, or of the reduced one with or without its axes of 1? */
-static bool results_fit(const group *k, uint32_t full_rank, const ir_dim *const *full_dims,
-                        uint32_t mask)
-{
-    bool full = k->rank == full_rank, keep = full;
-    uint32_t at = 0;
-    bool dropped = true;
-    for (uint32_t i = 0; i < full_rank; i++) {
-        bool reduced = mask & (1u << i);
-        full = full && k->dims[i] == full_dims[i];
-        keep = keep && (reduced ? ir_dim_is_one(k->dims[i]) : k->dims[i] == full_dims[i]);
-        if (!reduced) {
-            dropped = dropped && at < k->rank && k->dims[at] == full_dims[i];
-            at++;
-        }
-    }
-    return full || keep || (dropped && at == k->rank);
-}
-
-/* May the group's domain be that of the reduction n, read at `index`? Sets the full shape. */
-static bool fit_domain(fuser *f, group *k, const ir_node *n, const ir_dim *const *index)
-{
-    const ir_type *x = ir_node_type(n->in[0]);
-    uint32_t mask = access_reduced_axes(n), at = 0;
-    bool keep = ir_node_type(n)->rank == x->rank, full = k->rank == x->rank;
-    for (uint32_t i = 0; full && i < x->rank; i++) {
-        full = k->dims[i] == x->dims[i];
-    }
-    if (!results_fit(k, x->rank, x->dims, mask)) {
-        return false;
-    }
-    uint32_t covered = 0;
-    for (uint32_t i = 0; i < x->rank; i++) {
-        bool reduced = mask & (1u << i);
-        const ir_dim *from = keep ? index[i] : reduced ? NULL : index[at];
-        at += !reduced;
-        k->full_dims[i] = x->dims[i];
-        if (full) {
-            k->full_index[i] = k->index[i];
-        } else if (reduced) {
-            const char *name = intern_printf(ir_ctx_names(f->ctx), "@r%u", i);
-            int64_t hi = x->dims[i]->hi;
-            k->full_index[i] = ir_dim_sym(f->ctx, ir_sym_get(f->ctx, name, 0,
-                                                             hi == INT64_MAX ? hi
-                                                             : hi > 0        ? hi - 1
-                                                                             : 0));
-        } else {
-            /* In order: the kept axes are those of the domain. */
-            while (covered < k->rank && ir_dim_is_one(k->dims[covered]) &&
-                   !ir_dim_is_one(x->dims[i])) {
-                covered++;
-            }
-            if (covered == k->rank) {
-                return false;
-            }
-            k->full_index[i] = k->index[covered++];
-        }
-        bool free_place = reduced && ir_op_family(n->op) == IR_FAMILY_REDUCE;
-        if (!free_place && n->op != IR_OP_logsumexp && from != k->full_index[i]) {
-            return false;
-        }
-        if (n->op == IR_OP_logsumexp && !reduced && from != k->full_index[i]) {
-            return false;
-        }
-    }
-    k->full_rank = x->rank;
-    k->mask = mask;
-    return true;
-}
-
-/* A reduction over nearly everything has no axis left for threads: its reader, if large, is better
- * off as a kernel of its own. */
-static bool starves(const group *k, const ir_node *n)
-{
-    double full = fuse_elems(ir_node_type(n->in[0])), domain = 1, kept = 1;
-    uint32_t mask = access_reduced_axes(n);
-    for (uint32_t i = 0; i < k->rank; i++) {
-        domain *= fuse_extent(k->dims[i]);
-    }
-    for (uint32_t i = 0; i < ir_node_type(n->in[0])->rank; i++) {
-        kept *= mask & (1u << i) ? 1 : fuse_extent(ir_node_type(n->in[0])->dims[i]);
-    }
-    (void)full;
-    return kept < 2 && domain > 32768;
-}
-
-/* Can the group evaluate the reduction as one of its stages? If so its domain is set for it. */
-static bool take_reduction(fuser *f, group *k, const ir_node *n)
-{
-    if ((k->kind != GROUP_MAP && k->kind != GROUP_REDUCE) || k->n_nodes >= MOST_NODES ||
-        starves(k, n)) {
-        return false;
-    }
-    access w;
-    walk(f, k, &w);
-    const access_visit *first = NULL;
-    for (uint32_t i = 0; i < w.visits.len; i++) {
-        const access_visit *v = &w.visits.at[i];
-        if (v->node != n) {
-            continue;
-        }
-        if (first && !access_same_index(first->index, v->index, ir_node_type(n)->rank)) {
-            return false;
-        }
-        first = first ? first : v;
-    }
-    group before = *k;
-    if (!first || w.overrun || (k->kind == GROUP_MAP && !fit_domain(f, k, n, first->index))) {
-        *k = before;
-        return false;
-    }
-    k->kind = GROUP_REDUCE;
-    f->p->inlined[n->id] = true;
-    walk(f, k, &w);
-    if (w.misaligned || w.overrun) {
-        f->p->inlined[n->id] = false;
-        *k = before;
-        return false;
-    }
-    return true;
-}
 
 /* Pointwise values ----------------------------------------------------------------------------- */
 
@@ -402,29 +77,6 @@ static verdict refuse(const char *why)
     return (verdict){false, why};
 }
 
-/* Would the kernel read what it is about to update in place? */
-static bool reads_updated(fuser *f, const group *k, const ir_node *n)
-{
-    for (uint32_t i = 0; i < k->roots.len; i++) {
-        const ir_node *r = k->roots.at[i].node;
-        const ir_node *dst = r->op == IR_OP_update ? r->in[0] : NULL;
-        while (dst && dst->op == IR_OP_reshape) {
-            dst = dst->in[0];
-        }
-        for (uint32_t j = 0; dst && j < n->n_in; j++) {
-            const ir_node *x = n->in[j];
-            while (x->op == IR_OP_reshape) {
-                x = x->in[0];
-            }
-            if (x == dst) {
-                return true;
-            }
-        }
-    }
-    (void)f;
-    return false;
-}
-
 /* Cost of computing n in the kernels that read it, and of keeping it. */
 static verdict weigh(fuser *f, const ir_node *n, const group_list *l)
 {
@@ -436,14 +88,14 @@ static verdict weigh(fuser *f, const ir_node *n, const group_list *l)
         if (k->kind == GROUP_SOLID) {
             return refuse("the reader takes its operands from memory");
         }
-        if (k->n_nodes >= MOST_NODES) {
+        if (k->n_nodes >= FUSE_MOST_NODES) {
             return refuse("the reader is large enough");
         }
-        if (reads_updated(f, k, n)) {
+        if (fuse_reads_updated(f, k, n)) {
             return refuse("the reader updates what this reads");
         }
         access w;
-        walk(f, k, &w);
+        fuse_walk(f, k, &w);
         if (w.overrun) {
             return refuse("the reader is too entangled");
         }
@@ -483,165 +135,6 @@ static verdict weigh(fuser *f, const ir_node *n, const group_list *l)
     return inlined <= kept ? (verdict){true, "fused"} : refuse("keeping it costs less");
 }
 
-/* Further results ------------------------------------------------------------------------------ */
-
-typedef struct search {
-    fuser *f;
-    bool *seen;
-    const ir_node *value; /* would become a result of ... */
-    const group *k;       /* ... this kernel */
-} search;
-
-static bool needs_it(search *s, const ir_node *n);
-
-static bool operand_needs_it(search *s, const ir_node *n)
-{
-    for (uint32_t j = 0; j < n->n_in; j++) {
-        if (needs_it(s, n->in[j])) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* Does making n, from memory, need what the kernel makes? */
-static bool needs_it(search *s, const ir_node *n)
-{
-    const group *q = s->f->root_of[n->id];
-    if (n == s->value || (q && q == s->k)) {
-        return true;
-    }
-    if (s->seen[n->id]) {
-        return false;
-    }
-    s->seen[n->id] = true;
-    for (uint32_t i = 0; q && i < q->roots.len; i++) {
-        const ir_node *r = q->roots.at[i].node;
-        bool met = s->seen[r->id] && r != n;
-        s->seen[r->id] = true;
-        if (!met && operand_needs_it(s, r)) {
-            return true;
-        }
-    }
-    return !q && operand_needs_it(s, n);
-}
-
-/* Does what the kernel reads from memory need what it makes? `inside` marks what has been looked
- * into. */
-static bool reads_need_it(search *s, const ir_node *n, bool *inside)
-{
-    for (uint32_t j = 0; j < n->n_in; j++) {
-        const ir_node *x = n->in[j];
-        bool within = x == s->value || s->f->root_of[x->id] == s->k || s->f->p->inlined[x->id];
-        if (inside[x->id]) {
-            continue;
-        }
-        inside[x->id] = true;
-        if (within ? x != s->value && reads_need_it(s, x, inside) : needs_it(s, x)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* Would the kernel k, also making n, wait for something that waits for n or for k? */
-static bool would_cycle(fuser *f, group *k, const ir_node *n)
-{
-    uint32_t size = ir_graph_size(f->g);
-    search s = {f, arena_array(f->a, bool, size), n, k};
-    bool *inside = arena_array(f->a, bool, size);
-    for (uint32_t i = 0; i < k->roots.len; i++) {
-        if (reads_need_it(&s, k->roots.at[i].node, inside)) {
-            return true;
-        }
-    }
-    return operand_needs_it(&s, n);
-}
-
-/* Is the value read in the kernel at exactly the points of its domain? */
-static bool same_points(fuser *f, const group *k, const ir_node *n)
-{
-    const ir_type *t = ir_node_type(n);
-    if ((k->kind != GROUP_MAP && k->kind != GROUP_REDUCE) || k->roots.len >= MOST_ROOTS ||
-        t->rank != k->rank) {
-        return false;
-    }
-    for (uint32_t i = 0; i < t->rank; i++) {
-        if (t->dims[i] != k->dims[i]) {
-            return false;
-        }
-    }
-    access w;
-    walk(f, k, &w);
-    bool found = false;
-    for (uint32_t i = 0; i < w.visits.len; i++) {
-        const access_visit *v = &w.visits.at[i];
-        if (v->node == n) {
-            found = true;
-            if (v->guarded || !access_same_index(v->index, k->index, t->rank)) {
-                return false;
-            }
-        }
-    }
-    return found && !w.overrun;
-}
-
-/* Worth it only for those who read it besides: the kernel itself computes it anew wherever it needs
- * it. */
-static bool join_as_result(fuser *f, const ir_node *n, const group_list *l)
-{
-    if (l->more || (l->n == 1 && !f->must[n->id])) {
-        return false;
-    }
-    for (uint32_t i = 0; i < l->n; i++) {
-        group *k = l->at[i];
-        if (k->roots.len >= MOST_ROOTS || !same_points(f, k, n) || reads_updated(f, k, n) ||
-            would_cycle(f, k, n)) {
-            continue;
-        }
-        if (access_is_reduction(n)) {
-            if (!take_reduction(f, k, n)) {
-                continue;
-            }
-            f->p->inlined[n->id] = false;
-        }
-        form_add_root(f->p, k->form, n);
-        add_root(f, k, n, k->index);
-        return true;
-    }
-    return false;
-}
-
-/* A kernel over the same points that reads one of n's operands and does not depend on n: it may
- * make both, and what they share is computed once. */
-static bool join_sibling(fuser *f, const ir_node *n, const group_list *l)
-{
-    const ir_type *t = ir_node_type(n);
-    if (ir_op_family(n->op) != IR_FAMILY_ELEMENTWISE || l->more || f->groups.len > 256) {
-        return false;
-    }
-    for (uint32_t i = 0; i < f->groups.len; i++) {
-        group *k = f->groups.at[i];
-        const ir_node *r = k->roots.at[0].node;
-        bool same = k->kind == GROUP_MAP && k->roots.len < MOST_ROOTS && k->rank == t->rank &&
-                    r->op != IR_OP_update &&
-                    memcmp(k->dims, t->dims, t->rank * sizeof *t->dims) == 0;
-        bool shared = false;
-        for (uint32_t x = 0; same && x < n->n_in; x++) {
-            for (uint32_t y = 0; y < r->n_in; y++) {
-                shared |= n->in[x] == r->in[y] && !form_is_immediate(n->in[x]) &&
-                          ir_type_same_shape(ir_node_type(n->in[x]), t);
-            }
-        }
-        if (shared && !would_cycle(f, k, n)) {
-            form_add_root(f->p, k->form, n);
-            add_root(f, k, n, k->index);
-            return true;
-        }
-    }
-    return false;
-}
-
 /* Deciding ------------------------------------------------------------------------------------- */
 
 static void keep_operands(fuser *f, const ir_node *n)
@@ -654,35 +147,36 @@ static void keep_operands(fuser *f, const ir_node *n)
 static void inline_into(fuser *f, const ir_node *n, const group_list *l)
 {
     f->p->inlined[n->id] = true;
-    set_within(f, n, l);
+    fuse_set_within(f, n, l);
 }
 
 static void decide_value(fuser *f, const ir_node *n)
 {
-    group_list l = readers(f, n);
+    group_list l = fuse_readers(f, n);
     bool may = !f->must[n->id] && l.n > 0 && !l.more && f->c->level > 0;
-    if (n->op == IR_OP_update || kind_of(n) == GROUP_PRODUCT || kind_of(n) == GROUP_SCAN ||
-        kind_of(n) == GROUP_SOLID || f->c->level == 0) {
-        new_group(f, n);
+    if (n->op == IR_OP_update || fuse_kind_of(n) == GROUP_PRODUCT ||
+        fuse_kind_of(n) == GROUP_SCAN || fuse_kind_of(n) == GROUP_SOLID || f->c->level == 0) {
+        fuse_new_group(f, n);
         return;
     }
     verdict v = refuse(f->must[n->id] ? "it is needed in memory" : "too many readers");
     if (may && access_is_reduction(n)) {
-        v = l.n == 1 && take_reduction(f, l.at[0], n) ? (verdict){true, "fused"}
-                                                      : refuse("its axes do not fit the reader's");
+        v = l.n == 1 && fuse_take_reduction(f, l.at[0], n)
+                ? (verdict){true, "fused"}
+                : refuse("its axes do not fit the reader's");
     } else if (may) {
         v = weigh(f, n, &l);
     }
     if (v.fuse) {
         inline_into(f, n, &l);
-    } else if (f->c->level > 0 && l.n > 0 && join_as_result(f, n, &l)) {
+    } else if (f->c->level > 0 && l.n > 0 && fuse_join_as_result(f, n, &l)) {
         v.why = "kept, as a further result of its reader";
-    } else if (f->c->level > 0 && join_sibling(f, n, &l)) {
+    } else if (f->c->level > 0 && fuse_join_sibling(f, n, &l)) {
         v.why = "kept, as a further result of a kernel like it";
     } else {
-        new_group(f, n);
+        fuse_new_group(f, n);
     }
-    explain(f, n, &l, v.why);
+    fuse_explain(f, n, &l, v.why);
 }
 
 static void decide(fuser *f, const ir_node *n)
@@ -708,7 +202,7 @@ static void decide(fuser *f, const ir_node *n)
         }
         return;
     case IR_OP_reshape:
-        l = readers(f, n);
+        l = fuse_readers(f, n);
         if (f->must[n->id] || l.more || f->c->level == 0) {
             f->must[n->in[0]->id] = true;
         } else if (l.n > 0) {
