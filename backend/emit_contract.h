@@ -86,15 +86,16 @@ void contract_set_row(contract_emitter *q, LLVMValueRef v_m);
 LLVMValueRef contract_backwards(contract_emitter *q);
 /* Where packed row v_i begins. */
 LLVMValueRef contract_packed_row(contract_emitter *q, LLVMValueRef v_i);
-/* What a tile asks for while it sums (emit_contract_ahead.c): a line at a step of k ... */
+/* What a tile asks for while it sums (emit_contract_ahead.c): lines at a step of k ... */
 typedef struct contract_lines {
-    uint32_t n;
+    uint32_t n, each;
     LLVMValueRef v_from[CONTRACT_MOST_PRODUCTS], v_step;
 } contract_lines;
-/* v_steps of step_bytes are worked on, and begin at v_next[product] of the next columns. */
+/* v_steps of step_bytes are worked on, and begin at v_next[product] of the next columns; a step asks
+ * for each lines of every product. */
 contract_lines contract_lines_of(contract_emitter *q, const tile *t, const LLVMValueRef *v_next,
-                                 LLVMValueRef v_steps, int64_t step_bytes);
-void contract_ask_line(contract_emitter *q, const contract_lines *x, LLVMValueRef v_step);
+                                 LLVMValueRef v_steps, int64_t step_bytes, uint32_t each);
+void contract_ask_lines(contract_emitter *q, const contract_lines *x, LLVMValueRef v_step);
 /* ... or by tile registers, in quarters. */
 typedef struct contract_ahead {
     LLVMValueRef v_quarter, v_tiles; /* the first quarter that it asks for, and how far to the next */

@@ -3,32 +3,37 @@
 
 enum { LINE = 64, QUARTERS = 4 };
 
-/* Every step of k asks for one line, so the first tiles of rows bring all, and the others ask again
- * for what is there. */
+/* Every step of k asks for as many lines, so the first tiles of rows bring all, and the others ask
+ * again for what is there. */
 contract_lines contract_lines_of(contract_emitter *q, const tile *t, const LLVMValueRef *v_next,
-                                 LLVMValueRef v_steps, int64_t step_bytes)
+                                 LLVMValueRef v_steps, int64_t step_bytes, uint32_t each)
 {
     emit *e = q->e;
-    int64_t lines = step_bytes > LINE ? step_bytes / LINE : 1;
+    int64_t asked = (int64_t)each * LINE;
+    int64_t tiles = step_bytes > asked ? (step_bytes + asked - 1) / asked : 1;
     LLVMValueRef v_passed = LLVMBuildSub(e->b, t->v_m, t->v_first, "");
     LLVMValueRef v_tile = LLVMBuildUDiv(e->b, v_passed, emit_i64(e, t->rows), "");
-    LLVMValueRef v_early = LLVMBuildICmp(e->b, LLVMIntULT, v_tile, emit_i64(e, lines), "");
-    LLVMValueRef v_part = LLVMBuildMul(e->b, v_steps, emit_i64(e, LINE), "");
+    LLVMValueRef v_early = LLVMBuildICmp(e->b, LLVMIntULT, v_tile, emit_i64(e, tiles), "");
+    LLVMValueRef v_part = LLVMBuildMul(e->b, v_steps, emit_i64(e, asked), "");
     v_part = emit_select(e, v_early, LLVMBuildMul(e->b, v_tile, v_part, ""), emit_i64(e, 0));
     contract_lines x = {.n = q->f->n_products,
-                        .v_step = emit_select(e, v_early, emit_i64(e, LINE), emit_i64(e, 0))};
+                        .each = each,
+                        .v_step = emit_select(e, v_early, emit_i64(e, asked), emit_i64(e, 0))};
     for (uint32_t p = 0; p < x.n; p++) {
         x.v_from[p] = contract_at(e, e->i8, v_next[p], v_part);
     }
     return x;
 }
 
-void contract_ask_line(contract_emitter *q, const contract_lines *x, LLVMValueRef v_step)
+void contract_ask_lines(contract_emitter *q, const contract_lines *x, LLVMValueRef v_step)
 {
     emit *e = q->e;
     for (uint32_t p = 0; p < x->n; p++) {
         LLVMValueRef v_at = LLVMBuildMul(e->b, v_step, x->v_step, "");
-        emit_prefetch(e, contract_at(e, e->i8, x->v_from[p], v_at), 2);
+        LLVMValueRef v_lines = contract_at(e, e->i8, x->v_from[p], v_at);
+        for (uint32_t i = 0; i < x->each; i++) {
+            emit_prefetch(e, contract_at(e, e->i8, v_lines, emit_i64(e, (int64_t)i * LINE)), 2);
+        }
     }
 }
 

@@ -167,7 +167,7 @@ static contract_lines lines_ahead(contract_emitter *q, const tile *t)
     }
     LLVMValueRef v_next[CONTRACT_MOST_PRODUCTS];
     next_columns(q, t, v_next);
-    return contract_lines_of(q, t, v_next, emit_i64(q->e, pairs_of_k(q)), panel * 4);
+    return contract_lines_of(q, t, v_next, emit_i64(q->e, pairs_of_k(q)), panel * 4, 1);
 }
 
 /* Pairs from lo to hi, so many a turn. */
@@ -182,7 +182,7 @@ static void sum_pairs(contract_emitter *q, const tile *t, const sources *s, int6
     emit_loop_begin(e, &l, "pairs", emit_i64(e, lo), emit_i64(e, hi), emit_i64(e, unroll), n,
                     v_sums);
     memcpy(v_next, l.v_carry, n * sizeof *v_next);
-    contract_ask_line(q, &ahead, l.v_i);
+    contract_ask_lines(q, &ahead, l.v_i);
     for (uint32_t u = 0; u < unroll; u++) {
         add_pair(q, t, s, contract_plus(e, l.v_i, u), v_next);
     }

@@ -49,7 +49,7 @@ static contract_lines lines_ahead(contract_emitter *q, const tile *t)
         }
         v_next[p] = contract_at(e, e->i8, e->v_bufs[w->id], v_at);
     }
-    return contract_lines_of(q, t, v_next, v_steps, step_bytes);
+    return contract_lines_of(q, t, v_next, v_steps, step_bytes, 1);
 }
 
 /* One step of k for the whole tile. */
@@ -98,7 +98,7 @@ static void sum_steps(contract_emitter *q, const tile *t, LLVMValueRef v_lo, LLV
     for (uint32_t i = 0; i < n; i++) {
         v_next[i] = l.v_carry[i];
     }
-    contract_ask_line(q, &ahead, contract_in_depth(q, l.v_i));
+    contract_ask_lines(q, &ahead, contract_in_depth(q, l.v_i));
     for (uint32_t u = 0; u < unroll; u++) {
         add_products(q, t, contract_plus(e, l.v_i, u), v_next);
     }
