@@ -51,16 +51,17 @@ static inline void tile_program_close(tile_program *p)
 
 /* The one result, n floats in memory of their own. */
 static inline float *tile_program_call(const tile_program *p, uint32_t context, uint32_t entry,
-                                       const aigc_tensor *args, uint32_t n_args, int64_t n)
+                                       const int64_t *dims, const aigc_tensor *args,
+                                       uint32_t n_args, int64_t n)
 {
     aigc_tensor y = {0};
     int64_t bytes;
     aigc_context *c = p->contexts[context];
-    assert_int_equal(aigc_call_sizes(c, entry, NULL, args, n_args, &y, 1, &bytes), AIGC_OK);
+    assert_int_equal(aigc_call_sizes(c, entry, dims, args, n_args, &y, 1, &bytes), AIGC_OK);
     assert_int_equal(aigc_reserve(c, bytes), AIGC_OK);
     y.data = malloc((size_t)n * sizeof(float));
     assert_non_null(y.data);
-    assert_int_equal(aigc_call(c, entry, NULL, args, n_args, &y, 1), AIGC_OK);
+    assert_int_equal(aigc_call(c, entry, dims, args, n_args, &y, 1), AIGC_OK);
     return y.data;
 }
 

@@ -84,9 +84,9 @@ static void check(const tile_program *tiles, const tile_program *dots, uint32_t 
         {numbers(s * d,     2), AIGC_F32, 2, {turned ? d : s, turned ? s : d}   },
         {numbers(s * e,     3), AIGC_F32, 2, {turned ? e : s, turned ? s : e}   },
     };
-    float *want = tile_program_call(dots, 0, entry, args, 3, n);
-    float *one = tile_program_call(tiles, 0, entry, args, 3, n),
-          *three = tile_program_call(tiles, 1, entry, args, 3, n);
+    float *want = tile_program_call(dots, 0, entry, NULL, args, 3, n);
+    float *one = tile_program_call(tiles, 0, entry, NULL, args, 3, n),
+          *three = tile_program_call(tiles, 1, entry, NULL, args, 3, n);
     double squares = 0;
     for (int64_t i = 0; i < n; i++) {
         double off = (double)one[i] - (double)want[i];

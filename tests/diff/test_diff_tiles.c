@@ -107,7 +107,7 @@ static float *call(const tile_program *p, uint32_t context, uint32_t entry, floa
     aigc_tensor arg = {
         x, AIGC_F32, 2, {m, k}
     };
-    return tile_program_call(p, context, entry, &arg, 1, m * n);
+    return tile_program_call(p, context, entry, NULL, &arg, 1, m * n);
 }
 
 /* Weights are within 0.05: sums of k products below k / 20, which two orders round by some 2^-24.
