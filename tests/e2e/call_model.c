@@ -1,7 +1,8 @@
-/* Part of test_aarch64: calls the first entry of MODEL_model on made-up numbers, once with five
- * elements along every free axis and, where the entry has a `pos`, once more behind these. Prints
- * the results; the same program runs on every target. */
-#include "runtime/aigc.h"
+/* Part of test_aarch64: calls all entries of MODEL_model on made-up numbers, with as many elements
+ * along every free axis as the arguments after the number of threads say, one call after the other;
+ * where an entry has a `pos`, each behind the one before. Prints the results; the same program runs
+ * on every target. */
+#include "runtime/pack.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,34 +28,25 @@ static float number(uint32_t slot, int64_t i)
     return (float)((x ^ x >> 16) >> 8) / 16777216.0f - 0.5f;
 }
 
-/* f32, as the kernels want it: rows, or panels of `panel` outputs padded with zeros. */
-static float *parameter(const aigc_abi_param *p, uint32_t slot)
+/* Made of row-major f32s, as the kernels want it. */
+static void *parameter(const aigc_abi_param *p, uint32_t slot)
 {
-    int64_t n = aigc_tensor_bytes(AIGC_F32, p->rank, p->dims) / 4;
-    must(p->storage == AIGC_F32 && n > 0, "only f32 parameters");
-    if (p->layout == AIGC_LAYOUT_ROWS) {
-        float *rows = calloc((size_t)n, sizeof *rows);
-        must(rows != NULL, "memory");
-        for (int64_t i = 0; i < n; i++) {
-            rows[i] = number(slot, i);
-        }
-        return rows;
+    int64_t n = aigc_tensor_bytes(AIGC_F32, p->rank, p->dims) / 4, bytes = aigc_param_bytes(p);
+    must(n > 0 && bytes > 0, "parameters have elements");
+    float *rows = calloc((size_t)n, sizeof *rows);
+    void *packed = aligned_alloc(64, (size_t)(bytes + 63) / 64 * 64);
+    must(rows != NULL && packed != NULL, "memory");
+    for (int64_t i = 0; i < n; i++) {
+        rows[i] = number(slot, i);
     }
-    int64_t outs = p->dims[p->pack_transposed ? 1 : 0], ins = n / outs, panel = p->panel;
-    float *packed = calloc((size_t)((outs + panel - 1) / panel * panel * ins), sizeof *packed);
-    must(packed != NULL, "memory");
-    must(p->layout == AIGC_LAYOUT_PANELS, "rows or panels");
-    for (int64_t r = 0; r < outs; r++) {
-        for (int64_t k = 0; k < ins; k++) {
-            packed[r / panel * ins * panel + k * panel + r % panel] =
-                number(slot, p->pack_transposed ? k * outs + r : r * ins + k);
-        }
-    }
+    aigc_pack_rows(p, AIGC_F32, rows, 0, aigc_pack_cut_of(p).rows, packed);
+    free(rows);
     return packed;
 }
 
-static void call(aigc_context *c, const aigc_abi_entry *e, int64_t pos, int64_t size)
+static void call(aigc_context *c, uint32_t entry, int64_t pos, int64_t size)
 {
+    const aigc_abi_entry *e = &aigc_context_model(c)->entries[entry];
     aigc_tensor args[8] = {0}, results[8] = {0};
     must(e->n_args <= 8 && e->n_results <= 8 && e->n_dim_args <= 1, "too many arguments");
     for (uint32_t i = 0; i < e->n_args; i++) {
@@ -76,7 +68,7 @@ static void call(aigc_context *c, const aigc_abi_entry *e, int64_t pos, int64_t 
         }
     }
     int64_t arena;
-    must(aigc_call_sizes(c, 0, &pos, args, e->n_args, results, e->n_results, &arena) == AIGC_OK,
+    must(aigc_call_sizes(c, entry, &pos, args, e->n_args, results, e->n_results, &arena) == AIGC_OK,
          aigc_error_message(c));
     must(aigc_reserve(c, arena) == AIGC_OK, aigc_error_message(c));
     for (uint32_t i = 0; i < e->n_results; i++) {
@@ -84,7 +76,7 @@ static void call(aigc_context *c, const aigc_abi_entry *e, int64_t pos, int64_t 
             (size_t)aigc_tensor_bytes(results[i].dtype, results[i].rank, results[i].dims) + 1);
         must(results[i].data != NULL && results[i].dtype == AIGC_F32, "results are f32");
     }
-    must(aigc_call(c, 0, &pos, args, e->n_args, results, e->n_results) == AIGC_OK,
+    must(aigc_call(c, entry, &pos, args, e->n_args, results, e->n_results) == AIGC_OK,
          aigc_error_message(c));
     for (uint32_t i = 0; i < e->n_results; i++) {
         int64_t n = aigc_tensor_bytes(AIGC_F32, results[i].rank, results[i].dims) / 4;
@@ -117,9 +109,12 @@ int main(int argc, char **argv)
     must(aigc_weights_from_slots(m, slots, &w) == AIGC_OK &&
              aigc_context_create(m, w, &o, &c, &err) == AIGC_OK,
          err.text);
-    call(c, m->entries, 0, 5);
-    if (m->entries->n_dim_args) {
-        call(c, m->entries, 5, 1);
+    for (uint32_t e = 0; e < m->n_entries; e++) {
+        int64_t pos = 0;
+        for (int i = 2; i < argc; i++) {
+            call(c, e, m->entries[e].n_dim_args ? pos : 0, atoi(argv[i]));
+            pos += atoi(argv[i]);
+        }
     }
     aigc_context_destroy(c);
     aigc_weights_destroy(w);
