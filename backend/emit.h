@@ -13,7 +13,7 @@
 
 #include <llvm-c/Core.h>
 
-enum { EMIT_MOST_AXES = 64, EMIT_MOST_STEPS = 64 };
+enum { EMIT_MOST_OUTER = 2 * IR_MAX_RANK }; /* axes around a step, and its own */
 /* Arguments of a kernel after its buffers and sizes: seed, turn, thread, threads, again, scratch. */
 enum { EMIT_KERNEL_EXTRA = 6 };
 
@@ -49,11 +49,11 @@ typedef struct emit {
     LLVMValueRef v_scratch;              /* this thread's own, 64-byte aligned; see emit_scratch */
     uint64_t scratch_bytes;              /* the most that a kernel of the module has asked for */
     uint64_t counter_bytes;              /* before that, for open kernels (emit_pieces.h), or 0 */
-    LLVMValueRef v_axes[EMIT_MOST_AXES]; /* value of an axis; of the lane axis: of its first lane */
+    LLVMValueRef *v_axes; /* [k->n_axes] value of an axis; of the lane axis: of its first lane */
     const k_axis *lane_axis;             /* NULL: scalar code */
     LLVMValueRef v_mask;                 /* of lanes, or NULL: all */
     bool lanes_aligned; /* vectors along the lane axis begin at multiples of the lanes */
-    emit_value reduced[EMIT_MOST_STEPS];
+    emit_value *reduced; /* [the most steps of a nest] */
     LLVMValueRef v_hole; /* value of K_HOLE, of the current shape */
     bool hole_vector;
     LLVMValueRef v_seed;
@@ -225,8 +225,8 @@ void emit_function_end(emit *e, emit_function *outside);
  * arguments come first, n more after them. Values of axes are not known there. */
 typedef struct emit_part {
     emit_function outside;
-    LLVMValueRef fn, *v_bufs, *v_syms, v_seed, v_turn, v_thread, v_threads, v_again, v_scratch;
-    LLVMValueRef v_axes[EMIT_MOST_AXES];
+    LLVMValueRef fn, *v_bufs, *v_syms, *v_axes;
+    LLVMValueRef v_seed, v_turn, v_thread, v_threads, v_again, v_scratch;
 } emit_part;
 void emit_part_begin(emit *e, const char *name, LLVMTypeRef *types, uint32_t n, emit_part *p);
 LLVMValueRef emit_part_argument(emit *e, const emit_part *p, uint32_t i); /* of the n more */

@@ -43,7 +43,7 @@ void contract_part_begin(contract_emitter *q, const char *name, uint32_t n, LLVM
 {
     emit *e = q->e;
     const k_nest *nest = q->f->nest;
-    LLVMTypeRef types[CONTRACT_PART_MOST + EMIT_MOST_AXES];
+    LLVMTypeRef types[CONTRACT_PART_MOST + EMIT_MOST_OUTER];
     for (uint32_t i = 0; i < n + nest->n_outer; i++) {
         types[i] = i == 0 ? e->ptr : e->i64;
     }
@@ -79,7 +79,7 @@ void contract_finish(contract_emitter *q, const tile *t)
         q->v_finish[masked] = finish_function(q, masked);
     }
     LLVMValueRef v_zero = emit_i64(e, 0);
-    LLVMValueRef args[ARGUMENTS + EMIT_MOST_AXES] = {
+    LLVMValueRef args[ARGUMENTS + EMIT_MOST_OUTER] = {
         [SUMS] = q->v_tile,
         [FIRST_ROW] = t->v_m,
         [FIRST_COLUMN] = t->v_n,

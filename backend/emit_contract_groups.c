@@ -135,7 +135,7 @@ void contract_finish_groups(contract_emitter *q, LLVMValueRef v_rows, LLVMValueR
     if (!q->v_store_groups) {
         q->v_store_groups = store_function(q);
     }
-    LLVMValueRef args[ARGUMENTS + EMIT_MOST_AXES] = {[KEPT] = q->v_keep,
+    LLVMValueRef args[ARGUMENTS + EMIT_MOST_OUTER] = {[KEPT] = q->v_keep,
                                                      [FIRST_ROW] = q->v_keep_row,
                                                      [ROWS] = v_rows,
                                                      [FIRST_COLUMN] = q->v_keep_column,

@@ -93,6 +93,15 @@ static void take_arguments(emit *e, LLVMValueRef f)
     add_attribute(e, f, k->n_bufs + k->n_syms + 6, "noalias");
 }
 
+static uint32_t most_steps(const k_kernel *k)
+{
+    uint32_t most = 1;
+    for (uint32_t i = 0; i < k->n_nests; i++) {
+        most = k->nests[i].n_steps > most ? k->nests[i].n_steps : most;
+    }
+    return most;
+}
+
 LLVMValueRef emit_kernel_begin(emit *e, const k_kernel *k)
 {
     char name[64];
@@ -100,6 +109,8 @@ LLVMValueRef emit_kernel_begin(emit *e, const k_kernel *k)
     LLVMValueRef f = add_function(e, name, emit_kernel_type(e, k));
     e->fn = f;
     e->k = k;
+    e->v_axes = arena_array(e->a, LLVMValueRef, k->n_axes);
+    e->reduced = arena_array(e->a, emit_value, most_steps(k));
     take_arguments(e, f);
     LLVMPositionBuilderAtEnd(e->b, LLVMAppendBasicBlockInContext(e->ctx, f, "entry"));
     return f;
@@ -114,14 +125,14 @@ void emit_part_begin(emit *e, const char *name, LLVMTypeRef *types, uint32_t n, 
     }
     *p = (emit_part){.v_bufs = e->v_bufs,
                      .v_syms = e->v_syms,
+                     .v_axes = e->v_axes,
                      .v_seed = e->v_seed,
                      .v_turn = e->v_turn,
                      .v_thread = e->v_thread,
                      .v_threads = e->v_threads,
                      .v_again = e->v_again,
                      .v_scratch = e->v_scratch};
-    memcpy(p->v_axes, e->v_axes, sizeof p->v_axes);
-    memset(e->v_axes, 0, sizeof e->v_axes);
+    e->v_axes = arena_array(e->a, LLVMValueRef, e->k->n_axes);
     p->fn = emit_function_begin(e, name, all, own + n, &p->outside);
     take_arguments(e, p->fn);
 }
@@ -142,7 +153,7 @@ void emit_part_end(emit *e, emit_part *p)
     e->v_threads = p->v_threads;
     e->v_again = p->v_again;
     e->v_scratch = p->v_scratch;
-    memcpy(e->v_axes, p->v_axes, sizeof e->v_axes);
+    e->v_axes = p->v_axes;
 }
 
 void emit_part_call(emit *e, LLVMValueRef fn, LLVMValueRef *args, uint32_t n)

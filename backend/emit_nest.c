@@ -112,9 +112,7 @@ void emit_nest(emit *e, const k_nest *n)
     if (emit_turn(e, n) || emit_contract(e, n, 1)) {
         return;
     }
-    nest_emitter *q = arena_new(e->a, nest_emitter);
-    q->e = e;
-    q->n = n;
+    nest_emitter *q = emit_steps_begin(e, n);
     q->s = schedule_nest(e->c, e->a, n, e->t);
     for (uint32_t i = 0; i < n->n_steps; i++) { /* these keep one point at a time */
         bool alone = n->steps[i].kind == K_STEP_SCAN || n->steps[i].op == IR_OP_argmax ||

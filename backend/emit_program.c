@@ -9,6 +9,11 @@
 #include <stdio.h>
 #include <string.h>
 
+typedef struct known_sym {
+    const ir_sym *sym;
+    LLVMValueRef v;
+} known_sym;
+
 typedef struct programmer {
     emit *e;
     const k_module *m;
@@ -25,22 +30,30 @@ typedef struct programmer {
     bool open; /* has it open kernels? */
     pieces_team team;
     LLVMValueRef v_take, v_ticket; /* the function, and where the next ticket is */
-    struct {
-        const ir_sym *sym;
-        LLVMValueRef v;
-    } known[256]; /* symbols that have values: the entry's and the loops' around */
-    uint32_t n_known;
+    VEC(known_sym) known; /* symbols that have values: the entry's and the loops' around */
 } programmer;
+
+static void know(programmer *q, const ir_sym *sym, LLVMValueRef v)
+{
+    vec_push(q->e->a, &q->known, ((known_sym){sym, v}));
+}
+
+/* NULL: it has no value yet. */
+static LLVMValueRef known_value(const programmer *q, const ir_sym *s)
+{
+    for (uint32_t i = q->known.len; i-- > 0;) {
+        if (q->known.at[i].sym == s) {
+            return q->known.at[i].v;
+        }
+    }
+    return NULL;
+}
 
 static LLVMValueRef sym_value(void *data, const ir_sym *s)
 {
     programmer *q = data;
-    for (uint32_t i = q->n_known; i-- > 0;) {
-        if (q->known[i].sym == s) {
-            return q->known[i].v;
-        }
-    }
-    return emit_i64(q->e, s->lo);
+    LLVMValueRef v = known_value(q, s);
+    return v ? v : emit_i64(q->e, s->lo);
 }
 
 static LLVMValueRef dim_value(programmer *q, const ir_dim *d)
@@ -74,11 +87,10 @@ static LLVMValueRef begin_function(emit *e, const char *name, const char *entry,
 
 static void know_entry_syms(programmer *q)
 {
-    q->n_known = 0;
+    q->known.len = 0;
     for (uint32_t i = 0; i < ir_graph_n_syms(q->g); i++) {
-        q->known[q->n_known].sym = ir_graph_sym(q->g, i);
-        q->known[q->n_known++].v =
-            load_at(q->e, q->e->i64, q->v_dims, q->e->i64, emit_i64(q->e, i));
+        know(q, ir_graph_sym(q->g, i),
+             load_at(q->e, q->e->i64, q->v_dims, q->e->i64, emit_i64(q->e, i)));
     }
 }
 
@@ -95,25 +107,26 @@ static void check(emit *e, LLVMValueRef v_ok, uint32_t number)
     LLVMPositionBuilderAtEnd(e->b, good);
 }
 
+/* The one symbol that has no value yet. */
+typedef struct unknown {
+    const programmer *q;
+    const ir_sym *sym;
+} unknown;
+
+static bool is_second_unknown(void *data, const ir_sym *s)
+{
+    unknown *u = data;
+    bool first = !u->sym && !known_value(u->q, s);
+    u->sym = first ? s : u->sym;
+    return s != u->sym && !known_value(u->q, s);
+}
+
 /* Finds the symbol of d = coef * s + rest whose other symbols are known. */
 static const ir_sym *solvable(programmer *q, const ir_dim *d, int64_t *coef, const ir_dim **rest)
 {
-    const ir_sym *syms[32];
-    uint32_t n = ir_dim_symbols(d, syms, 32);
-    const ir_sym *unknown = NULL;
-    for (uint32_t i = 0; i < n; i++) {
-        bool known = false;
-        for (uint32_t k = 0; k < q->n_known; k++) {
-            known |= q->known[k].sym == syms[i];
-        }
-        if (!known) {
-            if (unknown) {
-                return NULL;
-            }
-            unknown = syms[i];
-        }
-    }
-    return unknown && ir_dim_split(q->e->c, d, unknown, coef, rest) && *coef != 0 ? unknown : NULL;
+    unknown u = {q, NULL};
+    bool one = !ir_dim_any_symbol(d, is_second_unknown, &u) && u.sym;
+    return one && ir_dim_split(q->e->c, d, u.sym, coef, rest) && *coef != 0 ? u.sym : NULL;
 }
 
 /* Sizes of arguments bind symbols first; then every size, bound and condition is checked. The order
@@ -125,10 +138,9 @@ static LLVMValueRef emit_bind(programmer *q)
     LLVMValueRef f = begin_function(e, "bind", q->p->entry->name, e->i32, 2, types);
     LLVMValueRef v_sizes = LLVMGetParam(f, 0);
     q->v_dims = LLVMGetParam(f, 1);
-    q->n_known = 0;
+    q->known.len = 0;
     for (uint32_t i = 0; i < ir_graph_n_dim_args(q->g); i++) {
-        q->known[q->n_known].sym = ir_graph_sym(q->g, i);
-        q->known[q->n_known++].v = load_at(e, e->i64, q->v_dims, e->i64, emit_i64(e, i));
+        know(q, ir_graph_sym(q->g, i), load_at(e, e->i64, q->v_dims, e->i64, emit_i64(e, i)));
     }
     bool again = true;
     while (again) {
@@ -146,8 +158,7 @@ static LLVMValueRef emit_bind(programmer *q)
                 LLVMValueRef v_size = load_at(e, e->i64, v_sizes, e->i64, emit_i64(e, at));
                 LLVMValueRef v = LLVMBuildSub(e->b, v_size, dim_value(q, rest), "");
                 v = coef == 1 ? v : LLVMBuildSDiv(e->b, v, emit_i64(e, coef), "");
-                q->known[q->n_known].sym = s;
-                q->known[q->n_known++].v = v;
+                know(q, s, v);
                 again = true;
             }
         }
@@ -492,13 +503,12 @@ static void emit_program_loop(programmer *q, const k_item *t)
     emit_if_begin(e, &f, l.v_carry[0], "go");
     LLVMValueRef v_i =
         LLVMBuildAdd(e->b, v_lo, LLVMBuildMul(e->b, l.v_i, emit_i64(e, t->step), ""), t->sym->name);
-    q->known[q->n_known].sym = t->sym;
-    q->known[q->n_known++].v = v_i;
+    know(q, t->sym, v_i);
     LLVMValueRef v_outer = q->v_turn;
     q->v_turn = l.v_i;
     emit_items(q, t->items, t->n_items);
     q->v_turn = v_outer;
-    q->n_known--;
+    q->known.len--;
     LLVMValueRef v_next = LLVMConstInt(e->i1, 1, false);
     if (t->cond) {
         emit_barrier(q, 1);

@@ -210,11 +210,22 @@ static void reduce_step(nest_emitter *q, uint32_t index)
     }
 }
 
+nest_emitter *emit_steps_begin(emit *e, const k_nest *n)
+{
+    nest_emitter *q = arena_new(e->a, nest_emitter);
+    *q = (nest_emitter){.e = e, .n = n};
+    for (uint32_t p = 0; p < NEST_MOST_POINTS; p++) {
+        q->points[p].reduced = arena_array(e->a, emit_value, n->n_steps);
+    }
+    return q;
+}
+
 /* One point, that at which the outer axes stand. */
 static nest_emitter *at_point(emit *e, const k_nest *n)
 {
-    nest_emitter *q = arena_new(e->a, nest_emitter);
-    *q = (nest_emitter){.e = e, .n = n, .s = {.lanes = SCHEDULE_INNER}, .n_points = 1};
+    nest_emitter *q = emit_steps_begin(e, n);
+    q->s.lanes = SCHEDULE_INNER;
+    q->n_points = 1;
     for (uint32_t i = 0; i < 2 && i < n->n_outer; i++) {
         q->points[0].v_axes[i] = e->v_axes[n->outer[n->n_outer - 1 - i]->id];
     }

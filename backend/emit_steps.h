@@ -15,10 +15,11 @@ typedef struct nest_emitter {
     uint32_t n_points;
     struct {
         LLVMValueRef v_axes[2]; /* of the last two outer axes */
-        emit_value reduced[EMIT_MOST_STEPS];
+        emit_value *reduced; /* [n->n_steps] */
     } points[NEST_MOST_POINTS];
 } nest_emitter;
 
+nest_emitter *emit_steps_begin(emit *e, const k_nest *n);
 /* All steps, in order, at the points that q has. */
 void emit_steps(nest_emitter *q);
 

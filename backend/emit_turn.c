@@ -15,12 +15,12 @@ typedef struct turn {
     emit *e;
     const k_nest *n;
     const k_expr *load;
-    const k_axis *axes[EMIT_MOST_AXES]; /* the nest's, then the store's own */
+    const k_axis *axes[EMIT_MOST_OUTER]; /* the nest's, then the store's own */
     uint32_t n_axes;
     uint32_t written,
         read; /* of those: the one along which y lies in order, and the one along which x does */
     const ir_dim *from_step, *to_step; /* x's elements along `written`, y's along `read` */
-    LLVMValueRef v_lo[EMIT_MOST_AXES], v_hi[EMIT_MOST_AXES];
+    LLVMValueRef v_lo[EMIT_MOST_OUTER], v_hi[EMIT_MOST_OUTER];
 } turn;
 
 static bool steps_by_one(emit *e, const k_expr *offset, const k_axis *axis)

@@ -229,6 +229,7 @@ typedef struct k_kernel {
     const k_attention *attention;
     const k_sort *sort;
     uint32_t n_exprs; /* ids of exprs are below this */
+    uint32_t n_axes;  /* and of axes below this */
     const char *text; /* canonical text: equal kernels have equal texts */
 } k_kernel;
 

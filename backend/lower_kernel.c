@@ -6,25 +6,31 @@
 /* Symbols: those of the body in order of appearance become s0, s1, ... ---------------------------
  */
 
+typedef struct symbol {
+    const ir_sym *own, *stands_for;
+} symbol;
+
 typedef struct symbols {
-    const ir_sym *own[32];
-    const ir_sym *stands_for[32];
-    uint32_t n;
+    arena *a;
+    VEC(symbol) all;
 } symbols;
+
+static bool note_symbol(void *data, const ir_sym *s)
+{
+    symbols *z = data;
+    bool known = false;
+    for (uint32_t i = 0; i < z->all.len; i++) {
+        known |= z->all.at[i].stands_for == s;
+    }
+    if (!known) {
+        vec_push(z->a, &z->all, ((symbol){.stands_for = s}));
+    }
+    return false;
+}
 
 static void note_dim(symbols *z, const ir_dim *d)
 {
-    const ir_sym *found[32];
-    uint32_t n = ir_dim_symbols(d, found, 32);
-    for (uint32_t i = 0; i < n; i++) {
-        bool known = false;
-        for (uint32_t k = 0; k < z->n; k++) {
-            known |= z->stands_for[k] == found[i];
-        }
-        if (!known && z->n < 32) {
-            z->stands_for[z->n++] = found[i];
-        }
-    }
+    ir_dim_any_symbol(d, note_symbol, z);
 }
 
 static void note_graph(symbols *z, const ir_graph *g)
@@ -56,21 +62,22 @@ static const ir_graph **own_symbols(arena *a, ir_ctx *c, const ir_node *const *n
                                     symbols *z)
 {
     const ir_graph **bodies = arena_array(a, const ir_graph *, n);
-    *z = (symbols){.n = 0};
+    *z = (symbols){.a = a};
     for (uint32_t i = 0; i < n; i++) {
         bodies[i] = nodes[i]->bodies[0];
         note_graph(z, bodies[i]);
     }
     /* Two steps, so that no name is taken for another on the way. */
     for (int step = 0; step < 2; step++) {
-        for (uint32_t i = 0; i < z->n; i++) {
-            const ir_sym *from = step ? z->own[i] : z->stands_for[i];
+        for (uint32_t i = 0; i < z->all.len; i++) {
+            symbol *s = &z->all.at[i];
+            const ir_sym *from = step ? s->own : s->stands_for;
             const char *name = intern_printf(ir_ctx_names(c), step ? "s%u" : "?s%u", i);
             const ir_sym *to = ir_sym_get(c, name, from->lo, from->hi);
             for (uint32_t k = 0; k < n; k++) {
                 bodies[k] = ir_graph_subst(bodies[k], from, ir_dim_sym(c, to));
             }
-            z->own[i] = to;
+            s->own = to;
         }
     }
     return bodies;
@@ -248,6 +255,12 @@ lowered_kernel lower_kernel(ir_ctx *c, arena *a, const ir_node *const *nodes, ui
     }
     note_overlaps(&l);
     number_bufs(b, &out);
+    const ir_sym **syms = arena_array(a, const ir_sym *, z.all.len);
+    out.dims = arena_array(a, const ir_dim *, z.all.len);
+    for (uint32_t i = 0; i < z.all.len; i++) {
+        syms[i] = z.all.at[i].own;
+        out.dims[i] = ir_dim_sym(c, z.all.at[i].stands_for);
+    }
     k_kernel *k = arena_new(a, k_kernel);
     *k = (k_kernel){.name = ir_node_str(nodes[0], IR_ATTR_name),
                     .kind = ir_node_str(nodes[0], IR_ATTR_family),
@@ -256,20 +269,17 @@ lowered_kernel lower_kernel(ir_ctx *c, arena *a, const ir_node *const *nodes, ui
                                            : K_FAMILY_NEST,
                     .n_bufs = b->l.bufs.len,
                     .bufs = b->l.bufs.at,
-                    .n_syms = z.n,
-                    .syms = arena_copy(a, z.own, z.n * sizeof *z.own),
+                    .n_syms = z.all.len,
+                    .syms = syms,
                     .n_nests = b->nests.len,
                     .nests = b->nests.at,
                     .joined = n > 1,
                     .attention = b->attention,
                     .sort = b->sort,
-                    .n_exprs = b->l.n_exprs};
+                    .n_exprs = b->l.n_exprs,
+                    .n_axes = b->l.n_axes};
     k->text = k_print_kernel(k, a);
     out.kernel = k;
     out.consts = b->l.consts.at;
-    out.dims = arena_array(a, const ir_dim *, z.n);
-    for (uint32_t i = 0; i < z.n; i++) {
-        out.dims[i] = ir_dim_sym(c, z.stands_for[i]);
-    }
     return out;
 }

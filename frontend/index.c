@@ -228,6 +228,30 @@ static const ast *item_of_axis(const ast *t, uint32_t rank, uint32_t axis)
     return t;
 }
 
+typedef struct index_notes {
+    elab *e;
+    span where;
+    const ir_sym *told[4];
+    uint32_t n;
+} index_notes;
+
+/* Where a loop's index goes, once for each of the first few. */
+static bool note_index(void *data, const ir_sym *s)
+{
+    index_notes *q = data;
+    const char *dot = strrchr(s->name, '.'); /* "t.0": the number tells loops apart */
+    bool told = !s->most || !dot;
+    for (uint32_t i = 0; i < q->n; i++) {
+        told |= q->told[i] == s;
+    }
+    if (!told) {
+        diag_note(q->e->d, q->where, "%.*s goes from %s to %s", (int)(dot - s->name), s->name,
+                  ir_dim_text(q->e->c, s->least), ir_dim_text(q->e->c, s->most));
+        q->told[q->n++] = s;
+    }
+    return q->n == sizeof q->told / sizeof *q->told;
+}
+
 /* An index that is a size and too large, or may be. */
 static value index_error(elab *e, const ast *t, value base, const axis_range *r, uint32_t axis)
 {
@@ -236,16 +260,8 @@ static value index_error(elab *e, const ast *t, value base, const axis_range *r,
     const ast *k = item_of_axis(t, type->rank, axis);
     elab_error(e, k->where, "index %s is out of range: axis %u of %s has size %s",
                source_text(e, k), axis, type_text(e, type), ir_dim_text(e->c, type->dims[axis]));
-    const ir_sym *syms[4];
-    uint32_t n = ir_dim_symbols(r->offset, syms, 4);
-    for (uint32_t i = 0; i < n && i < 4; i++) {
-        const char *dot = strrchr(syms[i]->name, '.'); /* "t.0": the number tells loops apart */
-        if (syms[i]->most && dot) {
-            diag_note(e->d, t->where, "%.*s goes from %s to %s", (int)(dot - syms[i]->name),
-                      syms[i]->name, ir_dim_text(e->c, syms[i]->least),
-                      ir_dim_text(e->c, syms[i]->most));
-        }
-    }
+    index_notes notes = {.e = e, .where = t->where};
+    ir_dim_any_symbol(r->offset, note_index, &notes);
     elab_note_now(e);
     return value_poison();
 }

@@ -125,8 +125,9 @@ typedef bool (*ir_dim_lookup)(void *data, const ir_sym *s, int64_t *value);
 bool ir_dim_eval(const ir_dim *d, ir_dim_lookup lookup, void *data, int64_t *value);
 /* The most d can be under the symbols' bounds: d->hi. INT64_MAX: unbounded. */
 
-/* All symbols of d, each once: writes and counts at most cap. */
-uint32_t ir_dim_symbols(const ir_dim *d, const ir_sym **out, uint32_t cap);
+/* Shows the symbols of d, some more than once, until one is what is looked for; was one? */
+typedef bool (*ir_dim_look)(void *data, const ir_sym *s);
+bool ir_dim_any_symbol(const ir_dim *d, ir_dim_look is_it, void *data);
 
 /* Text, as in "T + pos", "3*d", "2*T*T - floordiv(H + 1, 2)", "min(T, 8)"; interned. parse_dim.h
  * reads it back. */

@@ -25,16 +25,15 @@ const ir_sym *ir_dim_as_sym(const ir_dim *d)
     return one ? d->terms[0].factors[0].atom->sym : NULL;
 }
 
-static bool atom_uses(const ir_atom *t, const ir_sym *s)
-{
-    return t->kind == IR_ATOM_SYM ? t->sym == s : ir_dim_uses(t->a, s) || ir_dim_uses(t->b, s);
-}
-
-bool ir_dim_uses(const ir_dim *d, const ir_sym *s)
+bool ir_dim_any_symbol(const ir_dim *d, ir_dim_look is_it, void *data)
 {
     for (uint32_t i = 0; i < d->n_terms; i++) {
         for (uint32_t j = 0; j < d->terms[i].n_factors; j++) {
-            if (atom_uses(d->terms[i].factors[j].atom, s)) {
+            const ir_atom *t = d->terms[i].factors[j].atom;
+            bool found = t->kind == IR_ATOM_SYM ? is_it(data, t->sym)
+                                                : ir_dim_any_symbol(t->a, is_it, data) ||
+                                                      ir_dim_any_symbol(t->b, is_it, data);
+            if (found) {
                 return true;
             }
         }
@@ -42,32 +41,14 @@ bool ir_dim_uses(const ir_dim *d, const ir_sym *s)
     return false;
 }
 
-/* Adds those of d that are not yet among the n in out. */
-static uint32_t add_symbols(const ir_dim *d, const ir_sym **out, uint32_t n, uint32_t cap)
+static bool is_symbol(void *data, const ir_sym *s)
 {
-    for (uint32_t i = 0; i < d->n_terms; i++) {
-        for (uint32_t j = 0; j < d->terms[i].n_factors; j++) {
-            const ir_atom *t = d->terms[i].factors[j].atom;
-            if (t->kind != IR_ATOM_SYM) {
-                n = add_symbols(t->a, out, n, cap);
-                n = add_symbols(t->b, out, n, cap);
-                continue;
-            }
-            uint32_t k = 0;
-            while (k < n && out[k] != t->sym) {
-                k++;
-            }
-            if (k == n && n < cap) {
-                out[n++] = t->sym;
-            }
-        }
-    }
-    return n;
+    return s == (const ir_sym *)data;
 }
 
-uint32_t ir_dim_symbols(const ir_dim *d, const ir_sym **out, uint32_t cap)
+bool ir_dim_uses(const ir_dim *d, const ir_sym *s)
 {
-    return add_symbols(d, out, 0, cap);
+    return ir_dim_any_symbol(d, is_symbol, (void *)(uintptr_t)(const void *)s);
 }
 
 /* Replacing ------------------------------------------------------------------------------------

@@ -275,20 +275,29 @@ static bool is_bound(const eval *e, const ir_sym *s)
     return lookup((void *)(uintptr_t)(const void *)e, s, &unused);
 }
 
+/* The one symbol that has no value yet. */
+typedef struct unbound {
+    const eval *e;
+    const ir_sym *sym;
+} unbound;
+
+static bool is_second_unbound(void *data, const ir_sym *s)
+{
+    unbound *u = data;
+    bool first = !u->sym && !is_bound(u->e, s);
+    u->sym = first ? s : u->sym;
+    return s != u->sym && !is_bound(u->e, s);
+}
+
 /* d = size, where one symbol of d has no value yet: that symbol's value follows. */
 static bool bind_one(eval *e, ir_ctx *c, const ir_dim *d, int64_t size, bool *progress)
 {
-    const ir_sym *syms[64], *open = NULL;
-    uint32_t n = ir_dim_symbols(d, syms, 64), n_open = 0;
-    for (uint32_t i = 0; i < n && i < 64; i++) {
-        if (!is_bound(e, syms[i])) {
-            open = syms[i];
-            n_open++;
-        }
-    }
+    unbound u = {e, NULL};
+    bool one = !ir_dim_any_symbol(d, is_second_unbound, &u) && u.sym;
+    const ir_sym *open = u.sym;
     int64_t coef = 0, rest_value = 0, difference;
     const ir_dim *rest = NULL;
-    if (n_open != 1 || !ir_dim_split(c, d, open, &coef, &rest) || coef == 0) {
+    if (!one || !ir_dim_split(c, d, open, &coef, &rest) || coef == 0) {
         return true;
     }
     if (!eval_size(e, rest, &rest_value)) {

@@ -57,16 +57,15 @@ static const ir_atom *loop_index(const ir_dim *d)
     return NULL;
 }
 
+static bool is_index(void *data, const ir_sym *s)
+{
+    (void)data;
+    return s->least != NULL;
+}
+
 static bool in_loop(const ir_dim *d)
 {
-    const ir_sym *syms[64];
-    uint32_t n = ir_dim_symbols(d, syms, 64);
-    for (uint32_t i = 0; i < n; i++) {
-        if (syms[i]->least) {
-            return true;
-        }
-    }
-    return false;
+    return ir_dim_any_symbol(d, is_index, NULL);
 }
 
 /* Is *d >= 0? Indices of loops are replaced, one by one, by the value that makes the least of *d:

@@ -107,18 +107,27 @@ bool infer_kernel(infer *f)
     return true;
 }
 
+typedef struct wanted_symbol {
+    const char *name;
+    const ir_sym *found;
+} wanted_symbol;
+
+static bool is_wanted(void *data, const ir_sym *s)
+{
+    wanted_symbol *w = data;
+    w->found = s;
+    return s->name == w->name;
+}
+
 /* A symbol of that name in the operands' types, or of the entry. */
 static const ir_sym *symbol_named(void *data, const char *name)
 {
     const infer *f = data;
+    wanted_symbol w = {name, NULL};
     for (uint32_t i = 0; i < f->n_in; i++) {
         for (uint32_t k = 0; k < f->in[i]->rank; k++) {
-            const ir_sym *syms[64];
-            uint32_t n = ir_dim_symbols(f->in[i]->dims[k], syms, 64);
-            for (uint32_t j = 0; j < n; j++) {
-                if (syms[j]->name == name) {
-                    return syms[j];
-                }
+            if (ir_dim_any_symbol(f->in[i]->dims[k], is_wanted, &w)) {
+                return w.found;
             }
         }
     }

@@ -105,16 +105,15 @@ fuse_tree fuse_tree_costs(const ir_graph *g, const uint32_t *uses, arena *a)
     return t;
 }
 
+static bool is_axis(void *data, const ir_sym *s)
+{
+    (void)data;
+    return s->name[0] == '@';
+}
+
 static bool has_axis(const ir_dim *d)
 {
-    const ir_sym *syms[32];
-    uint32_t n = ir_dim_symbols(d, syms, 32);
-    for (uint32_t i = 0; i < n; i++) {
-        if (syms[i]->name[0] == '@') {
-            return true;
-        }
-    }
-    return false;
+    return ir_dim_any_symbol(d, is_axis, NULL);
 }
 
 bool fuse_has_division(const ir_dim *d)

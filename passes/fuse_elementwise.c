@@ -20,6 +20,12 @@
 
 /* Pointwise values ----------------------------------------------------------------------------- */
 
+static bool depends_on_data(void *data, const ir_sym *s)
+{
+    (void)data;
+    return s->name[0] == '@' && s->name[1] == 'v';
+}
+
 /* How often the value at this index is computed: at every point of the axes down to the innermost
  * that the index depends on; what does not depend on inner axes is computed outside of their loops.
  */
@@ -43,11 +49,8 @@ static double evaluations(const group *k, const ir_node *n, const access_visit *
         here *= fuse_extent(dims[order[i]]);
         bool used = random;
         for (uint32_t j = 0; axis && j < ir_node_type(n)->rank; j++) {
-            const ir_sym *syms[16];
-            uint32_t n_syms = ir_dim_symbols(v->index[j], syms, 16);
-            for (uint32_t s = 0; s < n_syms; s++) {
-                used |= syms[s] == axis || (syms[s]->name[0] == '@' && syms[s]->name[1] == 'v');
-            }
+            used |= ir_dim_uses(v->index[j], axis) ||
+                    ir_dim_any_symbol(v->index[j], depends_on_data, NULL);
         }
         total = used ? here : total;
     }

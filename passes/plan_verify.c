@@ -229,18 +229,15 @@ static bool run_loop(checker *k, frame *f, const ir_node *n)
     int64_t hi = verify_number(k, n, ir_node_attr(n, IR_ATTR_hi)->dims[0]);
     int64_t step = ir_node_int(n, IR_ATTR_step, 1);
     int64_t turns = step > 0 ? (hi - lo + step - 1) / step : (lo - hi - step - 1) / -step;
-    if (k->n_syms == MOST_SYMS) {
-        return verify_fail(k, n, "loops are nested too deeply");
-    }
-    k->syms[k->n_syms++] = ir_node_attr(n, IR_ATTR_sym)->sym;
+    vec_push(k->a, &k->sizes, ((checker_size){.sym = ir_node_attr(n, IR_ATTR_sym)->sym}));
     for (int64_t t = 0; t < turns && k->ok; t++) {
         if (t == MOST_TURNS - 1) {
             t = turns - 1;
         }
-        k->values[k->n_syms - 1] = lo + t * step;
+        vec_last(&k->sizes).value = lo + t * step;
         run_turn(k, f, n, carries, wholes);
     }
-    k->n_syms--;
+    k->sizes.len--;
     for (uint32_t i = 0; i < n->n_results; i++) {
         f->names[n->id][i] = i < n_carries ? carries[i] : wholes[i];
     }
@@ -436,12 +433,12 @@ static bool conditions_hold(checker *k, const ir_graph *g)
 
 static void assign(checker *k, int64_t likely, uint32_t low)
 {
-    for (uint32_t i = 0; i < k->n_syms; i++) {
-        const ir_sym *s = k->syms[i];
+    for (uint32_t i = 0; i < k->sizes.len; i++) {
+        const ir_sym *s = k->sizes.at[i].sym;
         int64_t v = low & (1u << (i % 32)) ? s->lo : likely;
         v = v > s->hi ? s->hi : v;
-        k->values[i] = v < s->lo ? s->lo : v;
-        k->values[i] = k->values[i] < 0 ? 0 : k->values[i];
+        v = v < s->lo ? s->lo : v;
+        k->sizes.at[i].value = v < 0 ? 0 : v;
     }
 }
 
@@ -449,13 +446,13 @@ bool plan_verify(const ir_module *m, const ir_graph *g, diag *d)
 {
     static const int64_t sizes[] = {1, 7, 64, 513, 0};
     checker k = {.m = m, .c = ir_graph_ctx(g), .a = arena_create(), .d = d, .ok = true};
-    for (uint32_t i = 0; i < ir_graph_n_syms(g) && k.n_syms < MOST_SYMS / 2; i++) {
-        k.syms[k.n_syms++] = ir_graph_sym(g, i);
+    for (uint32_t i = 0; i < ir_graph_n_syms(g); i++) {
+        vec_push(k.a, &k.sizes, ((checker_size){.sym = ir_graph_sym(g, i)}));
     }
     bodies_meet(&k, g);
     for (uint32_t s = 0; s < sizeof sizes / sizeof *sizes && k.ok; s++) {
         /* All at that size; where the conditions do not allow it, some at their least. */
-        for (uint32_t low = 0; low < 1u << (k.n_syms < 5 ? k.n_syms : 5); low++) {
+        for (uint32_t low = 0; low < 1u << (k.sizes.len < 5 ? k.sizes.len : 5); low++) {
             assign(&k, sizes[s], low);
             if (conditions_hold(&k, g)) {
                 check_once(&k, g);

@@ -6,7 +6,7 @@
 #include "passes/pass.h"
 #include "support/vec.h"
 
-enum { MOST_SYMS = 64, MOST_TURNS = 3 };
+enum { MOST_TURNS = 3 };
 
 typedef struct range {
     int64_t begin, end;
@@ -25,14 +25,17 @@ typedef struct space {
     VEC(range) ranges; /* apart from each other, in no order */
 } space;
 
+typedef struct checker_size {
+    const ir_sym *sym;
+    int64_t value; /* that is tried */
+} checker_size;
+
 typedef struct checker {
     const ir_module *m;
     ir_ctx *c;
     arena *a;
     diag *d;
-    const ir_sym *syms[MOST_SYMS];
-    int64_t values[MOST_SYMS];
-    uint32_t n_syms;
+    VEC(checker_size) sizes;
     VEC(space) spaces;
     uint32_t names;    /* given so far */
     uint32_t meetings; /* so far */

@@ -8,8 +8,9 @@ bool verify_fail(checker *k, const ir_node *n, const char *what)
         const char *name = n ? ir_node_str(n, IR_ATTR_name) : NULL;
         diag_error(k->d, n ? n->loc.where : (span){0}, "memory plan: %s (%s %s)", what,
                    n ? ir_op_name(n->op) : "entry", name ? name : "");
-        for (uint32_t i = 0; i < k->n_syms && i < 4; i++) {
-            diag_note(k->d, (span){0}, "with %s = %lld", k->syms[i]->name, (long long)k->values[i]);
+        for (uint32_t i = 0; i < k->sizes.len && i < 4; i++) {
+            diag_note(k->d, (span){0}, "with %s = %lld", k->sizes.at[i].sym->name,
+                      (long long)k->sizes.at[i].value);
         }
     }
     k->ok = false;
@@ -21,9 +22,9 @@ bool verify_fail(checker *k, const ir_node *n, const char *what)
 bool verify_symbol(void *data, const ir_sym *s, int64_t *value)
 {
     const checker *k = data;
-    for (uint32_t i = k->n_syms; i-- > 0;) {
-        if (k->syms[i] == s) {
-            *value = k->values[i];
+    for (uint32_t i = k->sizes.len; i-- > 0;) {
+        if (k->sizes.at[i].sym == s) {
+            *value = k->sizes.at[i].value;
             return true;
         }
     }

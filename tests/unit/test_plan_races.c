@@ -136,35 +136,46 @@ static int thread_of(runner *r, const access_domain *d, const int64_t *point)
     return -1;
 }
 
+/* Symbols that have no value, and how many combinations of theirs are tried. */
+typedef struct more_syms {
+    runner *r;
+    const ir_sym *at[8];
+    uint32_t n;
+    int64_t total;
+} more_syms;
+
+static bool note_symbol(void *data, const ir_sym *s)
+{
+    more_syms *m = data;
+    int64_t v;
+    bool known = look_up(m->r, s, &v);
+    for (uint32_t i = 0; i < m->n; i++) {
+        known |= m->at[i] == s;
+    }
+    if (!known) {
+        assert_true(m->n < sizeof m->at / sizeof *m->at);
+        m->at[m->n++] = s;
+        m->total *= s->hi > 40 ? 40 : s->hi + 1;
+    }
+    return false;
+}
+
 /* One access: for all values of the symbols in its index beside the domain's. */
 static void access_all(runner *r, const access_domain *d, const int64_t *point, const ir_node *at,
                        uint32_t result, const ir_type *t, const ir_dim *const *index, bool write)
 {
-    const ir_sym *more[8];
-    uint32_t n_more = 0, base = r->n_syms;
-    int64_t total = 1;
+    more_syms more = {.r = r, .total = 1};
+    uint32_t base = r->n_syms;
     for (uint32_t i = 0; i < t->rank; i++) {
-        const ir_sym *syms[16];
-        uint32_t n = ir_dim_symbols(index[i], syms, 16);
-        for (uint32_t k = 0; k < n; k++) {
-            int64_t v;
-            bool known = look_up(r, syms[k], &v);
-            for (uint32_t j = 0; j < n_more; j++) {
-                known |= more[j] == syms[k];
-            }
-            if (!known) {
-                more[n_more++] = syms[k];
-                total *= syms[k]->hi > 40 ? 40 : syms[k]->hi + 1;
-            }
-        }
+        ir_dim_any_symbol(index[i], note_symbol, &more);
     }
     int thread = thread_of(r, d, point);
-    for (int64_t combination = 0; combination < total; combination++) {
+    for (int64_t combination = 0; combination < more.total; combination++) {
         int64_t rest = combination;
         r->n_syms = base;
-        for (uint32_t j = 0; j < n_more; j++) {
-            int64_t n = more[j]->hi > 40 ? 40 : more[j]->hi + 1;
-            r->syms[r->n_syms] = more[j];
+        for (uint32_t j = 0; j < more.n; j++) {
+            int64_t n = more.at[j]->hi > 40 ? 40 : more.at[j]->hi + 1;
+            r->syms[r->n_syms] = more.at[j];
             r->values[r->n_syms++] = rest % n;
             rest /= n;
         }
