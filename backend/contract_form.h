@@ -15,10 +15,11 @@
 
 #include "backend/kernel.h"
 #include "backend/target.h"
+#include "passes/join_products.h"
 
 enum {
     CONTRACT_MOST_PRODUCTS = 2,
-    CONTRACT_MOST_TOGETHER = 4, /* nests of the same rows, in turns for every block of them */
+    CONTRACT_MOST_TOGETHER = JOIN_MOST, /* nests of the same rows, in turns for every block */
     CONTRACT_BLOCK = 32
 };
 

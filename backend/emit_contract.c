@@ -529,9 +529,10 @@ static void run_block(const product_team *all, span2 m, const span2 *n)
     run_columns_of_all(all, m, n, true);
     emit_if_end(e, &f);
     emit_if_begin(e, &f, LLVMBuildNot(e->b, v_one, ""), "rows");
-    if (deep) { /* one product alone */
-        run_pieces(q, m, n[0]);
-    } else {
+    for (uint32_t i = 0; i < all->n && deep; i++) {
+        run_pieces(&q[i], m, n[i]);
+    }
+    if (!deep) {
         run_columns_of_all(all, m, n, false);
     }
     emit_if_end(e, &f);
@@ -689,7 +690,7 @@ static bool schedule_together(const product_team *all)
     for (uint32_t i = 1; i < all->n; i++) {
         const schedule_product *x = &q->s, *y = &q[i].s;
         fit &= x->heights[0] == y->heights[0] && x->rows_in_tiles == y->rows_in_tiles &&
-               x->row_bytes == y->row_bytes && !x->depth && !y->depth &&
+               x->row_bytes == y->row_bytes && x->depth == y->depth &&
                !x->block_tiles == !y->block_tiles;
         tiles = y->block_tiles < tiles ? y->block_tiles : tiles;
         rows = y->most_rows < rows ? y->most_rows : rows;
@@ -701,27 +702,31 @@ static bool schedule_together(const product_team *all)
     return fit;
 }
 
-/* Memory that tiles of one product at a time use: theirs alone are what sums leave by. */
+/* Products take turns, so that one has all the memory that tiles need. */
 static void begin_tiles(const product_team *all)
 {
-    emit *e = all->q->e;
+    contract_emitter *q = all->q;
+    emit *e = q->e;
+    uint32_t vectors = 0;
     for (uint32_t i = 0; i < all->n; i++) {
-        contract_emitter *q = &all->q[i];
-        uint32_t vectors = most_vectors(&q->s) * q->f->n_products;
-        q->v_tile = LLVMBuildArrayAlloca(e->b, e->f32, emit_i64(e, vectors * e->lanes), "tile");
-        LLVMSetAlignment(q->v_tile, 64);
-        if (q->s.depth) {
-            take_zeros(q, vectors);
-        }
+        uint32_t own = most_vectors(&q[i].s) * q[i].f->n_products;
+        vectors = own > vectors ? own : vectors;
     }
-    take_scratch(all);
-    if (all->q->kind->begin) {
-        all->q->kind->begin(all->q);
+    q->v_tile = LLVMBuildArrayAlloca(e->b, e->f32, emit_i64(e, vectors * e->lanes), "tile");
+    LLVMSetAlignment(q->v_tile, 64);
+    if (q->s.depth) {
+        take_zeros(q, vectors);
+    }
+    if (q->kind->begin) {
+        q->kind->begin(q);
     }
     for (uint32_t i = 1; i < all->n; i++) {
-        all->q[i].tiles = all->q->tiles;
-        all->q[i].v_block = all->q->v_block;
+        q[i].v_tile = q->v_tile;
+        q[i].v_zeros = q->v_zeros;
+        q[i].tiles = q->tiles;
+        q[i].v_block = q->v_block;
     }
+    take_scratch(all);
 }
 
 static bool forms_of(emit *e, const k_nest *nests, uint32_t n, contract_form *f)

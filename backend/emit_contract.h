@@ -24,7 +24,8 @@ typedef struct contract_emitter {
     LLVMValueRef v_tile;    /* f32[products][rows][vectors][lanes]: a tile's sums on their way out */
     LLVMValueRef v_packed;  /* [most_rows] rows of row_bytes; NULL: a is read in place */
     LLVMValueRef v_first;   /* the first row of a block */
-    LLVMValueRef v_kept;    /* i1: v_packed has all of the thread's rows, from another part */
+    LLVMValueRef v_kept;    /* i1: v_packed has all of the thread's rows, from another part; known to
+                             * the first of products that are made together, which packs */
     LLVMValueRef v_columns; /* s.column_bytes, or NULL */
     LLVMValueRef v_block;   /* CONTRACT_Q8 by tiles: sums of blocks, and of those before */
     /* With s.depth: the steps of k that are worked on, and where they end, or NULL: all of them;
@@ -92,7 +93,7 @@ typedef struct contract_lines {
     LLVMValueRef v_from[CONTRACT_MOST_PRODUCTS], v_step;
 } contract_lines;
 /* v_steps of step_bytes are worked on, and begin at v_next[product] of the next columns; a step asks
- * for each lines of every product. */
+ * for `each` lines of every product. */
 contract_lines contract_lines_of(contract_emitter *q, const tile *t, const LLVMValueRef *v_next,
                                  LLVMValueRef v_steps, int64_t step_bytes, uint32_t each);
 void contract_ask_lines(contract_emitter *q, const contract_lines *x, LLVMValueRef v_step);

@@ -3,7 +3,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { MOST_AXES = 64 };
+enum { MOST_AXES = 4 * IR_MAX_RANK };
 
 /* Operations of one result where it takes more than one: the polynomials of emit_math.c. */
 static const struct {
@@ -49,7 +49,9 @@ typedef struct counter {
     const k_kernel *k;
     ir_dim_lookup value;
     void *data;
+    const k_axis *known[MOST_AXES];
     double extents[MOST_AXES];
+    uint32_t n_known;
     const k_nest *nest; /* being counted, or NULL */
     uint64_t outer;     /* axes around all steps */
     double fraction;    /* of the points that are computed: attention's that are seen, taps that are
@@ -69,14 +71,33 @@ static double size(counter *c, const ir_dim *d)
     return v > 0 ? (double)v : 0;
 }
 
+/* Axes that a step runs over, its own and those around it, have bits in masks. */
 static uint64_t know_axis(counter *c, const k_axis *axis)
 {
-    if (axis->id >= MOST_AXES) {
-        c->ok = false;
-        return 0;
+    c->extents[c->n_known] = size(c, axis->extent);
+    c->known[c->n_known] = axis;
+    return (uint64_t)1 << c->n_known++;
+}
+
+static void forget_axes(counter *c, uint32_t but)
+{
+    c->n_known = but;
+}
+
+/* 0: it is none of those. */
+static uint64_t bit_of(const counter *c, const k_axis *axis)
+{
+    for (uint32_t i = 0; i < c->n_known; i++) {
+        if (c->known[i] == axis) {
+            return (uint64_t)1 << i;
+        }
     }
-    c->extents[axis->id] = size(c, axis->extent);
-    return (uint64_t)1 << axis->id;
+    return 0;
+}
+
+static double extent_of(counter *c, const k_axis *axis)
+{
+    return size(c, axis->extent);
 }
 
 static uint64_t know_axes(counter *c, const k_axis *const *axes, uint32_t n)
@@ -91,7 +112,7 @@ static uint64_t know_axes(counter *c, const k_axis *const *axes, uint32_t n)
 static double points(const counter *c, uint64_t axes)
 {
     double n = 1;
-    for (uint32_t i = 0; i < MOST_AXES; i++) {
+    for (uint32_t i = 0; i < c->n_known; i++) {
         n *= axes >> i & 1 ? c->extents[i] : 1;
     }
     return n;
@@ -112,7 +133,7 @@ static uint64_t axes_of(const counter *c, const k_expr *e)
 {
     uint64_t mask = 0;
     if (e->kind == K_AXIS) {
-        return (uint64_t)1 << (e->axis->id % MOST_AXES);
+        return bit_of(c, e->axis);
     }
     if (e->kind == K_REDUCED) {
         return axes_of_reduced(c, e->reduced);
@@ -196,12 +217,15 @@ static double met_share(const k_nest *n)
 static void count_nest(counter *c, const k_nest *n)
 {
     c->nest = n;
+    forget_axes(c, 0);
     c->outer = know_axes(c, n->outer, n->n_outer);
     if (n->keep) {
         know_axis(c, n->keep->columns);
     }
+    uint32_t around = c->n_known;
     for (uint32_t i = 0; i < n->n_steps && points(c, c->outer) > 0; i++) {
         const k_step *s = &n->steps[i];
+        forget_axes(c, around);
         uint64_t own = know_axes(c, s->axes, s->n_axes), all = c->outer | own;
         all = s->kind == K_STEP_REDUCE ? axes_of(c, s->value) | own : all;
         begin_step(c);
@@ -224,7 +248,7 @@ static void count_nest(counter *c, const k_nest *n)
 /* The share of all pairs of a query and a key that attention looks at. */
 static double seen_share(counter *c, const k_attention *t)
 {
-    double n = c->extents[t->i->id], m = c->extents[t->j->id], seen = 0;
+    double n = extent_of(c, t->i), m = extent_of(c, t->j), seen = 0;
     if (!t->causal || n * m == 0) {
         return 1;
     }
@@ -248,8 +272,8 @@ static void count_attention(counter *c, const k_attention *t)
     uint64_t batch = know_axes(c, t->batch, t->n_batch);
     const k_axis *own[] = {t->i, t->j, t->d, t->dv};
     know_axes(c, own, 4);
-    uint64_t i = (uint64_t)1 << t->i->id, j = (uint64_t)1 << t->j->id;
-    double d = c->extents[t->d->id], dv = c->extents[t->dv->id], share = seen_share(c, t);
+    uint64_t i = bit_of(c, t->i), j = bit_of(c, t->j);
+    double d = extent_of(c, t->d), dv = extent_of(c, t->dv), share = seen_share(c, t);
     begin_step(c);
     count(c, t->q);
     count(c, t->k);
@@ -260,7 +284,7 @@ static void count_attention(counter *c, const k_attention *t)
     c->fraction = 1;
     c->flops += points(c, batch | i | j) * share * (2 * d + 2 * dv + 4 + flops_of(IR_OP_exp));
     c->flops += points(c, batch | i) * dv;
-    c->outer = batch | i | (uint64_t)1 << t->dv->id;
+    c->outer = batch | i | bit_of(c, t->dv);
     begin_step(c);
     count(c, t->out);
     count_store(c, t->buf, t->offset);
@@ -274,7 +298,7 @@ static void count_sort(counter *c, const k_sort *s)
     know_axis(c, s->out_axis);
     begin_step(c);
     count(c, s->key);
-    double n = c->extents[s->axis->id];
+    double n = extent_of(c, s->axis);
     c->flops += n > 1 ? points(c, all) * log2(n) : 0;
     if (s->values) {
         count_store(c, s->values, s->values_offset);

@@ -38,7 +38,7 @@ typedef struct lower {
     k_keep *keep; /* of the nest being built, or NULL: its product's columns are kept by groups */
     const ir_dim *group;         /* of keep: the place along `groups` */
     VEC(const ir_data *) consts; /* of the constant buffers, by position in const_bufs */
-    VEC(const k_buf *) const_bufs;
+    VEC(k_buf *) const_bufs; /* numbered when all other buffers are there */
 } lower;
 
 /* Expressions (lower_expr.c): built simplified, equal ones are one. ---------------------------- */
@@ -113,11 +113,15 @@ typedef struct lower_values {
     const ir_param *const *params; /* NULL: none */
 } lower_values;
 
+typedef struct lower_source {
+    bool is_const;
+    uint32_t index;
+} lower_source;
+
 typedef struct lowered_kernel {
     const k_kernel *kernel;
     /* Where each buffer of the kernel comes from: one of the values, or a constant of a body. */
-    enum lower_source { LOWER_VALUE, LOWER_CONST } * sources; /* [n_bufs] */
-    uint32_t *indices;
+    const lower_source *sources; /* [n_bufs] */
     const ir_data **consts;
     const ir_dim **dims; /* [kernel->n_syms] */
 } lowered_kernel;

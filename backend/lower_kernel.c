@@ -113,14 +113,13 @@ typedef struct buf_list {
     const ir_node **values; /* [of->n]: operands; NULL: a result */
     k_buf **made;           /* [of->n] */
     uint32_t n, n_in, n_out;
-    lowered_kernel *out;
+    VEC(lower_source) sources; /* of all buffers so far */
 } buf_list;
 
 static k_buf *add_buf(building *b, buf_list *l, const char *name, const ir_type *t,
                       k_buf_access how)
 {
-    l->out->sources[b->l.bufs.len] = LOWER_VALUE;
-    l->out->indices[b->l.bufs.len] = l->n;
+    vec_push(b->l.a, &l->sources, ((lower_source){false, l->n}));
     return new_buf(b, name, t, how);
 }
 
@@ -220,12 +219,12 @@ static void lower_node(building *b, buf_list *l, const ir_node *n, const ir_grap
 }
 
 /* Constants come after all other buffers; then what nests keep, which is no argument. */
-static void number_bufs(building *b, lowered_kernel *out)
+static void number_bufs(building *b, buf_list *l)
 {
     for (uint32_t i = 0; i < b->l.consts.len; i++) {
-        out->sources[b->l.bufs.len] = LOWER_CONST;
-        out->indices[b->l.bufs.len] = i;
+        b->l.const_bufs.at[i]->id = b->l.bufs.len;
         vec_push(b->l.a, &b->l.bufs, b->l.const_bufs.at[i]);
+        vec_push(b->l.a, &l->sources, ((lower_source){true, i}));
     }
     for (uint32_t i = 0; i < b->keeps.len; i++) {
         b->keeps.at[i]->id = b->l.bufs.len;
@@ -235,10 +234,7 @@ static void number_bufs(building *b, lowered_kernel *out)
 lowered_kernel lower_kernel(ir_ctx *c, arena *a, const ir_node *const *nodes, uint32_t n,
                             const lower_values *of)
 {
-    enum { MOST_CONSTS = 64 };
     symbols z;
-    lowered_kernel out = {.sources = arena_array(a, enum lower_source, of->n + MOST_CONSTS),
-                          .indices = arena_array(a, uint32_t, of->n + MOST_CONSTS)};
     building *b = arena_new(a, building);
     b->l = (lower){.a = a,
                    .c = c,
@@ -247,19 +243,18 @@ lowered_kernel lower_kernel(ir_ctx *c, arena *a, const ir_node *const *nodes, ui
                    .variables = map_create(a)};
     buf_list l = {.of = of,
                   .values = arena_array(a, const ir_node *, of->n),
-                  .made = arena_array(a, k_buf *, of->n),
-                  .out = &out};
+                  .made = arena_array(a, k_buf *, of->n)};
     const ir_graph **bodies = own_symbols(a, c, nodes, n, &z);
     for (uint32_t i = 0; i < n; i++) {
         lower_node(b, &l, nodes[i], bodies[i]);
     }
     note_overlaps(&l);
-    number_bufs(b, &out);
+    number_bufs(b, &l);
     const ir_sym **syms = arena_array(a, const ir_sym *, z.all.len);
-    out.dims = arena_array(a, const ir_dim *, z.all.len);
+    const ir_dim **dims = arena_array(a, const ir_dim *, z.all.len);
     for (uint32_t i = 0; i < z.all.len; i++) {
         syms[i] = z.all.at[i].own;
-        out.dims[i] = ir_dim_sym(c, z.all.at[i].stands_for);
+        dims[i] = ir_dim_sym(c, z.all.at[i].stands_for);
     }
     k_kernel *k = arena_new(a, k_kernel);
     *k = (k_kernel){.name = ir_node_str(nodes[0], IR_ATTR_name),
@@ -279,7 +274,5 @@ lowered_kernel lower_kernel(ir_ctx *c, arena *a, const ir_node *const *nodes, ui
                     .n_exprs = b->l.n_exprs,
                     .n_axes = b->l.n_axes};
     k->text = k_print_kernel(k, a);
-    out.kernel = k;
-    out.consts = b->l.consts.at;
-    return out;
+    return (lowered_kernel){k, l.sources.at, b->l.consts.at, dims};
 }

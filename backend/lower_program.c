@@ -164,8 +164,12 @@ static const char *name_of_nodes(programmer *p, const ir_node *const *nodes, uin
 {
     const char *name = ir_node_str(nodes[0], IR_ATTR_name);
     for (uint32_t i = 1; i < n; i++) {
-        const char *more = ir_node_str(nodes[i], IR_ATTR_name), *number = strrchr(more, '_');
-        name = intern_printf(ir_ctx_names(p->c), "%s+%s", name, number ? number + 1 : more);
+        const char *more = ir_node_str(nodes[i], IR_ATTR_name);
+        const char *number = more ? strrchr(more, '_') : NULL;
+        name = intern_printf(ir_ctx_names(p->c), "%s+%s", name ? name : "",
+                             number ? number + 1
+                             : more ? more
+                                    : "");
     }
     return name;
 }
@@ -183,11 +187,11 @@ static k_item kernel_item(programmer *p, const frame *f, const ir_node *const *n
     t.work = t.open ? work_of_kernel(p->c, nodes[0]) : NULL;
     k_place *own = arena_array(p->a, k_place, l.kernel->n_bufs);
     for (uint32_t i = 0; i < l.kernel->n_bufs; i++) {
-        uint32_t k = l.indices[i];
-        own[i] = l.sources[i] == LOWER_VALUE ? of.places[k]
-                                             : (k_place){.space = K_SPACE_CONST,
-                                                         .at = ir_dim_const(p->c, 0),
-                                                         .data = l.consts[k]};
+        uint32_t k = l.sources[i].index;
+        own[i] = l.sources[i].is_const ? (k_place){.space = K_SPACE_CONST,
+                                                   .at = ir_dim_const(p->c, 0),
+                                                   .data = l.consts[k]}
+                                       : of.places[k];
     }
     t.places = own;
     vec_push(p->a, &p->use_names, t.name);
@@ -204,7 +208,7 @@ static k_item joined_item(programmer *p, const frame *f, uint32_t i, uint32_t *e
     for (uint32_t k = i + 1; k < ir_graph_size(f->g); k++) {
         const ir_node *n = ir_graph_node(f->g, k);
         bool item = values_is_item(n);
-        if (item && !ir_node_int(n, IR_ATTR_joined, 0)) {
+        if (item && (n->op != IR_OP_kernel || !ir_node_int(n, IR_ATTR_joined, 0))) {
             break;
         }
         if (item) {

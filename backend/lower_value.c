@@ -50,8 +50,7 @@ static const k_buf *const_buf(lower *l, const ir_node *n, const ir_data *d)
         }
     }
     k_buf *b = arena_new(l->a, k_buf);
-    *b = (k_buf){.id = l->bufs.len + l->consts.len,
-                 .name = intern_printf(ir_ctx_names(l->c), "const%u", l->consts.len),
+    *b = (k_buf){.name = intern_printf(ir_ctx_names(l->c), "const%u", l->consts.len),
                  .dtype = d->dtype,
                  .storage = ir_storage_of_dtype(d->dtype),
                  .type = ir_node_type(n),

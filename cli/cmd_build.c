@@ -104,7 +104,8 @@ static int write_object(const args *a, compiler *c, const void *object, size_t s
         size_t n = strlen(a->output);
         char *path =
             arena_printf(c->a, "%.*s.h", (int)(ends_with(a->output, ".o") ? n - 2 : n), a->output);
-        code = c->header ? write_file(path, c->header, strlen(c->header)) : EXIT_FAILED;
+        const char *text = compile_header(c);
+        code = text ? write_file(path, text, strlen(text)) : EXIT_FAILED;
         if (a->verbose && code == 0) {
             fprintf(stderr, "%s: %zu bytes; %s\n", a->output, size, path);
         }

@@ -76,9 +76,16 @@ static ir_module *read_source(compiler *c, const source_file *f, const compile_o
     return diag_error_count(c->d) ? NULL : frontend_compile(c->ctx, c->d, f, &fo);
 }
 
+/* Read once, whoever asks first: what comes through a pipe is gone then. */
+static const source_file *first_source(compiler *c, const char *path)
+{
+    const source_file *f = source_get(diag_sources(c->d), 1);
+    return f ? f : source_read(diag_sources(c->d), path);
+}
+
 bool compile_source(compiler *c, const char *path, const compile_options *o)
 {
-    const source_file *f = source_read(diag_sources(c->d), path);
+    const source_file *f = first_source(c, path);
     if (!f) {
         diag_error(c->d, (span){0}, "%s: %s", path, strerror(errno));
         return false;
@@ -149,15 +156,15 @@ const void *compile_from_cache(compiler *c, const char *path, const compile_opti
                                size_t *size)
 {
     cache_entry e;
-    source_map *read = source_map_create(c->a); /* apart from what a compilation reads */
+    source_map *imported = source_map_create(c->a); /* apart from what a compilation reads */
     /* Profiles and --explain need more of the compilation than the object. */
     bool enough = !o->no_cache && !o->profile && !o->explain && !o->after;
-    const source_file *f = enough ? source_read(read, path) : NULL;
+    const source_file *f = enough ? first_source(c, path) : NULL;
     if (!f) {
         return NULL;
     }
     cache_key k = compile_key(f, o);
-    if (!cache_read(&k, read, c->a, &e)) {
+    if (!cache_read(&k, imported, c->a, &e)) {
         return NULL;
     }
     c->symbol = e.symbol;
@@ -166,17 +173,25 @@ const void *compile_from_cache(compiler *c, const char *path, const compile_opti
     return e.object;
 }
 
+const char *compile_header(compiler *c)
+{
+    const char *path = source_get(diag_sources(c->d), 1)->path, *slash = strrchr(path, '/');
+    if (!c->header) {
+        c->header = header_text(c->m, c->symbol, slash ? slash + 1 : path, c->a);
+    }
+    return c->header;
+}
+
 const void *compile_object(compiler *c, const compile_options *o, size_t *size)
 {
     const source_file *f = source_get(diag_sources(c->d), 1);
     const void *object = emit_object(c, o, size);
-    const char *slash = strrchr(f->path, '/');
-    c->header = object ? header_text(c->m, c->symbol, slash ? slash + 1 : f->path, c->a) : NULL;
     /* Warnings are told each time: what gives any is compiled each time. */
-    bool keep = object && c->header && !o->no_cache && !o->profile;
-    if (keep && diag_warning_count(c->d) == 0) {
+    bool keep = object && !o->no_cache && !o->profile && diag_warning_count(c->d) == 0;
+    const char *header = keep ? compile_header(c) : NULL;
+    if (header) {
         cache_key k = compile_key(f, o);
-        cache_entry e = {.symbol = c->symbol, .header = c->header, .object = object, .size = *size};
+        cache_entry e = {.symbol = c->symbol, .header = header, .object = object, .size = *size};
         cache_write(&k, &e, diag_sources(c->d));
     }
     return object;

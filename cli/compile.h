@@ -32,7 +32,7 @@ typedef struct compiler {
     const k_module *k; /* NULL until compile_lower */
     target *t;         /* NULL until compile_lower */
     const char *symbol;
-    const char *header; /* C header of the object; NULL until there is one */
+    const char *header; /* what compile_header says, or NULL: not yet asked */
     bool from_text; /* the source was .air: verified after every pass */
 } compiler;
 
@@ -45,8 +45,11 @@ bool compile_target(compiler *c,
                     const compile_options *o); /* facts of the machine code is made for */
 bool compile_passes(compiler *c, const compile_options *o);
 bool compile_lower(compiler *c, const compile_options *o);
-/* Object code, made anew and put into the cache with its header; in c's arena. Sets c->header. */
+/* Object code, made anew and put into the cache with its header; in c's arena. */
 const void *compile_object(compiler *c, const compile_options *o, size_t *size);
+/* The object's header for C, in c's arena: from the cache, or made of what was lowered. NULL: out of
+ * memory. */
+const char *compile_header(compiler *c);
 /* The object made of this file with these options before, without any of the stages above; in c's
  * arena. NULL when there is none. Sets c->symbol and c->header, and nothing else of c. */
 const void *compile_from_cache(compiler *c, const char *path, const compile_options *o,

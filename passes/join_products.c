@@ -5,13 +5,15 @@
  *     v = rms_norm(x) @ wv.T
  *
  * Each stays a node of its own, with its own columns, shares and results: what it says is that its
- * rows are made of the same values by the same operations as those of the kernel before it, that
- * no thread waits in between, and that none of them writes what another one reads or writes, as
+ * rows are made of the same values by the same operations as those of the kernel before it, that a
+ * thread has the same rows of both, that no thread waits in between, and that none of them writes what another one reads or writes, as
  * they take turns at every block of rows.
  *
  * Runs after open_shares: a kernel whose parts any thread may take stays alone, waiting for the
  * slowest thread costs more than rows that are packed again. Changes nothing but the attribute
  * `joined`. */
+#include "passes/join_products.h"
+#include "passes/access.h"
 #include "passes/footprint.h"
 #include "passes/pass.h"
 #include "passes/rewrite.h"
@@ -19,7 +21,7 @@
 
 #include <string.h>
 
-enum { MOST_JOINED = 4 };
+enum { MOST_VALUES = 256 }; /* that rows are made of */
 
 /* The kernel's one product; NULL: it has none, or two. */
 static const ir_node *product_of(const ir_node *kernel)
@@ -39,29 +41,65 @@ static const ir_node *product_of(const ir_node *kernel)
     return found;
 }
 
+/* Two kernels whose bodies are compared. */
+typedef struct pair {
+    const ir_node *x, *y;
+    uint32_t left; /* values to look at: what is met on many ways is looked at as often */
+} pair;
+
 /* Are x, of one kernel's body, and y, of another's, made of the same values in the same way? */
-static bool same_value(const ir_node *kx, const ir_node *x, const ir_node *ky, const ir_node *y)
+static bool same_value(pair *p, const ir_node *x, const ir_node *y)
 {
-    if (x->op != y->op || x->n_bodies || y->n_bodies || ir_node_type(x) != ir_node_type(y)) {
+    if (x->op != y->op || x->n_bodies || y->n_bodies || ir_node_type(x) != ir_node_type(y) ||
+        p->left == 0) {
         return false;
     }
+    p->left--;
     if (x->op == IR_OP_input) {
-        return kx->in[ir_node_int(x, IR_ATTR_index, 0)] == ky->in[ir_node_int(y, IR_ATTR_index, 0)];
+        return p->x->in[ir_node_int(x, IR_ATTR_index, 0)] ==
+               p->y->in[ir_node_int(y, IR_ATTR_index, 0)];
     }
     bool same = x->n_in == y->n_in && x->n_attrs == y->n_attrs;
     for (uint32_t i = 0; i < x->n_attrs && same; i++) {
         same = ir_attr_same(&x->attrs[i], &y->attrs[i]);
     }
     for (uint32_t i = 0; i < x->n_in && same; i++) {
-        same = same_value(kx, x->in[i], ky, y->in[i]);
+        same = same_value(p, x->in[i], y->in[i]);
     }
     return same;
 }
 
-static bool same_rows(const ir_node *kx, const ir_node *ky)
+/* The axis of the product that is divided among threads; -1: none is. */
+static int shared_axis(pass_ctx *c, const ir_node *kernel)
+{
+    access w;
+    access_domain d;
+    int64_t split = ir_node_int(kernel, IR_ATTR_split, -1);
+    access_init(&w, c->scratch, c->module->ctx);
+    access_kernel(&w, kernel, &d);
+    const ir_sym *s = split >= 0 && d.main ? ir_dim_as_sym(d.index[split]) : NULL;
+    for (uint32_t i = 0; s && i < ir_node_type(d.main)->rank; i++) {
+        if (ir_dim_uses(d.main_index[i], s)) {
+            return (int)i;
+        }
+    }
+    return -1;
+}
+
+/* Has a thread the same rows of both? */
+static bool same_shares(pass_ctx *c, const ir_node *x, const ir_node *y)
+{
+    int axis = shared_axis(c, x);
+    bool columns = axis + 1 == (int)ir_node_type(product_of(x))->rank;
+    return axis == shared_axis(c, y) &&
+           (columns || ir_node_int(x, IR_ATTR_grain, 1) == ir_node_int(y, IR_ATTR_grain, 1));
+}
+
+static bool same_rows(pass_ctx *c, const ir_node *kx, const ir_node *ky)
 {
     const ir_node *x = product_of(kx), *y = product_of(ky);
-    if (!x || !y || !same_value(kx, x->in[0], ky, y->in[0])) {
+    pair p = {kx, ky, MOST_VALUES};
+    if (!x || !y || !same_value(&p, x->in[0], y->in[0]) || !same_shares(c, kx, ky)) {
         return false;
     }
     const ir_attr *lx = ir_node_attr(x, IR_ATTR_labels), *ly = ir_node_attr(y, IR_ATTR_labels);
@@ -72,15 +110,15 @@ static bool same_rows(const ir_node *kx, const ir_node *ky)
 typedef struct joining {
     pass_ctx *c;
     const ir_graph *g;
-    const ir_node *members[MOST_JOINED]; /* of the kernel that may grow */
-    footprint prints[MOST_JOINED];
+    const ir_node *members[JOIN_MOST]; /* of the kernel that may grow */
+    footprint prints[JOIN_MOST];
     uint32_t n;
 } joining;
 
 static bool fits(const joining *j, const ir_node *n, const footprint *f)
 {
     bool alone = ir_node_int(n, IR_ATTR_open, 0) || ir_node_int(n, IR_ATTR_barrier, 0);
-    if (j->n == 0 || j->n == MOST_JOINED || alone || !same_rows(j->members[0], n)) {
+    if (j->n == 0 || j->n == JOIN_MOST || alone || !same_rows(j->c, j->members[0], n)) {
         return false;
     }
     for (uint32_t i = 0; i < j->n; i++) {

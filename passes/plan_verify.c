@@ -261,6 +261,11 @@ static bool writes_of(checker *k, const ir_node *x, const ir_node *y)
     return meets;
 }
 
+static bool is_product(const ir_node *n)
+{
+    return n->op == IR_OP_kernel && strcmp(ir_node_str(n, IR_ATTR_family), "contract") == 0;
+}
+
 /* They take turns at every block of rows: nobody may wait for another, or touch what it makes. */
 static bool check_joined(checker *k, const ir_graph *g, uint32_t at)
 {
@@ -275,6 +280,9 @@ static bool check_joined(checker *k, const ir_graph *g, uint32_t at)
             continue;
         }
         more = ir_node_int(m, IR_ATTR_joined, 0) != 0;
+        if (!is_product(n) || !is_product(m)) {
+            return verify_fail(k, n, "a kernel that is no product is made with another");
+        }
         if (ir_node_int(n, IR_ATTR_barrier, 0) || verify_is_open(n) || verify_is_open(m)) {
             return verify_fail(k, n, "a kernel is made with one that other threads take part in");
         }
@@ -300,7 +308,7 @@ static bool run_graph(checker *k, frame *f)
             (void)(check_joined(k, f->g, i) && run_kernel(k, f, n));
             break;
         case IR_OP_loop:
-            run_loop(k, f, n);
+            (void)(check_joined(k, f->g, i) && run_loop(k, f, n));
             must_meet = true;
             break;
         case IR_OP_state: {

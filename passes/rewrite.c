@@ -70,14 +70,10 @@ static ir_graph *mark_graph(pass_ctx *c, const ir_graph *g, ir_attr_key key, rew
             continue;
         }
         const ir_node **in = rewrite_operands(out, n, new_of);
-        if (n->op == IR_OP_loop) {
-            ir_graph *body = mark_graph(c, n->bodies[0], key, fn, true);
-            new_of[i] = ir_graph_copy_node_bodies(out, n, in, &body);
-        } else {
-            ir_attr set = ir_attr_i(key, marked[i]);
-            bool say = marked[i] || ir_node_attr(n, key);
-            new_of[i] = ir_graph_copy_node_attrs(out, n, in, say, &set);
-        }
+        ir_graph *body = n->op == IR_OP_loop ? mark_graph(c, n->bodies[0], key, fn, true) : NULL;
+        ir_attr set = ir_attr_i(key, marked[i]);
+        bool say = marked[i] || ir_node_attr(n, key);
+        new_of[i] = ir_graph_copy_node_with(out, n, in, body ? &body : n->bodies, say, &set);
     }
     ir_graph_end_rewrite(out, g, new_of);
     return out;

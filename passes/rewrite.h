@@ -22,7 +22,7 @@ typedef const ir_node *(*rewrite_loop)(pass_ctx *c, ir_graph *g, const ir_node *
 ir_graph *rewrite_loops(pass_ctx *c, const ir_graph *g, rewrite_loop fn);
 
 /* A new graph whose kernels have the attribute set to 1 where fn says so, [size], and to none, or 0,
- * elsewhere. fn is asked for the graph and for the bodies of its loops. */
+ * elsewhere. fn is asked for the graph and for the bodies of its loops, where threads have met. */
 typedef const bool *(*rewrite_mark)(pass_ctx *c, const ir_graph *g, bool in_loop);
 ir_graph *rewrite_marks(pass_ctx *c, const ir_graph *g, ir_attr_key key, rewrite_mark fn);
 

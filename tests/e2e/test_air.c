@@ -105,6 +105,54 @@ static void test_kernels(void **state)
     free(want);
 }
 
+/* Two products of the same rows, whose bodies hold constants, become one kernel; it needs no names.
+ */
+static const char joined[] =
+    "model \"m\"\n"
+    "param \"w1\" : f32[64, 4] storage f32\n"
+    "param \"w2\" : f32[64, 4] storage f32\n"
+    "entry \"f\" stage kernel (size T in 1..inf) (\n"
+    "  %0 = input {name=\"x\", index=0} : f32[T, 64]\n"
+    "  %1 = param {name=\"w1\", indices=[]} : f32[64, 4]\n"
+    "  %2 = kernel %0, %1 {name=\"contract_0\", family=\"contract\"} : f32[T, 4] (\n"
+    "    %0 = input {name=\"x0\", index=0} : f32[T, 64]\n"
+    "    %1 = input {name=\"x1\", index=1} : f32[64, 4]\n"
+    "    %2 = contract %0, %1 {labels=[\"ik\", \"kj\", \"ij\"]} : f32[T, 4]\n"
+    "    %3 = const {data=(1, 2, 3, 4)} : f32[4]\n"
+    "    %4 = add %2, %3 : f32[T, 4]\n"
+    "    return \"y0\" = %4\n"
+    "  )\n"
+    "  %3 = param {name=\"w2\", indices=[]} : f32[64, 4]\n"
+    "  %4 = kernel %0, %3 {name=\"contract_1\", family=\"contract\"} : f32[T, 4] (\n"
+    "    %0 = input {name=\"x0\", index=0} : f32[T, 64]\n"
+    "    %1 = input {name=\"x1\", index=1} : f32[64, 4]\n"
+    "    %2 = contract %0, %1 {labels=[\"ik\", \"kj\", \"ij\"]} : f32[T, 4]\n"
+    "    %3 = const {data=(50, 60, 70, 80)} : f32[4]\n"
+    "    %4 = add %2, %3 : f32[T, 4]\n"
+    "    return \"y0\" = %4\n"
+    "  )\n"
+    "  return \"out0\" = %2, \"out1\" = %4\n"
+    ")\n";
+
+static void test_joined(void **state)
+{
+    (void)state;
+    e2e_write(folder, "joined.air", joined);
+    free(run(0, "sed 's/name=\"contract_[01]\", //' joined.air > nameless.air"));
+    free(run(0, AIGC_COMMAND " build joined.air -o joined.o --explain 2>&1 | grep 'made with'"));
+    char *numbers = run(0, "seq -s, 0.1 0.1 6.4"), *results[3];
+    numbers[strcspn(numbers, "\n")] = 0;
+    static const char *const files[] = {"joined.air --interpret", "joined.air", "nameless.air"};
+    for (int i = 0; i < 3; i++) {
+        results[i] = run(0, AIGC_COMMAND " run %s --input x=%s | grep ^out", files[i], numbers);
+        assert_string_equal(results[i], results[0]);
+    }
+    for (int i = 0; i < 3; i++) {
+        free(results[i]);
+    }
+    free(numbers);
+}
+
 static void test_mistakes(void **state)
 {
     (void)state;
@@ -112,12 +160,12 @@ static void test_mistakes(void **state)
         const char *command, *words;
         int code;
     } cases[] = {
-        {"inspect nothing.air",               "No such file",                                               1},
-        {"check m.air -D layers=2",           "they are settled",                                           1},
-        {"build m.air --emit exe -o m",       "generate",                                                   1},
-        {"generate m.air --weights " WEIGHTS, "generate",                                                   3},
+        {"inspect nothing.air",               "No such file",                                                       1},
+        {"check m.air -D layers=2",           "they are settled",                                                   1},
+        {"build m.air --emit exe -o m",       "generate",                                                           1},
+        {"generate m.air --weights " WEIGHTS, "generate",                                                           3},
         {"check wide.air",                    "panels are of a parameter with two axes or more, and 1 to 255 wide", 1},
-        {"check short.air",                   "short.air:19:",                                              1},
+        {"check short.air",                   "short.air:19:",                                                      1},
     };
     free(run(0, AIGC_COMMAND " opt " LLAMA " --weights " WEIGHTS
                              " > m.air && sed 's/panels [0-9]*/panels 300/' m.air > wide.air && "
@@ -149,6 +197,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_stages), cmocka_unit_test(test_planned),
-        cmocka_unit_test(test_kernels), cmocka_unit_test(test_mistakes)};
+        cmocka_unit_test(test_kernels), cmocka_unit_test(test_joined),
+        cmocka_unit_test(test_mistakes)};
     return cmocka_run_group_tests(tests, begin, end);
 }

@@ -205,6 +205,21 @@ static void test_built_again(void **state)
     free(text);
 }
 
+/* What comes through a pipe can be read once. */
+static void test_built_from_pipe(void **state)
+{
+    (void)state;
+    int code;
+    char *text = e2e_command(&code,
+                             "cd %s && cat %s | AIGC_CACHE_DIR=%s/cache5 %s build /dev/stdin "
+                             "-o piped.o 2>&1 && grep -c llama_forward piped.h",
+                             folder, LLAMA, folder, AIGC_COMMAND);
+    if (code != 0) {
+        fail_msg("%s", text);
+    }
+    free(text);
+}
+
 static void test_exit_codes(void **state)
 {
     (void)state;
@@ -279,6 +294,7 @@ int main(void)
                                        cmocka_unit_test(test_damaged_cache),
                                        cmocka_unit_test(test_changed_import),
                                        cmocka_unit_test(test_built_again),
+                                       cmocka_unit_test(test_built_from_pipe),
                                        cmocka_unit_test(test_exit_codes)};
     return cmocka_run_group_tests(tests, begin, end);
 }
