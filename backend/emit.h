@@ -165,6 +165,18 @@ emit_value emit_expr(emit *e, const k_expr *x);
 LLVMValueRef emit_scalar(emit *e, const k_expr *x); /* at the first lane */
 LLVMValueRef emit_lanes(emit *e, const k_expr *x);  /* always a vector */
 void emit_store(emit *e, const k_buf *b, const k_expr *offset, emit_value v, bool add);
+/* Where a store reads and writes lanes side by side, at places that move with an axis, and how many
+ * bytes they move (emit_ask.c): lines further on are asked for from there, as what an offset itself
+ * reads may not exist further on. */
+enum { EMIT_MOST_PLACES = 4 };
+typedef struct emit_place {
+    LLVMValueRef v_ptr, v_step;
+} emit_place;
+typedef struct emit_places {
+    uint32_t n;
+    emit_place places[EMIT_MOST_PLACES];
+} emit_places;
+emit_places emit_places_of(emit *e, const k_step *store, const k_axis *along);
 /* Two values side by side: the second one element after the first. */
 void emit_store_pair(emit *e, const k_buf *b, const k_expr *const *offsets, const emit_value *v);
 bool emit_uses_lane(emit *e, const k_expr *x);

@@ -91,11 +91,15 @@ LLVMValueRef contract_packed_row(contract_emitter *q, LLVMValueRef v_i);
 typedef struct contract_lines {
     uint32_t n, each;
     LLVMValueRef v_from[CONTRACT_MOST_PRODUCTS], v_step;
+    emit_places results; /* of the tile's first row */
+    int64_t row_lines, last_line;
 } contract_lines;
 /* v_steps of step_bytes are worked on, and begin at v_next[product] of the next columns; a step asks
  * for `each` lines of every product. */
 contract_lines contract_lines_of(contract_emitter *q, const tile *t, const LLVMValueRef *v_next,
                                  LLVMValueRef v_steps, int64_t step_bytes, uint32_t each);
+/* Also what the epilogue will read and write of the tile, a line of each at a step. */
+void contract_lines_of_results(contract_emitter *q, const tile *t, contract_lines *x);
 void contract_ask_lines(contract_emitter *q, const contract_lines *x, LLVMValueRef v_step);
 /* ... or by tile registers, in quarters. */
 typedef struct contract_ahead {

@@ -254,8 +254,11 @@ static contract_lines lines_ahead(contract_emitter *q, const tile *t)
     for (uint32_t p = 0; p < q->f->n_products; p++) {
         v_next[p] = first_block(q, contract_weights(q->f, p), v_n);
     }
-    return contract_lines_of(q, t, v_next, emit_i64(e, q8_depth(q) / CONTRACT_BLOCK), step_bytes,
-                             EACH / q->f->n_products);
+    LLVMValueRef v_blocks = emit_i64(e, q8_depth(q) / CONTRACT_BLOCK);
+    contract_lines x =
+        contract_lines_of(q, t, v_next, v_blocks, step_bytes, EACH / q->f->n_products);
+    contract_lines_of_results(q, t, &x);
+    return x;
 }
 
 LLVMValueRef q8_step_weights(emit *e, strip *s, uint32_t step, bool shift)

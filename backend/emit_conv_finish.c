@@ -56,30 +56,15 @@ static void set_axis(conv_emitter *q, uint32_t axis, LLVMValueRef v)
     }
 }
 
-/* What lies a channel after what is read or written there: asked for now, it has come by the time
- * that channel's turn is. */
-static void ask_for_next(conv_emitter *q, const k_buf *b, const k_expr *offset)
+/* What lies a channel after what is read or written: asked for now, it has come by the time that
+ * channel's turn is. */
+static void ask_for_next(conv_emitter *q, const k_step *store)
 {
     emit *e = q->e;
-    const ir_dim *next, *side;
-    if (!ir_storage_is_dense(b->storage) ||
-        !k_affine(e->c, e->a, offset, q->p.nest->outer[1], &next) || ir_dim_is_value(next, 0) ||
-        !k_affine(e->c, e->a, offset, e->lane_axis, &side) || !ir_dim_is_one(side)) {
-        return;
-    }
-    LLVMValueRef v_at = add(q, emit_scalar(e, offset), emit_kernel_dim(e, next));
-    LLVMTypeRef t = emit_memory_type(e, ir_storage_dtype(b->storage));
-    emit_prefetch(e, LLVMBuildGEP2(e->b, t, e->v_bufs[b->id], &v_at, 1, ""), 3);
-}
-
-static void ask_for_loads(conv_emitter *q, const k_expr *x)
-{
-    if (x->kind == K_LOAD) {
-        ask_for_next(q, x->buf, x->args[0]);
-        return;
-    }
-    for (uint32_t i = 0; i < x->n; i++) {
-        ask_for_loads(q, x->args[i]);
+    emit_places next = emit_places_of(e, store, q->p.nest->outer[1]);
+    for (uint32_t i = 0; i < next.n; i++) {
+        const emit_place *p = &next.places[i];
+        emit_prefetch(e, LLVMBuildGEP2(e->b, e->i8, p->v_ptr, (LLVMValueRef[]){p->v_step}, 1, ""), 3);
     }
 }
 
@@ -94,8 +79,7 @@ static void finish_vector(conv_emitter *q, LLVMValueRef v_sums, LLVMValueRef v_r
     set_axis(q, 2, v_x);
     e->v_mask = v_mask;
     e->lane_axis = q->p.axes[2].out;
-    ask_for_next(q, store->buf, store->offset);
-    ask_for_loads(q, store->value);
+    ask_for_next(q, store);
     e->reduced[0] = (emit_value){sums_of(q, v_sums, v_row, v_x, v_mask), true};
     emit_value v = emit_expr(e, store->value);
     emit_store(e, store->buf, store->offset, v, false);
