@@ -64,7 +64,8 @@ static void ask_for_next(conv_emitter *q, const k_step *store)
     emit_places next = emit_places_of(e, store, q->p.nest->outer[1]);
     for (uint32_t i = 0; i < next.n; i++) {
         const emit_place *p = &next.places[i];
-        emit_prefetch(e, LLVMBuildGEP2(e->b, e->i8, p->v_ptr, (LLVMValueRef[]){p->v_step}, 1, ""), 3);
+        emit_prefetch(e, LLVMBuildGEP2(e->b, e->i8, p->v_ptr, (LLVMValueRef[]){p->v_step}, 1, ""),
+                      3);
     }
 }
 
