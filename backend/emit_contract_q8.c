@@ -14,16 +14,6 @@
 #include "backend/emit_contract_q8.h"
 #include "runtime/abi.h"
 
-/* One step of k: v_sum[lane] += sum of 4 of v_w[4 * lane ...] * i8 v_a[...], v_w's of u8 unless it
- * says otherwise. */
-typedef struct dot {
-    uint32_t cpu;   /* AIGC_CPU_ features it needs */
-    uint32_t lanes; /* of i32 that it works on */
-    LLVMValueRef (*add)(emit *e, LLVMValueRef v_sum, LLVMValueRef v_w, LLVMValueRef v_a);
-    bool in_f32;    /* sums are f32, exact below 2^24: 32 products of 8 bits each stay below 2^21 */
-    bool of_signed; /* v_w's bytes are i8 */
-} dot;
-
 static LLVMValueRef as_type(emit *e, LLVMValueRef v, LLVMTypeRef t)
 {
     return LLVMTypeOf(v) == t ? v : LLVMBuildBitCast(e->b, v, t, "");
@@ -149,7 +139,8 @@ static LLVMValueRef first_block(contract_emitter *q, const k_buf *b, LLVMValueRe
 /* Columns of a vector within their panel of 16. */
 static LLVMValueRef column_in_panel(emit *e, LLVMValueRef v_n)
 {
-    return LLVMBuildAnd(e->b, v_n, emit_i64(e, COLUMNS - 1), "");
+    LLVMValueRef v_within = emit_i64(e, COLUMNS - 1);
+    return e->lanes == COLUMNS ? emit_i64(e, 0) : LLVMBuildAnd(e->b, v_n, v_within, "");
 }
 
 static LLVMValueRef load_vector(emit *e, LLVMTypeRef t, LLVMValueRef v_ptr, unsigned align)
@@ -201,43 +192,6 @@ strip q8_open_strip(contract_emitter *q, uint32_t p, const stream *s, LLVMValueR
     return t;
 }
 
-/* One row reads its weights from memory and waits for nothing else: lines that come next in the
- * stream are asked for early, as what is summed up meanwhile fills the window in which the machine
- * itself would find them; at the stream's end, where the machine cannot know how it goes on, those
- * of the next tile's begin. Measured on Zen 5: 1 and 2 KiB are alike. */
-typedef struct asked {
-    int64_t blocks;      /* so far ahead */
-    LLVMValueRef v_last; /* the first block that looks beyond the stream's end */
-    LLVMValueRef v_jump; /* from there to the next tile's, in blocks */
-} asked;
-
-static asked asked_of(contract_emitter *q, const tile *t)
-{
-    enum { AHEAD = 1024 };
-    emit *e = q->e;
-    int64_t bytes = blocks_of(e, contract_weights(q->f, 0)).bytes, n = q8_depth(q) / CONTRACT_BLOCK;
-    int64_t panels = t->v_apart ? 1 : (int64_t)t->vectors * e->lanes / COLUMNS;
-    asked x = {.blocks = (AHEAD + bytes - 1) / bytes};
-    x.v_last = emit_i64(e, n - x.blocks);
-    x.v_jump = emit_select(e, contract_backwards(q), emit_i64(e, -(panels + 1) * n),
-                           emit_i64(e, (panels - 1) * n));
-    return x;
-}
-
-static void ask_ahead(contract_emitter *q, const asked *x, const blocks *k, const stream *s,
-                      LLVMValueRef v_block)
-{
-    emit *e = q->e;
-    LLVMValueRef v_over = LLVMBuildICmp(e->b, LLVMIntSGE, v_block, x->v_last, "");
-    LLVMValueRef v_jump = emit_select(e, v_over, x->v_jump, emit_i64(e, 0));
-    LLVMValueRef v_at = contract_plus(e, LLVMBuildAdd(e->b, v_block, v_jump, ""), x->blocks);
-    v_at = LLVMBuildMul(e->b, v_at, emit_i64(e, k->bytes), "");
-    LLVMValueRef v_next = contract_at(e, e->i8, s->v_lines, v_at);
-    for (int64_t at = 0; at < k->bytes; at += LINE) {
-        emit_prefetch(e, contract_at(e, e->i8, v_next, emit_i64(e, at)), 3);
-    }
-}
-
 /* Several rows pass by weights that only the first tile reads from afar: lines of the next columns'
  * are asked for meanwhile, two a block, which takes some 60 cycles. */
 static contract_lines lines_ahead(contract_emitter *q, const tile *t)
@@ -261,22 +215,29 @@ static contract_lines lines_ahead(contract_emitter *q, const tile *t)
     return x;
 }
 
-LLVMValueRef q8_step_weights(emit *e, strip *s, uint32_t step, bool shift)
+LLVMValueRef q8_load_line(emit *e, const strip *s, LLVMValueRef v_at)
 {
-    uint32_t i = step % (uint32_t)s->k.lines;
-    LLVMTypeRef t = emit_vector(e, e->i32);
-    if (!s->v_line[i]) {
-        s->v_line[i] =
-            load_vector(e, t, contract_at(e, e->i8, s->v_lines, emit_i64(e, i * LINE)), 4);
-    }
-    LLVMValueRef v = s->v_line[i];
-    bool high = step != i;
-    if (!s->k.nibbles) {
-        return s->k.flip ? LLVMBuildXor(e->b, v, emit_const_int(e, t, 0x80808080), "") : v;
+    return load_vector(e, emit_vector(e, e->i32), contract_at(e, e->i8, s->v_lines, v_at), 4);
+}
+
+LLVMValueRef q8_line_weights(emit *e, const blocks *k, LLVMValueRef v, bool high, bool shift)
+{
+    LLVMTypeRef t = LLVMTypeOf(v);
+    if (!k->nibbles) {
+        return k->flip ? LLVMBuildXor(e->b, v, emit_const_int(e, t, 0x80808080), "") : v;
     }
     v = high && shift ? LLVMBuildLShr(e->b, v, emit_const_int(e, t, 4), "") : v;
     return LLVMBuildAnd(e->b, v, emit_const_int(e, t, high && !shift ? 0xf0f0f0f0 : 0x0f0f0f0f),
                         "");
+}
+
+LLVMValueRef q8_step_weights(emit *e, strip *s, uint32_t step)
+{
+    uint32_t i = step % (uint32_t)s->k.lines;
+    if (!s->v_line[i]) {
+        s->v_line[i] = q8_load_line(e, s, emit_i64(e, i * LINE));
+    }
+    return q8_line_weights(e, &s->k, s->v_line[i], step != i, true);
 }
 
 LLVMValueRef q8_column_scales(emit *e, const strip *s)
@@ -285,18 +246,8 @@ LLVMValueRef q8_column_scales(emit *e, const strip *s)
     return LLVMBuildFPExt(e->b, v, emit_vector(e, e->f32), "");
 }
 
-/* One block's sums of int8 products, [rows][vectors of all products]. A single row has two of each,
- * of the halves of k: dot products take several cycles each, and with fewer of them one after the
- * other the loop runs further ahead of memory. The second half of nibbles counts 16 times, where
- * bytes are unsigned. */
-typedef struct block_sums {
-    uint32_t wide, halves;
-    bool shifted; /* the second half of nibbles counts once */
-    LLVMValueRef v[2][64];
-} block_sums;
-
 static void start_sums(contract_emitter *q, const tile *t, const row *rows, LLVMValueRef v_block,
-                       block_sums *s)
+                       q8_sums *s)
 {
     emit *e = q->e;
     LLVMTypeRef f32s = emit_vector(e, e->f32);
@@ -312,7 +263,7 @@ static void start_sums(contract_emitter *q, const tile *t, const row *rows, LLVM
 }
 
 /* The sum of sums number i, as f32s. */
-static LLVMValueRef whole_sum(contract_emitter *q, const block_sums *s, uint32_t i, bool nibbles)
+static LLVMValueRef whole_sum(contract_emitter *q, const q8_sums *s, uint32_t i, bool nibbles)
 {
     emit *e = q->e;
     LLVMValueRef v = s->v[0][i], v_high = s->v[1][i];
@@ -328,44 +279,57 @@ static LLVMValueRef whole_sum(contract_emitter *q, const block_sums *s, uint32_t
     return in_f32 ? v : LLVMBuildSIToFP(e->b, v, f32s, "");
 }
 
+/* Several rows' sums of a block, step by step. */
+static void sum_rows(contract_emitter *q, const tile *t, const row *rows, strip *strips,
+                     LLVMValueRef v_block, q8_sums *s)
+{
+    emit *e = q->e;
+    const uint32_t steps = CONTRACT_BLOCK / STEP;
+    const dot *d = dot_for(e);
+    LLVMValueRef v_k = LLVMBuildMul(e->b, v_block, emit_i64(e, steps), "");
+    for (uint32_t step = 0; step < steps; step++) {
+        LLVMValueRef v_w[16];
+        for (uint32_t i = 0; i < s->wide; i++) {
+            v_w[i] = q8_step_weights(e, &strips[i], step);
+        }
+        for (uint32_t r = 0; r < t->rows; r++) {
+            LLVMValueRef v_a =
+                q8_splat_at(e, e->i32, rows[r].v_values, contract_plus(e, v_k, step));
+            for (uint32_t i = 0; i < s->wide; i++) {
+                LLVMValueRef *v_sum = &s->v[0][r * s->wide + i];
+                *v_sum = d->add(e, *v_sum, v_w[i], v_a);
+            }
+        }
+    }
+}
+
 /* A block of all vectors of columns for all rows. */
 static void add_block(contract_emitter *q, const tile *t, stream (*streams)[16], const row *rows,
                       const asked *ahead, LLVMValueRef v_block, LLVMValueRef *v_sums)
 {
     emit *e = q->e;
     const dot *d = dot_for(e);
-    const uint32_t steps = CONTRACT_BLOCK / STEP;
-    block_sums s = {.wide = q->f->n_products * t->vectors,
-                    .halves = t->rows == 1 ? 2 : 1,
-                    .shifted = t->rows > 1 || d->of_signed};
+    q8_sums s = {.wide = q->f->n_products * t->vectors,
+                 .halves = t->rows == 1 ? 2 : 1,
+                 .shifted = t->rows > 1 || d->of_signed};
     strip strips[16];
+    LLVMValueRef v_asked[16], v_scales[16];
     for (uint32_t i = 0; i < s.wide; i++) {
         uint32_t p = i / t->vectors;
         const stream *from = &streams[p][i % t->vectors];
         strips[i] = q8_open_strip(q, p, from, v_block);
-        if (t->rows == 1) {
-            ask_ahead(q, ahead, &strips[i].k, from, v_block);
-        }
+        v_asked[i] = s.halves == 2 ? q8_asked_block(q, ahead, &strips[i].k, from, v_block) : NULL;
     }
     start_sums(q, t, rows, v_block, &s);
-    LLVMValueRef v_k = LLVMBuildMul(e->b, v_block, emit_i64(e, steps), "");
-    for (uint32_t at = 0; at < steps; at++) {
-        uint32_t half = at % s.halves, step = half * steps / 2 + at / s.halves;
-        LLVMValueRef v_w[16];
-        for (uint32_t i = 0; i < s.wide; i++) {
-            v_w[i] = q8_step_weights(e, &strips[i], step, s.shifted);
-        }
-        for (uint32_t r = 0; r < t->rows; r++) {
-            LLVMValueRef v_a =
-                q8_splat_at(e, e->i32, rows[r].v_values, contract_plus(e, v_k, step));
-            for (uint32_t i = 0; i < s.wide; i++) {
-                LLVMValueRef *v_sum = &s.v[half][r * s.wide + i];
-                *v_sum = d->add(e, *v_sum, v_w[i], v_a);
-            }
-        }
+    if (s.halves == 2) {
+        q8_sum_row(q, d, &rows[0], strips, v_asked, v_block, &s);
+    } else {
+        sum_rows(q, t, rows, strips, v_block, &s);
     }
-    LLVMValueRef v_scales[16];
     for (uint32_t i = 0; i < s.wide; i++) {
+        if (s.halves == 2) {
+            q8_ask(e, v_asked[i], emit_i64(e, strips[i].k.lines * LINE));
+        }
         v_scales[i] = q8_column_scales(e, &strips[i]);
     }
     for (uint32_t r = 0; r < t->rows; r++) {
@@ -395,7 +359,8 @@ static void sum(contract_emitter *q, const tile *t, LLVMValueRef *v_sums)
     for (uint32_t r = 0; r < t->rows; r++) {
         rows[r] = q8_packed_row(q, t, r);
     }
-    asked ahead = asked_of(q, t);
+    blocks of_all = blocks_of(e, contract_weights(q->f, 0));
+    asked ahead = q8_asked_of(q, t, &of_all);
     contract_lines lines = lines_ahead(q, t);
     emit_loop l;
     LLVMValueRef v_next[64];

@@ -73,7 +73,7 @@ static void take_strip(contract_emitter *q, const tile *t, uint32_t p, uint32_t 
     strip from = q8_open_strip(q, p, &s, l.v_i);
     LLVMValueRef v_to = taken(q, p * t->vectors + v, l.v_i);
     for (uint32_t step = 0; step < STEPS; step++) {
-        LLVMValueRef v_w = without_offset(e, &from.k, q8_step_weights(e, &from, step, true));
+        LLVMValueRef v_w = without_offset(e, &from.k, q8_step_weights(e, &from, step));
         LLVMValueRef v_at = contract_at(e, e->i8, v_to, emit_i64(e, step * LINE));
         LLVMSetAlignment(LLVMBuildStore(e->b, v_w, v_at), LINE);
     }
