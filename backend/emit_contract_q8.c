@@ -201,7 +201,7 @@ static contract_lines lines_ahead(contract_emitter *q, const tile *t)
     if (t->rows == 1) {
         return (contract_lines){0};
     }
-    uint32_t panels = t->vectors * e->lanes / COLUMNS;
+    uint32_t panels = (t->vectors * e->lanes + COLUMNS - 1) / COLUMNS;
     int64_t step_bytes = blocks_of(e, contract_weights(q->f, 0)).bytes * panels;
     LLVMValueRef v_next[CONTRACT_MOST_PRODUCTS];
     LLVMValueRef v_n = contract_plus(e, t->v_n, (int64_t)t->vectors * e->lanes);
