@@ -4,6 +4,7 @@
 #include "cli/header.h"
 #include "ir/text.h"
 #include "ir/verify.h"
+#include "passes/column_groups.h"
 
 #include <errno.h>
 #include <string.h>
@@ -56,7 +57,11 @@ static ir_module *read_air(compiler *c, const source_file *f)
 {
     c->from_text = true;
     ir_module *m = ir_read_module(c->ctx, c->d, f);
-    return m && ir_verify_module(m, c->d) ? m : NULL;
+    bool ok = m && ir_verify_module(m, c->d);
+    for (uint32_t i = 0; ok && i < m->n_entries; i++) {
+        ok = column_groups_verify(m->entries[i].graph, c->d);
+    }
+    return ok ? m : NULL;
 }
 
 static ir_module *read_source(compiler *c, const source_file *f, const compile_options *o)

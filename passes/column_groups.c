@@ -166,3 +166,63 @@ column_groups column_groups_of(ir_ctx *c, arena *a, const ir_node *product, cons
     arena_release(a, mark);
     return (column_groups){ok ? f.size : 0, f.why ? f.why : "its places are too entangled"};
 }
+
+/* Claims --------------------------------------------------------------------------------------- */
+
+static const ir_node *only_product(const ir_graph *body)
+{
+    const ir_node *found = NULL;
+    for (uint32_t i = 0; i < ir_graph_size(body); i++) {
+        const ir_node *n = ir_graph_node(body, i);
+        if (n->op == IR_OP_contract) {
+            if (found) {
+                return NULL;
+            }
+            found = n;
+        }
+    }
+    return found;
+}
+
+/* Sums are kept as f32s. */
+static bool is_kept(const ir_node *product)
+{
+    ir_dtype t = ir_node_type(product)->dtype;
+    return t == IR_f32 || t == IR_f16 || t == IR_bf16;
+}
+
+static bool claim_holds(ir_ctx *c, const ir_node *kernel, const char **why)
+{
+    const ir_graph *body = kernel->bodies[0];
+    const ir_node *product = only_product(body);
+    bool one = product && is_kept(product) && kernel->n_results == 1 &&
+               ir_node_type(product)->rank > 0 && ir_graph_n_outputs(body) == 1;
+    *why = "it is not the kernel of one product of floats";
+    if (!one) {
+        return false;
+    }
+    arena *a = arena_create();
+    column_groups q =
+        column_groups_of(c, a, product, ir_graph_output(body, 0)->node, 1, NULL, NULL);
+    arena_destroy(a);
+    *why = q.why ? q.why : "it is made of others";
+    return q.size == ir_node_int(kernel, IR_ATTR_group, 0);
+}
+
+bool column_groups_verify(const ir_graph *g, diag *d)
+{
+    bool ok = true;
+    for (uint32_t i = 0; i < ir_graph_size(g); i++) {
+        const ir_node *n = ir_graph_node(g, i);
+        const char *why, *name = ir_node_str(n, IR_ATTR_name);
+        if (n->op == IR_OP_loop) {
+            ok = column_groups_verify(n->bodies[0], d) && ok;
+        } else if (n->op == IR_OP_kernel && ir_node_attr(n, IR_ATTR_group) &&
+                   !claim_holds(ir_graph_ctx(g), n, &why)) {
+            diag_error(d, n->loc.where, "kernel %s is not made of groups of %lld columns: %s",
+                       name ? name : "", (long long)ir_node_int(n, IR_ATTR_group, 0), why);
+            ok = false;
+        }
+    }
+    return ok;
+}

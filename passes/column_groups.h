@@ -11,6 +11,7 @@
 #define AIGC_PASSES_COLUMN_GROUPS_H
 
 #include "passes/access.h"
+#include "support/diag.h"
 
 typedef struct column_groups {
     int64_t size;    /* columns of a group; 0: there are none, and */
@@ -23,5 +24,9 @@ typedef struct column_groups {
 column_groups column_groups_of(ir_ctx *c, arena *a, const ir_node *product, const ir_node *value,
                                uint32_t panel, bool (*is_leaf)(void *data, const ir_node *n),
                                void *data);
+
+/* Are the groups that kernels speak of (IR_ATTR_group) those of their products? In text from outside
+ * they need not be: then false, with an error. */
+bool column_groups_verify(const ir_graph *g, diag *d);
 
 #endif

@@ -1,4 +1,5 @@
 #include "passes/pass.h"
+#include "passes/column_groups.h"
 
 #include "ir/verify.h"
 #include "passes/plan.h"
@@ -63,7 +64,8 @@ static bool run_on_entry(ir_module *m, pass_ctx *c, pass_id id, ir_entry *e, con
     if (diag_error_count(c->d) != errors) {
         return false;
     }
-    if (o->verify && !ir_verify_graph(e->graph, ir_graph_stage(e->graph), c->d)) {
+    if (o->verify && !(ir_verify_graph(e->graph, ir_graph_stage(e->graph), c->d) &&
+                       column_groups_verify(e->graph, c->d))) {
         diag_note(c->d, (span){0}, "found after the pass %s, in entry %s", infos[id].name, e->name);
         return false;
     }
