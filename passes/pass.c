@@ -1,5 +1,6 @@
 #include "passes/pass.h"
 #include "passes/column_groups.h"
+#include "passes/shares.h"
 
 #include "ir/verify.h"
 #include "passes/plan.h"
@@ -67,6 +68,10 @@ static bool run_on_entry(ir_module *m, pass_ctx *c, pass_id id, ir_entry *e, con
     if (o->verify && !(ir_verify_graph(e->graph, ir_graph_stage(e->graph), c->d) &&
                        column_groups_verify(e->graph, c->d))) {
         diag_note(c->d, (span){0}, "found after the pass %s, in entry %s", infos[id].name, e->name);
+        return false;
+    }
+    if (o->verify && id >= PASS_partition && !shares_verify(e->graph, c->d)) {
+        diag_note(c->d, (span){0}, "found in the shares of entry %s", e->name);
         return false;
     }
     if (o->verify && id >= PASS_plan_memory && !plan_verify(m, e->graph, c->d)) {

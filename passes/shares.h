@@ -5,6 +5,7 @@
 
 #include "passes/access.h"
 #include "passes/values.h"
+#include "support/diag.h"
 #include "support/vec.h"
 
 /* A division of a kernel's domain: an axis and a grain. axis -1: thread 0 does all. */
@@ -43,6 +44,10 @@ int64_t shares_meet(ir_ctx *c, const share_kernel *kx, const share_access *x, sh
  * the value's axis is cx * a + (0..cx), y's is cy * b + (0..cy). False when they do not. */
 bool shares_relate(ir_ctx *c, const share_kernel *kx, const share_access *x, int a,
                    const share_kernel *ky, const share_access *y, int b, int64_t *cx, int64_t *cy);
+/* Do the shares and meetings that kernels speak of (IR_ATTR_split, grain, barrier) leave every
+ * element to one thread between two meetings? Looks at them without knowing how they were chosen.
+ * False, with an error: they do not. */
+bool shares_verify(const ir_graph *g, diag *d);
 /* The smallest extent an axis may have. */
 int64_t shares_least(const ir_dim *d);
 

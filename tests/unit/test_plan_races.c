@@ -2,7 +2,8 @@
  * one byte, if one of them writes it. */
 #include "plan_random.h"
 
-#include "passes/access.h"
+#include "passes/column_groups.h"
+#include "passes/shares.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -267,10 +268,12 @@ static void run_graph(runner *r, const ir_graph *g)
     }
 }
 
-static void check_races(fixture *f, const ir_graph *g, int64_t t, const char *what)
+/* Do threads race, for some number of them? Then says where. */
+static bool races(fixture *f, const ir_graph *g, int64_t t, char what[256])
 {
     static const int threads[] = {2, 3, 4, 6, 8};
-    for (int i = 0; i < 5; i++) {
+    bool race = false;
+    for (int i = 0; i < 5 && !race; i++) {
         runner r = {.f = f,
                     .a = arena_create(),
                     .lasting = arena_create(),
@@ -281,13 +284,20 @@ static void check_races(fixture *f, const ir_graph *g, int64_t t, const char *wh
             r.values[r.n_syms++] = ir_graph_sym(g, k) == f->T ? t : 2;
         }
         run_graph(&r, g);
-        if (r.race) {
-            printf("%s, T = %lld, %d threads: %s\n%s\n", what, (long long)t, threads[i], r.what,
-                   ir_print_graph(g, f->a));
-            fail();
-        }
+        race = r.race;
+        snprintf(what, 256, "T = %d, %d threads: %.200s", (int)t, threads[i], r.what);
         arena_destroy(r.a);
         arena_destroy(r.lasting);
+    }
+    return race;
+}
+
+static void check_races(fixture *f, const ir_graph *g, int64_t t, const char *name)
+{
+    char what[256];
+    if (races(f, g, t, what)) {
+        printf("%s, %s\n%s\n", name, what, ir_print_graph(g, f->a));
+        fail();
     }
 }
 
@@ -398,9 +408,101 @@ static void test_groups(void **state)
     }
 }
 
+/* A copy of the graph with the k-th kernel's attribute changed; k counts down. */
+static ir_graph *spoil(fixture *f, const ir_graph *g, int *k, ir_attr attr)
+{
+    ir_graph *out = ir_graph_begin_rewrite(g);
+    const ir_node **new_of = arena_array(f->a, const ir_node *, ir_graph_size(g) + 1);
+    for (uint32_t i = 0; i < ir_graph_n_inputs(g); i++) {
+        new_of[ir_graph_input(g, i)->id] = ir_graph_input(out, i);
+    }
+    for (uint32_t i = 0; i < ir_graph_size(g); i++) {
+        const ir_node *n = ir_graph_node(g, i), *in[32];
+        for (uint32_t j = 0; j < n->n_in; j++) {
+            in[j] = new_of[n->in[j]->id];
+        }
+        if (n->op == IR_OP_loop) {
+            ir_graph *body = spoil(f, n->bodies[0], k, attr);
+            new_of[i] = ir_graph_copy_node_bodies(out, n, in, &body);
+        } else if (!new_of[i]) {
+            bool hit = n->op == IR_OP_kernel && (*k)-- == 0;
+            new_of[i] = ir_graph_copy_node_attrs(out, n, in, hit, &attr);
+        }
+    }
+    ir_graph_end_rewrite(out, g, new_of);
+    return out;
+}
+
+/* Plans that are wrong in one place: whichever the verifiers take has no race, and columns of other
+ * groups none of them takes. */
+static void check_spoiled(fixture *f, const ir_graph *g, const char *name)
+{
+    enum { PLACES = 3 };
+    const ir_dim *places[PLACES] = {K(f, 0), K(f, 64), K(f, 256)};
+    VEC(ir_attr) wrong = {0};
+    static const struct {
+        ir_attr_key key;
+        int64_t value;
+    } numbers[] = {
+        {IR_ATTR_barrier, 0   },
+        {IR_ATTR_barrier, 4   },
+        {IR_ATTR_open,    1   },
+        {IR_ATTR_open,    0   },
+        {IR_ATTR_split,   -1  },
+        {IR_ATTR_split,   0   },
+        {IR_ATTR_split,   1   },
+        {IR_ATTR_split,   7   },
+        {IR_ATTR_grain,   1   },
+        {IR_ATTR_grain,   3   },
+        {IR_ATTR_grain,   0   },
+        {IR_ATTR_group,   8   },
+        {IR_ATTR_group,   4096},
+    };
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        vec_push(f->a, &wrong, ir_attr_i(numbers[i].key, numbers[i].value));
+    }
+    for (int i = 0; i < PLACES; i++) {
+        vec_push(f->a, &wrong, ir_attr_ds(IR_ATTR_at, 1, &places[i]));
+    }
+    uint32_t refused = 0;
+    for (uint32_t w = 0; w < wrong.len; w++) {
+        for (int k = 0, left = -1; left < 0; k++) {
+            left = k;
+            ir_graph *bad = spoil(f, g, &left, wrong.at[w]);
+            char what[256] = "columns of other groups";
+            bool taken = left < 0 && column_groups_verify(bad, f->d) && shares_verify(bad, f->d) &&
+                         plan_verify(&f->m, bad, f->d);
+            refused += left < 0 && !taken;
+            diag_clear(f->d);
+            bool group = wrong.at[w].key == IR_ATTR_group;
+            if (taken && (group || races(f, bad, 1, what) || races(f, bad, 3, what))) {
+                fail_msg("%s, kernel %d with %s = %lld: %s", name, k, ir_attr_name(wrong.at[w].key),
+                         (long long)wrong.at[w].i, what);
+            }
+            ir_graph_destroy(bad);
+        }
+    }
+    assert_true(refused > 4 * wrong.len);
+}
+
+static void test_spoiled(void **state)
+{
+    ir_param params[32];
+    fixture *f = fixture_create(1, 16);
+    build_llama(f, (llama){32, 4, 2, 16, 24, 24, 2, 16});
+    f->m.params = params;
+    add_params(f, f->b.graph, 8, params);
+    ir_graph *g = plan(f, 1, 8);
+    check_spoiled(f, g, "llama in panels");
+    ir_graph_destroy(g);
+    ir_graph_destroy(f->b.graph);
+    arena_destroy(f->a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_llama), cmocka_unit_test(test_groups),
+                                       cmocka_unit_test(test_spoiled),
                                        cmocka_unit_test(test_random)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
