@@ -1,6 +1,7 @@
 #include "backend/module.h"
 
 #include "backend/emit_program.h"
+#include "backend/watch.h"
 #include "ir/build.h"
 #include "runtime/abi.h"
 
@@ -416,6 +417,9 @@ LLVMMemoryBufferRef module_compile(LLVMModuleRef m, const target *t, bool assemb
 {
     LLVMMemoryBufferRef out = NULL;
     char *message = NULL;
+    if (t->watch_threads && !watch_threads(m, t->machine, d)) {
+        return NULL;
+    }
     if (LLVMTargetMachineEmitToMemoryBuffer(
             t->machine, m, assembly ? LLVMAssemblyFile : LLVMObjectFile, &message, &out)) {
         diag_error(d, (span){0}, "LLVM: %s", message);

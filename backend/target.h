@@ -17,6 +17,7 @@ typedef struct target {
     uint32_t registers; /* vector registers */
     uint32_t cpu_mask;  /* AIGC_CPU_ features the code may use and will need (runtime/abi.h) */
     bool emulate_tiles; /* tests: has tile registers, of plain memory (backend/emit_tiles.h) */
+    bool watch_threads; /* tests: code tells the thread sanitizer what it does (backend/watch.h) */
     LLVMTargetMachineRef machine;
 } target;
 
