@@ -1,5 +1,6 @@
-/* Inside the emission of products: the loops over tiles are emit_contract.c's, what a tile sums and
- * how rows are packed is its kind's. */
+/* Inside the emission of products: blocks of rows and what is packed of them are emit_contract.c's,
+ * the loops over tiles emit_contract_tiles.c's, what a tile sums and how a row is packed is its
+ * kind's. */
 #ifndef AIGC_BACKEND_EMIT_CONTRACT_H
 #define AIGC_BACKEND_EMIT_CONTRACT_H
 
@@ -67,8 +68,19 @@ struct contract_kind {
 };
 extern const contract_kind contract_f32, contract_bf16, contract_q8;
 
+typedef struct contract_span {
+    LLVMValueRef v_lo, v_hi;
+} contract_span;
+
+/* Rows m, at most most_rows of them, by columns n: all of them, or, where they are kept by groups, as
+ * many at a time as there is room for. With a depth, those steps of k that v_depth says. */
+void contract_run_columns(contract_emitter *q, contract_span m, contract_span n, bool one_row);
+
+/* Parts (emit_contract_parts.c) */
 LLVMValueRef contract_at(emit *e, LLVMTypeRef t, LLVMValueRef v_base, LLVMValueRef v_i);
 LLVMValueRef contract_plus(emit *e, LLVMValueRef v, int64_t i);
+/* How many times `by` it takes to reach v. */
+LLVMValueRef contract_rounded_up(emit *e, LLVMValueRef v, int64_t by);
 /* A step of k, counted from the first of those that are worked on. */
 LLVMValueRef contract_in_depth(contract_emitter *q, LLVMValueRef v_k);
 /* The buffer of a product's weights, whatever they are cast to; NULL when they are more than a
@@ -83,7 +95,7 @@ LLVMValueRef contract_column(contract_emitter *q, const tile *t, uint32_t vector
 void contract_set_column(contract_emitter *q, const tile *t, LLVMValueRef v_vector);
 void contract_leave_column(contract_emitter *q);
 void contract_set_row(contract_emitter *q, LLVMValueRef v_m);
-/* Does one row pass over its columns from the last to the first? See run_columns. */
+/* Does one row pass over its columns from the last to the first? See emit_contract_tiles.c. */
 LLVMValueRef contract_backwards(contract_emitter *q);
 /* Where packed row v_i begins. */
 LLVMValueRef contract_packed_row(contract_emitter *q, LLVMValueRef v_i);

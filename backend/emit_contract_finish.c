@@ -38,26 +38,6 @@ static void finish_rows(contract_emitter *q, LLVMValueRef *v)
     emit_loop_end(e, &row, NULL);
 }
 
-void contract_part_begin(contract_emitter *q, const char *name, uint32_t n, LLVMValueRef *v,
-                         emit_part *part)
-{
-    emit *e = q->e;
-    const k_nest *nest = q->f->nest;
-    LLVMTypeRef types[CONTRACT_PART_MOST + EMIT_MOST_OUTER];
-    for (uint32_t i = 0; i < n + nest->n_outer; i++) {
-        types[i] = i == 0 ? e->ptr : e->i64;
-    }
-    char whole[64];
-    snprintf(whole, sizeof whole, "k%u_%s", e->k->id, name);
-    emit_part_begin(e, whole, types, n + nest->n_outer, part);
-    for (uint32_t i = 0; i < n; i++) {
-        v[i] = emit_part_argument(e, part, i);
-    }
-    for (uint32_t i = 0; i < nest->n_outer; i++) {
-        e->v_axes[nest->outer[i]->id] = emit_part_argument(e, part, n + i);
-    }
-}
-
 static LLVMValueRef finish_function(contract_emitter *q, bool masked)
 {
     emit *e = q->e;
