@@ -26,7 +26,9 @@ typedef struct key_span {
     LLVMValueRef v_from, v_to;
 } key_span;
 
-/* Keys that any of the queries v_first ... v_last may see. */
+/* emit_attention_parts.c
+ *
+ * Keys that any of the queries v_first ... v_last may see. */
 key_span attention_keys(attention_emitter *q, LLVMValueRef v_first, LLVMValueRef v_last);
 /* The greatest multiple of a power of two up to v. */
 LLVMValueRef attention_round_down(emit *e, LLVMValueRef v, int64_t to);
