@@ -94,7 +94,7 @@ static verdict weigh(fuser *f, const ir_node *n, const group_list *l)
         if (k->n_nodes >= FUSE_MOST_NODES) {
             return refuse("the reader is large enough");
         }
-        if (fuse_reads_updated(f, k, n)) {
+        if (fuse_reads_updated(k, n)) {
             return refuse("the reader updates what this reads");
         }
         access w;

@@ -76,13 +76,16 @@ void fuse_explain(const fuser *f, const ir_node *n, const group_list *l, const c
     }
 }
 
-bool fuse_reads_updated(fuser *f, const group *k, const ir_node *n)
+bool fuse_reads_updated(const group *k, const ir_node *n)
 {
     for (uint32_t i = 0; i < k->roots.len; i++) {
         const ir_node *r = k->roots.at[i].node;
         const ir_node *dst = r->op == IR_OP_update ? r->in[0] : NULL;
         while (dst && dst->op == IR_OP_reshape) {
             dst = dst->in[0];
+        }
+        if (dst == n) {
+            return true;
         }
         for (uint32_t j = 0; dst && j < n->n_in; j++) {
             const ir_node *x = n->in[j];
@@ -94,7 +97,6 @@ bool fuse_reads_updated(fuser *f, const group *k, const ir_node *n)
             }
         }
     }
-    (void)f;
     return false;
 }
 

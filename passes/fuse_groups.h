@@ -70,8 +70,8 @@ group_kind fuse_kind_of(const ir_node *n);
 void fuse_new_group(fuser *f, const ir_node *n);
 /* n, at that index, becomes a result of the group's. */
 void fuse_add_root(fuser *f, group *k, const ir_node *n, const ir_dim *const *index);
-/* Would the kernel read what it is about to update in place? */
-bool fuse_reads_updated(fuser *f, const group *k, const ir_node *n);
+/* Would the kernel read, or make, what it is about to update in place? */
+bool fuse_reads_updated(const group *k, const ir_node *n);
 
 /* Reductions (fuse_rows.c): can the group evaluate the reduction as one of its stages? If so its
  * domain is set for it. */

@@ -112,8 +112,8 @@ bool fuse_join_as_result(fuser *f, const ir_node *n, const group_list *l)
     }
     for (uint32_t i = 0; i < l->n; i++) {
         group *k = l->at[i];
-        if (k->roots.len >= FUSE_MOST_ROOTS || !same_points(f, k, n) ||
-            fuse_reads_updated(f, k, n) || would_cycle(f, k, n)) {
+        if (k->roots.len >= FUSE_MOST_ROOTS || !same_points(f, k, n) || fuse_reads_updated(k, n) ||
+            would_cycle(f, k, n)) {
             continue;
         }
         if (access_is_reduction(n)) {

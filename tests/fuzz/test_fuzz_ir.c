@@ -136,7 +136,7 @@ static void try_text(const char *text, size_t size)
 static size_t claim(char *out, const seeds *s)
 {
     static const char *const claims[] = {
-        "group=", "inplace=[0], group=", "split=", "open=1, grain="};
+        "group=", "inplace=[0], group=", "split=", "open=1, grain=", "joined="};
     uint32_t from = random_below(s->n);
     size_t n = s->size[from], first = random_below((uint32_t)n);
     memcpy(out, s->text[from], n);
@@ -145,7 +145,7 @@ static size_t claim(char *out, const seeds *s)
     at = at ? at : strstr(out, "family=\"");
     if (at) {
         char text[64];
-        int size = snprintf(text, sizeof text, ", %s%u", claims[random_below(4)],
+        int size = snprintf(text, sizeof text, ", %s%u", claims[random_below(sizeof claims / sizeof *claims)],
                             1u << random_below(12) >> random_below(3));
         size_t end = (size_t)(strchr(at + 8, '"') + 1 - out);
         n = splice(out, n, end, 0, text, (size_t)size);
