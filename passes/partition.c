@@ -178,6 +178,20 @@ static void own_choices(const region *r, item *it)
     }
 }
 
+/* The grain of `axis` that takes as much of a value as the other kernel's: its own unit is `unit`
+ * wide there, that of the other `by`. */
+static void add_related(region *r, item *to, int axis, int64_t grain, int64_t by, int64_t unit)
+{
+    int64_t wide;
+    if (__builtin_mul_overflow(by, grain, &wide) || wide % unit != 0) {
+        return;
+    }
+    share s = {axis, wide / unit};
+    if (grain_fits(r, to->kernel, s)) {
+        add_choice(&to->c, s);
+    }
+}
+
 /* Grains that would make two kernels agree on a value that one makes and the other reads. */
 static void related_choices(region *r, item *x, item *y)
 {
@@ -197,13 +211,8 @@ static void related_choices(region *r, item *x, item *y)
                                        &ky)) {
                         continue;
                     }
-                    share ny = {sy.axis, kx * sx.grain / ky}, nx = {sx.axis, ky * sy.grain / kx};
-                    if ((kx * sx.grain) % ky == 0 && grain_fits(r, y->kernel, ny)) {
-                        add_choice(&y->c, ny);
-                    }
-                    if ((ky * sy.grain) % kx == 0 && grain_fits(r, x->kernel, nx)) {
-                        add_choice(&x->c, nx);
-                    }
+                    add_related(r, y, sy.axis, sx.grain, kx, ky);
+                    add_related(r, x, sx.axis, sy.grain, ky, kx);
                 }
             }
         }

@@ -6,6 +6,7 @@
  * Shares nothing with the planner on purpose: places are read from the graph, legality of writing
  * over an operand is judged by a plain look at the body. */
 #include "passes/plan_verify.h"
+#include "ir/build.h"
 
 #include <string.h>
 
@@ -225,10 +226,10 @@ static bool run_loop(checker *k, frame *f, const ir_node *n)
             return false;
         }
     }
-    int64_t lo = verify_number(k, n, ir_node_attr(n, IR_ATTR_lo)->dims[0]);
-    int64_t hi = verify_number(k, n, ir_node_attr(n, IR_ATTR_hi)->dims[0]);
-    int64_t step = ir_node_int(n, IR_ATTR_step, 1);
-    int64_t turns = step > 0 ? (hi - lo + step - 1) / step : (lo - hi - step - 1) / -step;
+    const ir_dim *first = ir_node_attr(n, IR_ATTR_lo)->dims[0],
+                 *limit = ir_node_attr(n, IR_ATTR_hi)->dims[0];
+    int64_t step = ir_node_int(n, IR_ATTR_step, 1), lo = verify_number(k, n, first);
+    int64_t turns = verify_number(k, n, ir_loop_turns(k->c, first, limit, step));
     vec_push(k->a, &k->sizes, ((checker_size){.sym = ir_node_attr(n, IR_ATTR_sym)->sym}));
     for (int64_t t = 0; t < turns && k->ok; t++) {
         if (t == MOST_TURNS - 1) {

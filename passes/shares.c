@@ -231,8 +231,10 @@ int64_t shares_meet(ir_ctx *c, const share_kernel *kx, const share_access *x, sh
     const ir_dim *ex = kx->domain.dims[sx.axis], *ey = ky->domain.dims[sy.axis];
     const ir_dim *ux = ir_dim_ceildiv(c, ex, ir_dim_const(c, sx.grain));
     const ir_dim *uy = ir_dim_ceildiv(c, ey, ir_dim_const(c, sy.grain));
-    if (cx * sx.grain == cy * sy.grain && ux == uy) {
-        return 0;
+    int64_t wide_x, wide_y;
+    if (__builtin_mul_overflow(cx, sx.grain, &wide_x) ||
+        __builtin_mul_overflow(cy, sy.grain, &wide_y)) {
+        return 1;
     }
-    return cuts_in_common(ex, cx * sx.grain, ey, cy * sy.grain, cx, cy);
+    return wide_x == wide_y && ux == uy ? 0 : cuts_in_common(ex, wide_x, ey, wide_y, cx, cy);
 }
