@@ -1,3 +1,6 @@
+/* Do threads meet wherever one may touch what another has written? Looks at the shares and meetings
+ * as they are, not at how partition has chosen them: between two kernels that touch one value, one
+ * of them writing, threads meet, unless every element that both touch is one thread's. */
 #include "passes/shares.h"
 #include "support/divisor.h"
 
@@ -83,13 +86,19 @@ static bool is_open(const item *x)
     return ir_node_int(x->node, IR_ATTR_open, 0) != 0;
 }
 
+static const char *name_of(const item *x)
+{
+    const char *name = ir_node_str(x->node, IR_ATTR_name);
+    return name ? name : "without a name";
+}
+
 /* Open kernels are plan_verify's. */
 static bool check_item(checker *k, uint32_t q)
 {
     const item *y = &k->items.at[q];
     if (!can_be_shared(y)) {
         diag_error(k->d, y->node->loc.where, "kernel %s cannot be shared out along axis %d",
-                   ir_node_str(y->node, IR_ATTR_name), y->s.axis);
+                   name_of(y), y->s.axis);
         return false;
     }
     for (uint32_t p = q; p-- > 0 && k->items.at[p].kernel && k->items.at[p + 1].meet != 1;) {
@@ -98,7 +107,7 @@ static bool check_item(checker *k, uint32_t q)
         if (n && !met_between(k, p, q, n)) {
             diag_error(k->d, y->node->loc.where,
                        "threads do not meet between kernels %s and %s, and share them out apart",
-                       ir_node_str(x->node, IR_ATTR_name), ir_node_str(y->node, IR_ATTR_name));
+                       name_of(x), name_of(y));
             return false;
         }
     }
