@@ -65,4 +65,15 @@ static inline float *tile_program_call(const tile_program *p, uint32_t context, 
     return y.data;
 }
 
+/* Rows are packed as bf16 only where there are dot products of it: says so where there are none. */
+static inline bool tile_program_has_dots(void)
+{
+    uint32_t needed = AIGC_CPU_AVX512 | AIGC_CPU_AVX512_BF16;
+    bool has = (aigc_cpu_features() & needed) == needed;
+    if (!has) {
+        print_message("skipped: rows are packed as bf16 only where there are dot products\n");
+    }
+    return has;
+}
+
 #endif

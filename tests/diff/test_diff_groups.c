@@ -3,7 +3,7 @@
  * rows in place and packed, in every storage, at every level of vectors, on one thread and three.
  */
 #include "cli/libaigc.h"
-#include "tests/diff/diff_runs.h"
+#include "tests/diff/diff_ways.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -86,13 +86,7 @@ static const struct {
 };
 static const int64_t row_counts[] = {1, 2, 13, 14, 15, 33};
 
-typedef struct machine_way {
-    const char *cpu, *quantize;
-    bool bf16;
-    uint32_t needs; /* of the machine */
-    int64_t k;
-} machine_way;
-static const machine_way ways[] = {
+static const diff_way ways[] = {
     {NULL,        NULL,   false, 0,                 96  },
     {NULL,        NULL,   true,  0,                 96  },
     {NULL,        "q8_0", false, 0,                 96  },
@@ -214,15 +208,10 @@ static void test_groups(void **state)
 {
     (void)state;
     char path[] = "/tmp/aigc-groupsXXXXXX.aigc";
-    int f = mkstemps(path, 5);
-    assert_true(f >= 0);
-    assert_int_equal(write(f, source, sizeof source - 1), sizeof source - 1);
-    close(f);
-    uint32_t have = aigc_cpu_features();
+    diff_write_source(path, source);
     for (size_t w = 0; w < sizeof ways / sizeof *ways; w++) {
         for (size_t i = 0; i < sizeof heads / sizeof *heads; i++) {
-            bool some = w > 0 && (w + i) % 3; /* of the sizes are enough */
-            if ((have & ways[w].needs) != ways[w].needs || some) {
+            if (!diff_way_runs(&ways[w]) || !diff_way_takes(w, i, 3)) {
                 continue;
             }
             char k[32], h[32], e[32], what[64];
@@ -230,14 +219,8 @@ static void test_groups(void **state)
             snprintf(k, sizeof k, "k=%lld", (long long)ways[w].k);
             snprintf(h, sizeof h, "h=%lld", (long long)heads[i].h);
             snprintf(e, sizeof e, "e=%lld", (long long)heads[i].e);
-            snprintf(what, sizeof what, "cpu %s%s%s", ways[w].cpu ? ways[w].cpu : "of this machine",
-                     ways[w].bf16 ? ", bf16 " : ", ", ways[w].quantize ? ways[w].quantize : "");
-            diff_runs r = diff_runs_open(path, (aigc_settings){.defines = defines,
-                                                               .n_defines = 3,
-                                                               .cpu = ways[w].cpu,
-                                                               .opt_level = 2,
-                                                               .bf16 = ways[w].bf16,
-                                                               .quantize = ways[w].quantize});
+            diff_way_name(&ways[w], what, sizeof what);
+            diff_runs r = diff_way_open(&ways[w], path, defines, 3);
             check_program(&r, ways[w].k, heads[i].h, heads[i].e, what);
             diff_runs_close(&r);
         }

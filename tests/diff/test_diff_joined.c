@@ -2,9 +2,7 @@
  * what each of them gives alone: rows normed and in place, columns stored as they are and by heads,
  * few and many, with batches around them, in every storage, at every level of vectors, on one
  * thread and three. */
-#include "tests/diff/diff_runs.h"
-
-#include <unistd.h>
+#include "tests/diff/diff_ways.h"
 
 /* h heads of e columns; b columns; d columns the other way round. */
 static const char source[] =
@@ -59,12 +57,7 @@ static const struct {
 
 static const int64_t row_counts[] = {1, 2, 15, 300};
 
-static const struct {
-    const char *cpu, *quantize;
-    bool bf16;
-    uint32_t needs; /* of the machine */
-    int64_t k;
-} ways[] = {
+static const diff_way ways[] = {
     {NULL,        NULL,   false, 0,                 96  },
     {NULL,        NULL,   true,  0,                 96  },
     {NULL,        "q8_0", false, 0,                 96  },
@@ -123,33 +116,23 @@ static void test_joined(void **state)
 {
     (void)state;
     char path[] = "/tmp/aigc-joinedXXXXXX.aigc";
-    int f = mkstemps(path, 5);
-    assert_true(f >= 0);
-    assert_int_equal(write(f, source, sizeof source - 1), sizeof source - 1);
-    close(f);
-    uint32_t have = aigc_cpu_features();
+    diff_write_source(path, source);
     for (size_t w = 0; w < sizeof ways / sizeof *ways; w++) {
         for (size_t i = 0; i < sizeof columns / sizeof *columns; i++) {
-            bool some = w > 0 && (w + i) % 4; /* of the sizes are enough */
-            if ((have & ways[w].needs) != ways[w].needs || some) {
+            if (!diff_way_runs(&ways[w]) || !diff_way_takes(w, i, 4)) {
                 continue;
             }
-            char text[5][32], way[64];
-            const char *defines[5] = {text[0], text[1], text[2], text[3], text[4]};
-            snprintf(text[0], sizeof *text, "k=%lld", (long long)ways[w].k);
-            snprintf(text[1], sizeof *text, "h=%lld", (long long)columns[i].h);
-            snprintf(text[2], sizeof *text, "e=%lld", (long long)columns[i].e);
-            snprintf(text[3], sizeof *text, "b=%lld", (long long)columns[i].b);
-            snprintf(text[4], sizeof *text, "d=%lld", (long long)columns[i].d);
-            snprintf(way, sizeof way, "%lld columns, cpu %s%s%s", (long long)columns[i].b,
-                     ways[w].cpu ? ways[w].cpu : "of this machine", ways[w].bf16 ? ", bf16 " : ", ",
-                     ways[w].quantize ? ways[w].quantize : "");
-            diff_runs r = diff_runs_open(path, (aigc_settings){.defines = defines,
-                                                               .n_defines = 5,
-                                                               .cpu = ways[w].cpu,
-                                                               .opt_level = 2,
-                                                               .bf16 = ways[w].bf16,
-                                                               .quantize = ways[w].quantize});
+            const int64_t sizes[5] = {ways[w].k, columns[i].h, columns[i].e, columns[i].b,
+                                      columns[i].d};
+            char text[5][32], name[64], way[128];
+            const char *defines[5];
+            for (int s = 0; s < 5; s++) {
+                snprintf(text[s], sizeof *text, "%c=%lld", "khebd"[s], (long long)sizes[s]);
+                defines[s] = text[s];
+            }
+            diff_way_name(&ways[w], name, sizeof name);
+            snprintf(way, sizeof way, "%lld columns, %s", (long long)columns[i].b, name);
+            diff_runs r = diff_way_open(&ways[w], path, defines, 5);
             check_program(&r, ways[w].k, way);
             diff_runs_close(&r);
         }

@@ -148,16 +148,6 @@ static void check(const tile_program *tiles, const tile_program *dots, const sha
     free(x.data);
 }
 
-static bool has_dots(void)
-{
-    uint32_t needed = AIGC_CPU_AVX512 | AIGC_CPU_AVX512_BF16;
-    bool has = (aigc_cpu_features() & needed) == needed;
-    if (!has) {
-        print_message("skipped: rows are packed as bf16 only where there are dot products\n");
-    }
-    return has;
-}
-
 static void check_fused(const k_program *p, const entry *e)
 {
     bool grouped = false;
@@ -175,7 +165,7 @@ static void check_fused(const k_program *p, const entry *e)
 static void test_heads(void **state)
 {
     (void)state;
-    if (!has_dots()) {
+    if (!tile_program_has_dots()) {
         skip();
     }
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
@@ -206,7 +196,7 @@ static void test_twins(void **state)
         {33,  {2048, 1, 1, 2053, NULL}  },
         {33,  {2048, 1, 1, 2053, "q4_0"}},
     };
-    if (!has_dots()) {
+    if (!tile_program_has_dots()) {
         skip();
     }
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
