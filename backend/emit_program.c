@@ -107,26 +107,16 @@ static void check(emit *e, LLVMValueRef v_ok, uint32_t number)
     LLVMPositionBuilderAtEnd(e->b, good);
 }
 
-/* The one symbol that has no value yet. */
-typedef struct unknown {
-    const programmer *q;
-    const ir_sym *sym;
-} unknown;
-
-static bool is_second_unknown(void *data, const ir_sym *s)
+static bool is_unknown(void *data, const ir_sym *s)
 {
-    unknown *u = data;
-    bool first = !u->sym && !known_value(u->q, s);
-    u->sym = first ? s : u->sym;
-    return s != u->sym && !known_value(u->q, s);
+    return !known_value(data, s);
 }
 
 /* Finds the symbol of d = coef * s + rest whose other symbols are known. */
 static const ir_sym *solvable(programmer *q, const ir_dim *d, int64_t *coef, const ir_dim **rest)
 {
-    unknown u = {q, NULL};
-    bool one = !ir_dim_any_symbol(d, is_second_unknown, &u) && u.sym;
-    return one && ir_dim_split(q->e->c, d, u.sym, coef, rest) && *coef != 0 ? u.sym : NULL;
+    const ir_sym *s = ir_dim_only_symbol(d, is_unknown, q);
+    return s && ir_dim_split(q->e->c, d, s, coef, rest) && *coef != 0 ? s : NULL;
 }
 
 /* Sizes of arguments bind symbols first; then every size, bound and condition is checked. The order

@@ -74,14 +74,13 @@ static double size(counter *c, const ir_dim *d)
 /* Axes that a step runs over, its own and those around it, have bits in masks. */
 static uint64_t know_axis(counter *c, const k_axis *axis)
 {
+    if (c->n_known == MOST_AXES) {
+        c->ok = false;
+        return 0;
+    }
     c->extents[c->n_known] = size(c, axis->extent);
     c->known[c->n_known] = axis;
     return (uint64_t)1 << c->n_known++;
-}
-
-static void forget_axes(counter *c, uint32_t but)
-{
-    c->n_known = but;
 }
 
 /* 0: it is none of those. */
@@ -93,11 +92,6 @@ static uint64_t bit_of(const counter *c, const k_axis *axis)
         }
     }
     return 0;
-}
-
-static double extent_of(counter *c, const k_axis *axis)
-{
-    return size(c, axis->extent);
 }
 
 static uint64_t know_axes(counter *c, const k_axis *const *axes, uint32_t n)
@@ -217,7 +211,7 @@ static double met_share(const k_nest *n)
 static void count_nest(counter *c, const k_nest *n)
 {
     c->nest = n;
-    forget_axes(c, 0);
+    c->n_known = 0;
     c->outer = know_axes(c, n->outer, n->n_outer);
     if (n->keep) {
         know_axis(c, n->keep->columns);
@@ -225,7 +219,7 @@ static void count_nest(counter *c, const k_nest *n)
     uint32_t around = c->n_known;
     for (uint32_t i = 0; i < n->n_steps && points(c, c->outer) > 0; i++) {
         const k_step *s = &n->steps[i];
-        forget_axes(c, around);
+        c->n_known = around;
         uint64_t own = know_axes(c, s->axes, s->n_axes), all = c->outer | own;
         all = s->kind == K_STEP_REDUCE ? axes_of(c, s->value) | own : all;
         begin_step(c);
@@ -248,7 +242,7 @@ static void count_nest(counter *c, const k_nest *n)
 /* The share of all pairs of a query and a key that attention looks at. */
 static double seen_share(counter *c, const k_attention *t)
 {
-    double n = extent_of(c, t->i), m = extent_of(c, t->j), seen = 0;
+    double n = size(c, t->i->extent), m = size(c, t->j->extent), seen = 0;
     if (!t->causal || n * m == 0) {
         return 1;
     }
@@ -273,7 +267,7 @@ static void count_attention(counter *c, const k_attention *t)
     const k_axis *own[] = {t->i, t->j, t->d, t->dv};
     know_axes(c, own, 4);
     uint64_t i = bit_of(c, t->i), j = bit_of(c, t->j);
-    double d = extent_of(c, t->d), dv = extent_of(c, t->dv), share = seen_share(c, t);
+    double d = size(c, t->d->extent), dv = size(c, t->dv->extent), share = seen_share(c, t);
     begin_step(c);
     count(c, t->q);
     count(c, t->k);
@@ -298,7 +292,7 @@ static void count_sort(counter *c, const k_sort *s)
     know_axis(c, s->out_axis);
     begin_step(c);
     count(c, s->key);
-    double n = extent_of(c, s->axis);
+    double n = size(c, s->axis->extent);
     c->flops += n > 1 ? points(c, all) * log2(n) : 0;
     if (s->values) {
         count_store(c, s->values, s->values_offset);

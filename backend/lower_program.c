@@ -159,17 +159,20 @@ static lower_values values_of_nodes(programmer *p, const frame *f, const ir_node
     return (lower_values){total, places, params};
 }
 
+/* Text may give none. */
+static const char *name_of(const ir_node *n)
+{
+    const char *name = ir_node_str(n, IR_ATTR_name);
+    return name ? name : "";
+}
+
 /* What the kernel of n nodes is called: by the names of all. */
 static const char *name_of_nodes(programmer *p, const ir_node *const *nodes, uint32_t n)
 {
-    const char *name = ir_node_str(nodes[0], IR_ATTR_name);
+    const char *name = name_of(nodes[0]);
     for (uint32_t i = 1; i < n; i++) {
-        const char *more = ir_node_str(nodes[i], IR_ATTR_name);
-        const char *number = more ? strrchr(more, '_') : NULL;
-        name = intern_printf(ir_ctx_names(p->c), "%s+%s", name ? name : "",
-                             number ? number + 1
-                             : more ? more
-                                    : "");
+        const char *more = name_of(nodes[i]), *number = strrchr(more, '_');
+        name = intern_printf(ir_ctx_names(p->c), "%s+%s", name, number ? number + 1 : more);
     }
     return name;
 }

@@ -320,6 +320,19 @@ static void set_types(emit *e)
     e->void_ = LLVMVoidTypeInContext(e->ctx);
 }
 
+static bool run_passes(LLVMModuleRef m, const char *passes, const target *t, diag *d)
+{
+    LLVMPassBuilderOptionsRef options = LLVMCreatePassBuilderOptions();
+    LLVMErrorRef error = LLVMRunPasses(m, passes, t->machine, options);
+    LLVMDisposePassBuilderOptions(options);
+    if (error) {
+        char *message = LLVMGetErrorMessage(error);
+        diag_error(d, (span){0}, "LLVM: %s", message);
+        LLVMDisposeErrorMessage(message);
+    }
+    return !error;
+}
+
 static bool optimize(LLVMModuleRef m, const module_options *o, const target *t, diag *d)
 {
     static const char *const pipelines[] = {
@@ -331,18 +344,7 @@ static bool optimize(LLVMModuleRef m, const module_options *o, const target *t, 
         "default<O3>",
     };
     const char *passes = pipelines[o->opt_level < 0 ? 0 : o->opt_level > 3 ? 3 : o->opt_level];
-    if (!passes) {
-        return true;
-    }
-    LLVMPassBuilderOptionsRef options = LLVMCreatePassBuilderOptions();
-    LLVMErrorRef error = LLVMRunPasses(m, passes, t->machine, options);
-    LLVMDisposePassBuilderOptions(options);
-    if (error) {
-        char *message = LLVMGetErrorMessage(error);
-        diag_error(d, (span){0}, "LLVM: %s", message);
-        LLVMDisposeErrorMessage(message);
-    }
-    return !error;
+    return !passes || run_passes(m, passes, t, d);
 }
 
 static void set_target_attributes(LLVMContextRef ctx, LLVMModuleRef m, const target *t)
@@ -417,8 +419,11 @@ LLVMMemoryBufferRef module_compile(LLVMModuleRef m, const target *t, bool assemb
 {
     LLVMMemoryBufferRef out = NULL;
     char *message = NULL;
-    if (t->watch_threads && !watch_threads(m, t->machine, d)) {
-        return NULL;
+    if (t->watch_threads) {
+        watch_threads(m);
+        if (!run_passes(m, "function(tsan)", t, d)) {
+            return NULL;
+        }
     }
     if (LLVMTargetMachineEmitToMemoryBuffer(
             t->machine, m, assembly ? LLVMAssemblyFile : LLVMObjectFile, &message, &out)) {

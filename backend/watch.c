@@ -1,5 +1,7 @@
 #include "backend/watch.h"
 
+#include <llvm-c/Target.h>
+#include <stdbool.h>
 #include <string.h>
 
 /* What the sanitizer's pass leaves out: it knows accesses of up to 16 bytes, and none that are
@@ -98,7 +100,7 @@ static void watch_function(watcher *w, LLVMValueRef f)
     }
 }
 
-bool watch_threads(LLVMModuleRef m, LLVMTargetMachineRef machine, diag *d)
+void watch_threads(LLVMModuleRef m)
 {
     watcher w = {.ctx = LLVMGetModuleContext(m), .module = m, .layout = LLVMGetModuleDataLayout(m)};
     w.b = LLVMCreateBuilderInContext(w.ctx);
@@ -108,13 +110,4 @@ bool watch_threads(LLVMModuleRef m, LLVMTargetMachineRef machine, diag *d)
         }
     }
     LLVMDisposeBuilder(w.b);
-    LLVMPassBuilderOptionsRef options = LLVMCreatePassBuilderOptions();
-    LLVMErrorRef error = LLVMRunPasses(m, "function(tsan)", machine, options);
-    LLVMDisposePassBuilderOptions(options);
-    if (error) {
-        char *message = LLVMGetErrorMessage(error);
-        diag_error(d, (span){0}, "LLVM: %s", message);
-        LLVMDisposeErrorMessage(message);
-    }
-    return !error;
 }

@@ -4,14 +4,9 @@
 #ifndef AIGC_BACKEND_WATCH_H
 #define AIGC_BACKEND_WATCH_H
 
-#include "support/diag.h"
-
 #include <llvm-c/Core.h>
-#include <llvm-c/Target.h>
-#include <llvm-c/TargetMachine.h>
-#include <llvm-c/Transforms/PassBuilder.h>
 
-/* After all other passes. False, with an error in d, when LLVM fails. */
-bool watch_threads(LLVMModuleRef m, LLVMTargetMachineRef machine, diag *d);
+/* What the sanitizer's own pass leaves out; after all others, and before that one. */
+void watch_threads(LLVMModuleRef m);
 
 #endif

@@ -128,6 +128,8 @@ bool ir_dim_eval(const ir_dim *d, ir_dim_lookup lookup, void *data, int64_t *val
 /* Shows the symbols of d, some more than once, until one is what is looked for; was one? */
 typedef bool (*ir_dim_look)(void *data, const ir_sym *s);
 bool ir_dim_any_symbol(const ir_dim *d, ir_dim_look is_it, void *data);
+/* The one symbol of d that is looked for; NULL: none is, or several are. */
+const ir_sym *ir_dim_only_symbol(const ir_dim *d, ir_dim_look is_it, void *data);
 
 /* Text, as in "T + pos", "3*d", "2*T*T - floordiv(H + 1, 2)", "min(T, 8)"; interned. parse_dim.h
  * reads it back. */

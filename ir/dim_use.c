@@ -41,6 +41,29 @@ bool ir_dim_any_symbol(const ir_dim *d, ir_dim_look is_it, void *data)
     return false;
 }
 
+typedef struct only {
+    ir_dim_look is_it;
+    void *data;
+    const ir_sym *found;
+} only;
+
+static bool is_another(void *data, const ir_sym *s)
+{
+    only *o = data;
+    if (s == o->found || !o->is_it(o->data, s)) {
+        return false;
+    }
+    bool another = o->found != NULL;
+    o->found = s;
+    return another;
+}
+
+const ir_sym *ir_dim_only_symbol(const ir_dim *d, ir_dim_look is_it, void *data)
+{
+    only o = {is_it, data, NULL};
+    return ir_dim_any_symbol(d, is_another, &o) ? NULL : o.found;
+}
+
 static bool is_symbol(void *data, const ir_sym *s)
 {
     return s == (const ir_sym *)data;

@@ -269,35 +269,19 @@ bool eval_graph(eval *e, const ir_graph *g, const eval_value *inputs, eval_value
 
 /* Entries -------------------------------------------------------------------------------------- */
 
-static bool is_bound(const eval *e, const ir_sym *s)
+static bool is_unbound(void *data, const ir_sym *s)
 {
     int64_t unused;
-    return lookup((void *)(uintptr_t)(const void *)e, s, &unused);
-}
-
-/* The one symbol that has no value yet. */
-typedef struct unbound {
-    const eval *e;
-    const ir_sym *sym;
-} unbound;
-
-static bool is_second_unbound(void *data, const ir_sym *s)
-{
-    unbound *u = data;
-    bool first = !u->sym && !is_bound(u->e, s);
-    u->sym = first ? s : u->sym;
-    return s != u->sym && !is_bound(u->e, s);
+    return !lookup(data, s, &unused);
 }
 
 /* d = size, where one symbol of d has no value yet: that symbol's value follows. */
 static bool bind_one(eval *e, ir_ctx *c, const ir_dim *d, int64_t size, bool *progress)
 {
-    unbound u = {e, NULL};
-    bool one = !ir_dim_any_symbol(d, is_second_unbound, &u) && u.sym;
-    const ir_sym *open = u.sym;
+    const ir_sym *open = ir_dim_only_symbol(d, is_unbound, e);
     int64_t coef = 0, rest_value = 0, difference;
     const ir_dim *rest = NULL;
-    if (!one || !ir_dim_split(c, d, open, &coef, &rest) || coef == 0) {
+    if (!open || !ir_dim_split(c, d, open, &coef, &rest) || coef == 0) {
         return true;
     }
     if (!eval_size(e, rest, &rest_value)) {

@@ -257,6 +257,8 @@ void ir_graph_end_rewrite(ir_graph *g, const ir_graph *old, const ir_node *const
 ir_graph *ir_graph_clone(const ir_graph *g);
 ir_graph *ir_graph_subst(const ir_graph *g, const ir_sym *s, const ir_dim *by);
 
+/* The one node of that op; NULL: there is none, or several. */
+const ir_node *ir_graph_only(const ir_graph *g, ir_op op);
 /* How many operands and outputs of the graph refer to each node (bodies not counted). [size] in a.
  */
 const uint32_t *ir_graph_use_counts(const ir_graph *g, arena *a);

@@ -196,6 +196,19 @@ ir_graph *ir_graph_clone(const ir_graph *g)
     return ir_graph_subst(g, NULL, NULL);
 }
 
+const ir_node *ir_graph_only(const ir_graph *g, ir_op op)
+{
+    const ir_node *found = NULL;
+    for (uint32_t i = 0; i < ir_graph_size(g); i++) {
+        const ir_node *n = ir_graph_node(g, i);
+        if (n->op == op && found) {
+            return NULL;
+        }
+        found = n->op == op ? n : found;
+    }
+    return found;
+}
+
 const uint32_t *ir_graph_use_counts(const ir_graph *g, arena *a)
 {
     uint32_t *uses = arena_array(a, uint32_t, g->nodes.len);

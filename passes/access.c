@@ -39,6 +39,20 @@ static const ir_dim *opaque(access *w, const ir_dim *extent)
     return bounded_sym(w->c, intern_printf(ir_ctx_names(w->c), "@v%u", w->n_fresh++), extent);
 }
 
+bool access_is_own(void *data, const ir_sym *s)
+{
+    const ir_sym **met = data;
+    if (met) {
+        *met = s;
+    }
+    return s->name[0] == '@';
+}
+
+bool access_is_opaque(void *data, const ir_sym *s)
+{
+    return access_is_own(data, s) && s->name[1] == 'v';
+}
+
 static bool affine_atom(const ir_atom *t)
 {
     return t->kind == IR_ATOM_SYM && !(t->sym->name[0] == '@' && t->sym->name[1] == 'v');

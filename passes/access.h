@@ -58,6 +58,11 @@ void access_root(access *w, const ir_node *n, const ir_dim *const *index);
 /* The index of the operand of a reshape from `from` to `to`, at index `at` of the result. */
 void access_reshape(ir_ctx *c, const ir_type *to, const ir_type *from, const ir_dim *const *at,
                     const ir_dim **out);
+/* An ir_dim_look for those symbols, axes and what depends on data: their names begin with @, and no
+ * user's does. data: where the one that is met is put (const ir_sym **), or NULL. */
+bool access_is_own(void *data, const ir_sym *s);
+/* The same for what depends on data alone. */
+bool access_is_opaque(void *data, const ir_sym *s);
 /* No division and no data in it. */
 bool access_affine(const ir_dim *d);
 bool access_same_index(const ir_dim *const *x, const ir_dim *const *y, uint32_t rank);

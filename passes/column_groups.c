@@ -169,21 +169,6 @@ column_groups column_groups_of(ir_ctx *c, arena *a, const ir_node *product, cons
 
 /* Claims --------------------------------------------------------------------------------------- */
 
-static const ir_node *only_product(const ir_graph *body)
-{
-    const ir_node *found = NULL;
-    for (uint32_t i = 0; i < ir_graph_size(body); i++) {
-        const ir_node *n = ir_graph_node(body, i);
-        if (n->op == IR_OP_contract) {
-            if (found) {
-                return NULL;
-            }
-            found = n;
-        }
-    }
-    return found;
-}
-
 /* Sums are kept as f32s. */
 static bool is_kept(const ir_node *product)
 {
@@ -194,7 +179,7 @@ static bool is_kept(const ir_node *product)
 static bool claim_holds(ir_ctx *c, const ir_node *kernel, const char **why)
 {
     const ir_graph *body = kernel->bodies[0];
-    const ir_node *product = only_product(body);
+    const ir_node *product = ir_graph_only(body, IR_OP_contract);
     bool one = product && is_kept(product) && kernel->n_results == 1 &&
                ir_node_type(product)->rank > 0 && ir_graph_n_outputs(body) == 1;
     *why = "it is not the kernel of one product of floats";

@@ -1,5 +1,6 @@
 #include "passes/fuse_cost.h"
 
+#include "passes/access.h"
 #include "passes/kernel_form.h"
 
 double fuse_op_cost(const ir_node *n)
@@ -105,15 +106,9 @@ fuse_tree fuse_tree_costs(const ir_graph *g, const uint32_t *uses, arena *a)
     return t;
 }
 
-static bool is_axis(void *data, const ir_sym *s)
-{
-    (void)data;
-    return s->name[0] == '@';
-}
-
 static bool has_axis(const ir_dim *d)
 {
-    return ir_dim_any_symbol(d, is_axis, NULL);
+    return ir_dim_any_symbol(d, access_is_own, NULL);
 }
 
 bool fuse_has_division(const ir_dim *d)

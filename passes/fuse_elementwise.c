@@ -20,12 +20,6 @@
 
 /* Pointwise values ----------------------------------------------------------------------------- */
 
-static bool depends_on_data(void *data, const ir_sym *s)
-{
-    (void)data;
-    return s->name[0] == '@' && s->name[1] == 'v';
-}
-
 /* How often the value at this index is computed: at every point of the axes down to the innermost
  * that the index depends on; what does not depend on inner axes is computed outside of their loops.
  */
@@ -50,7 +44,7 @@ static double evaluations(const group *k, const ir_node *n, const access_visit *
         bool used = random;
         for (uint32_t j = 0; axis && j < ir_node_type(n)->rank; j++) {
             used |= ir_dim_uses(v->index[j], axis) ||
-                    ir_dim_any_symbol(v->index[j], depends_on_data, NULL);
+                    ir_dim_any_symbol(v->index[j], access_is_opaque, NULL);
         }
         total = used ? here : total;
     }

@@ -6,8 +6,8 @@
  *
  * Each stays a node of its own, with its own columns, shares and results: what it says is that its
  * rows are made of the same values by the same operations as those of the kernel before it, that a
- * thread has the same rows of both, that no thread waits in between, and that none of them writes what another one reads or writes, as
- * they take turns at every block of rows.
+ * thread has the same rows of both, that no thread waits in between, and that none of them writes
+ * what another one reads or writes, as they take turns at every block of rows.
  *
  * Runs after open_shares: a kernel whose parts any thread may take stays alone, waiting for the
  * slowest thread costs more than rows that are packed again. Changes nothing but the attribute
@@ -26,19 +26,9 @@ enum { MOST_VALUES = 256 }; /* that rows are made of */
 /* The kernel's one product; NULL: it has none, or two. */
 static const ir_node *product_of(const ir_node *kernel)
 {
-    const ir_node *found = NULL;
-    if (kernel->op != IR_OP_kernel ||
-        strcmp(ir_node_str(kernel, IR_ATTR_family), "contract") != 0) {
-        return NULL;
-    }
-    for (uint32_t i = 0; i < ir_graph_size(kernel->bodies[0]); i++) {
-        const ir_node *n = ir_graph_node(kernel->bodies[0], i);
-        if (n->op == IR_OP_contract && found) {
-            return NULL;
-        }
-        found = n->op == IR_OP_contract ? n : found;
-    }
-    return found;
+    bool product =
+        kernel->op == IR_OP_kernel && strcmp(ir_node_str(kernel, IR_ATTR_family), "contract") == 0;
+    return product ? ir_graph_only(kernel->bodies[0], IR_OP_contract) : NULL;
 }
 
 /* Two kernels whose bodies are compared. */

@@ -10,6 +10,8 @@
 
 #include <string.h>
 
+enum { MOST_TURNS = 3 };
+
 /* Names of the values of one graph, during one turn. */
 typedef struct frame {
     const ir_graph *g;

@@ -6,8 +6,6 @@
 #include "passes/pass.h"
 #include "support/vec.h"
 
-enum { MOST_TURNS = 3 };
-
 typedef struct range {
     int64_t begin, end;
     uint32_t name;

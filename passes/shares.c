@@ -155,21 +155,13 @@ static bool unit_of(ir_ctx *c, const ir_dim *e, const ir_dim *axis, int64_t *coe
     return s && e && ir_dim_split(c, e, s, coef, rest) && *coef > 0;
 }
 
-/* A symbol of access.h's, whose names begin so: an axis, or what depends on data. */
-static bool is_axis(void *data, const ir_sym *s)
-{
-    const ir_sym **found = data;
-    *found = s;
-    return s->name[0] == '@';
-}
-
 /* The part of the rest that depends neither on axes nor on data: an offset, but for its constant
  * term, which is a matter of bounds. */
 static const ir_dim *offset_of(ir_ctx *c, const ir_dim *rest)
 {
     const ir_dim *sum = rest;
     const ir_sym *axis = NULL;
-    while (ir_dim_any_symbol(sum, is_axis, &axis)) {
+    while (ir_dim_any_symbol(sum, access_is_own, &axis)) {
         sum = ir_dim_subst(c, sum, axis, ir_dim_const(c, 0));
     }
     bool constant = sum->n_terms && sum->terms[sum->n_terms - 1].n_factors == 0;
